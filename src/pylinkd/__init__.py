@@ -1,0 +1,64 @@
+"""Linkd: a realtime platform. What a service author imports, and nothing else.
+
+The database layer is ``pylinkd.db``, what a service's tests use ``pylinkd.testing``.
+"""
+
+from .protocol.errors import (
+    BadRequestError,
+    CloseCode,
+    ConflictError,
+    ForbiddenError,
+    HandlerTimeoutError,
+    InternalError,
+    InvalidJsonError,
+    LinkdError,
+    NotFoundError,
+    PayloadTooLargeError,
+    RateLimitedError,
+    ServiceUnavailableError,
+    UnauthorizedError,
+    UnknownMessageTypeError,
+    ValidationError,
+)
+from .protocol.identity import Identity
+from .sdk.actions import Response
+from .sdk.context import Context, EventContext, HttpContext, Member, Receipt, Socket, Target, WsContext
+from .sdk.link import RefusedError
+from .sdk.middleware import Middleware, Next
+from .sdk.service import Service
+from .sdk.validation import RegistrationError
+from .version import __version__
+
+__all__ = [
+    "BadRequestError",
+    "CloseCode",
+    "ConflictError",
+    "Context",
+    "EventContext",
+    "ForbiddenError",
+    "HandlerTimeoutError",
+    "HttpContext",
+    "Identity",
+    "InternalError",
+    "InvalidJsonError",
+    "LinkdError",
+    "Member",
+    "Middleware",
+    "Next",
+    "NotFoundError",
+    "PayloadTooLargeError",
+    "RateLimitedError",
+    "Receipt",
+    "RefusedError",
+    "RegistrationError",
+    "Response",
+    "Service",
+    "ServiceUnavailableError",
+    "Socket",
+    "Target",
+    "UnauthorizedError",
+    "UnknownMessageTypeError",
+    "ValidationError",
+    "WsContext",
+    "__version__",
+]

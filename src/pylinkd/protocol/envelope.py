@@ -1,0 +1,199 @@
+"""The messages between client and gateway: ``{"type", "data", "id"}`` as JSON text or MessagePack.
+
+Only the envelope is read here; ``data`` stays the bytes it came as, so nobody pays for a payload that is
+merely passed on. What the payload means is the service's business (sdk/validation.py).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Protocol, cast
+
+import msgspec
+
+from .errors import BadRequestError, InvalidJsonError, LinkdError
+
+MAX_ID_LENGTH = 128
+MAX_TYPE_LENGTH = 128
+
+MessageId = str | int
+
+_Id = (
+    Annotated[str, msgspec.Meta(max_length=MAX_ID_LENGTH)]
+    | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+    | None
+)
+_Type = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TYPE_LENGTH)]
+
+
+# gc=False: the fields cannot form a cycle, and the collector need not walk messages that are in flight.
+class Message(msgspec.Struct, gc=False, frozen=True):
+    """What a client sent. ``data`` is undecoded; ``id`` is ``None`` where no answer is wanted."""
+
+    type: _Type
+    data: msgspec.Raw = msgspec.Raw()
+    id: _Id = None
+
+
+class Codec(Protocol):
+    """One way of writing messages. Errors are raised as BadRequestError, never as the library's."""
+
+    @property
+    def name(self) -> str:
+        """Short name, for logs and the link."""
+
+    @property
+    def binary(self) -> bool:
+        """Whether its messages travel in binary frames."""
+
+    def decode(self, payload: bytes) -> Message:
+        """Read a client's message.
+
+        Raises:
+            BadRequestError: If it is not an envelope; InvalidJsonError if it is not even JSON.
+        """
+
+    def response(self, id: MessageId, data: bytes) -> bytes:
+        """The answer to the message ``id``; ``data`` is encoded already, empty for null."""
+
+    def error(self, id: MessageId | None, error: LinkdError) -> bytes:
+        """The error that answers the message ``id``."""
+
+    def event(self, type: str, data: bytes) -> bytes:
+        """An event; ``data`` is JSON whatever the codec, since services write events once for all.
+
+        Raises:
+            BadRequestError: If ``data`` cannot be told in this codec.
+        """
+
+
+def error_body(error: LinkdError) -> dict[str, Any]:
+    """The ``error`` object of the wire."""
+    body: dict[str, Any] = {"code": error.code, "type": error.type, "message": error.message}
+    if error.details:
+        body["details"] = error.details
+    if error.retry_after is not None:
+        body["retryAfterMs"] = round(error.retry_after * 1000)
+    return body
+
+
+class BadEnvelopeError(BadRequestError):
+    """A message that is well-formed data but no envelope.
+
+    Args:
+        id: The message's id, where that could be read: whoever waits for its answer gets this one.
+    """
+
+    def __init__(self, message: str, *, field: str | None = None, id: MessageId | None = None) -> None:
+        super().__init__(message, details=None if field is None else {"field": field})
+        self.id = id
+
+
+def _diagnose(envelope: object) -> BadEnvelopeError:
+    """Say what is wrong with a message that is well-formed data but no envelope."""
+    if not isinstance(envelope, dict):
+        return BadEnvelopeError('A message is an object with a "type".')
+    try:
+        id = msgspec.convert(envelope.get("id"), _Id)
+    except msgspec.ValidationError:
+        return BadEnvelopeError(
+            f'"id" must be a string of at most {MAX_ID_LENGTH} characters or a 64-bit integer.', field="id"
+        )
+    if "type" not in envelope:
+        return BadEnvelopeError('The message has no "type".', field="type", id=id)
+    return BadEnvelopeError(f'"type" must be a string of 1 to {MAX_TYPE_LENGTH} characters.', field="type", id=id)
+
+
+class JsonCodec:
+    """Messages as JSON text."""
+
+    name = "json"
+    binary = False
+
+    def __init__(self) -> None:
+        self._decode = msgspec.json.Decoder(Message).decode
+        self._encode = msgspec.json.Encoder().encode
+
+    def decode(self, payload: bytes) -> Message:
+        """See Codec."""
+        try:
+            return self._decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+            raise self._explain(payload) from cause
+
+    def _explain(self, payload: bytes) -> BadRequestError:
+        try:
+            return _diagnose(msgspec.json.decode(payload))
+        except RecursionError:
+            return BadRequestError("The message is nested too deeply.")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return InvalidJsonError()
+
+    def response(self, id: MessageId, data: bytes) -> bytes:
+        """See Codec."""
+        return b"".join((b'{"type":"response","id":', self._encode(id), b',"data":', data or b"null", b"}"))
+
+    def error(self, id: MessageId | None, error: LinkdError) -> bytes:
+        """See Codec."""
+        body = self._encode(error_body(error))
+        if id is None:
+            return b"".join((b'{"type":"error","error":', body, b"}"))
+        return b"".join((b'{"type":"error","id":', self._encode(id), b',"error":', body, b"}"))
+
+    def event(self, type: str, data: bytes) -> bytes:
+        """See Codec."""
+        return b"".join((b'{"type":', self._encode(type), b',"data":', data or b"null", b"}"))
+
+
+class MsgpackCodec:
+    """Messages as MessagePack maps."""
+
+    name = "msgpack"
+    binary = True
+
+    def __init__(self) -> None:
+        self._decode = msgspec.msgpack.Decoder(Message).decode
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    def decode(self, payload: bytes) -> Message:
+        """See Codec."""
+        try:
+            return self._decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+            raise self._explain(payload) from cause
+
+    def _explain(self, payload: bytes) -> BadRequestError:
+        try:
+            return _diagnose(msgspec.msgpack.decode(payload))
+        except RecursionError:
+            return BadRequestError("The message is nested too deeply.")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return BadRequestError("The message is not valid MessagePack.")
+
+    def response(self, id: MessageId, data: bytes) -> bytes:
+        """See Codec."""
+        return self._encode({"type": "response", "id": id, "data": msgspec.Raw(data or b"\xc0")})
+
+    def error(self, id: MessageId | None, error: LinkdError) -> bytes:
+        """See Codec."""
+        envelope: dict[str, Any] = {"type": "error"} if id is None else {"type": "error", "id": id}
+        envelope["error"] = error_body(error)
+        try:
+            return self._encode(envelope)
+        except OverflowError:
+            # An integer that JSON can tell and MessagePack cannot. The error matters more than its details.
+            envelope["error"].pop("details")
+            return self._encode(envelope)
+
+    def event(self, type: str, data: bytes) -> bytes:
+        """See Codec."""
+        try:
+            return self._encode({"type": type, "data": msgspec.json.decode(data) if data else None})
+        except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError) as cause:
+            raise BadRequestError("The event's data is not JSON that MessagePack can carry.") from cause
+
+
+JSON: Codec = cast(Codec, JsonCodec())
+MSGPACK: Codec = cast(Codec, MsgpackCodec())
+
+SUBPROTOCOLS: dict[str, Codec] = {"linkd.v1+json": JSON, "linkd.v1+msgpack": MSGPACK}
+"""WebSocket subprotocols in the gateway's order of preference, and what their messages are written in."""

@@ -1,0 +1,244 @@
+"""Errors that reach a client, close codes of a WebSocket, and mistakes that stop a start.
+
+    LinkdError                       code  type
+    ├── BadRequestError              400   BAD_REQUEST
+    │   └── InvalidJsonError         400   INVALID_JSON
+    ├── UnauthorizedError            401   UNAUTHORIZED
+    ├── ForbiddenError               403   FORBIDDEN
+    ├── NotFoundError                404   NOT_FOUND
+    │   └── UnknownMessageTypeError  404   UNKNOWN_MESSAGE_TYPE
+    ├── HandlerTimeoutError          408   TIMEOUT
+    ├── ConflictError                409   CONFLICT
+    ├── PayloadTooLargeError         413   PAYLOAD_TOO_LARGE
+    ├── ValidationError              422   VALIDATION_ERROR
+    ├── RateLimitedError             429   RATE_LIMITED
+    ├── InternalError                500   INTERNAL_ERROR
+    └── ServiceUnavailableError      503   SERVICE_UNAVAILABLE
+
+A handler raises one of these to answer with it; anything else that a handler raises becomes an InternalError
+whose text says nothing of the cause.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any, ClassVar
+
+_LONGEST_RETRY = 86_400.0
+
+_TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+
+
+class LinkdError(Exception):
+    """An error whose code, type, message and details may be shown to the caller.
+
+    Args:
+        message: One sentence for the caller; a general one unless told.
+        code: HTTP-like, 400 to 599; the class's unless told.
+        type: Upper-case name on the wire, such as ``ROOM_FULL``; the class's unless told.
+        details: JSON-encodable facts for the caller's program, such as the failing field.
+        retry_after: Seconds after which a repetition may succeed. ``None``: not known.
+    """
+
+    default_code: ClassVar[int] = 500
+    default_type: ClassVar[str] = "INTERNAL_ERROR"
+    default_message: ClassVar[str] = "Something went wrong."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        code: int | None = None,
+        type: str | None = None,
+        details: Mapping[str, Any] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.message = self.default_message if message is None else message
+        self.code = self.default_code if code is None else code
+        self.type = self.default_type if type is None else type
+        self.details = details
+        self.retry_after = retry_after
+        if not 400 <= self.code <= 599:
+            raise ValueError(f"an error's code lies between 400 and 599, not {self.code}")
+        if retry_after is not None and not 0 <= retry_after <= _LONGEST_RETRY:
+            raise ValueError(f"retry_after lies between 0 and {_LONGEST_RETRY} seconds, not {retry_after}")
+        if not _TYPE.fullmatch(self.type):
+            raise ValueError(f"an error's type is upper case, such as ROOM_FULL, not {self.type!r}")
+        super().__init__(self.message)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.code} {self.type}: {self.message})"
+
+
+class BadRequestError(LinkdError):
+    """The message breaks the protocol's form."""
+
+    default_code = 400
+    default_type = "BAD_REQUEST"
+    default_message = "The message is not well formed."
+
+
+class InvalidJsonError(BadRequestError):
+    """The message is not JSON."""
+
+    default_type = "INVALID_JSON"
+    default_message = "The message is not valid JSON."
+
+
+class UnauthorizedError(LinkdError):
+    """The caller has to sign in first."""
+
+    default_code = 401
+    default_type = "UNAUTHORIZED"
+    default_message = "Sign in first."
+
+
+class ForbiddenError(LinkdError):
+    """The caller is known and may not do this."""
+
+    default_code = 403
+    default_type = "FORBIDDEN"
+    default_message = "You may not do this."
+
+
+class NotFoundError(LinkdError):
+    """The thing asked for does not exist, or not for this caller."""
+
+    default_code = 404
+    default_type = "NOT_FOUND"
+    default_message = "There is no such thing."
+
+
+class UnknownMessageTypeError(NotFoundError):
+    """No service registered the message's type."""
+
+    default_type = "UNKNOWN_MESSAGE_TYPE"
+    default_message = "No service handles messages of this type."
+
+
+class HandlerTimeoutError(LinkdError):
+    """The handler did not finish in its time and was cancelled."""
+
+    default_code = 408
+    default_type = "TIMEOUT"
+    default_message = "The request took too long and was stopped."
+
+
+class ConflictError(LinkdError):
+    """The request contradicts the present state."""
+
+    default_code = 409
+    default_type = "CONFLICT"
+    default_message = "The request conflicts with the present state."
+
+
+class PayloadTooLargeError(LinkdError):
+    """The message or body exceeds the limit."""
+
+    default_code = 413
+    default_type = "PAYLOAD_TOO_LARGE"
+    default_message = "The message is too large."
+
+
+class ValidationError(LinkdError):
+    """``data`` does not fit the handler's schema; ``details`` names field and reason."""
+
+    default_code = 422
+    default_type = "VALIDATION_ERROR"
+    default_message = "The data does not fit what is expected."
+
+
+class RateLimitedError(LinkdError):
+    """The caller does this too often."""
+
+    default_code = 429
+    default_type = "RATE_LIMITED"
+    default_message = "Too many requests."
+
+
+class InternalError(LinkdError):
+    """Something failed that is not the caller's fault; ``details`` has the ``errorId`` of the log."""
+
+
+class ServiceUnavailableError(LinkdError):
+    """No instance of the service can take this now."""
+
+    default_code = 503
+    default_type = "SERVICE_UNAVAILABLE"
+    default_message = "The service is not available now."
+
+
+_CLASSES: tuple[type[LinkdError], ...] = (
+    BadRequestError,
+    InvalidJsonError,
+    UnauthorizedError,
+    ForbiddenError,
+    NotFoundError,
+    UnknownMessageTypeError,
+    HandlerTimeoutError,
+    ConflictError,
+    PayloadTooLargeError,
+    ValidationError,
+    RateLimitedError,
+    InternalError,
+    ServiceUnavailableError,
+)
+_BY_TYPE: dict[tuple[int, str], type[LinkdError]] = {(cls.default_code, cls.default_type): cls for cls in _CLASSES}
+_BY_CODE: dict[int, type[LinkdError]] = {
+    cls.default_code: cls for cls in reversed(_CLASSES)
+}  # of two with one code the more general one
+
+
+def error_class(code: int, name: str) -> type[LinkdError]:
+    """The class of an error that came over a wire: by its type, else by its code, else LinkdError itself."""
+    return _BY_TYPE.get((code, name)) or _BY_CODE.get(code, LinkdError)
+
+
+class SetupError(Exception):
+    """A mistake of whoever configures or writes a service; it stops the start.
+
+    The text is one sentence that says what to change. Never sent to a client.
+    """
+
+
+class CloseCode(IntEnum):
+    """Close codes that Linkd sends (RFC 6455 §7.4; 4000–4999 are private use).
+
+    A client reconnects after 1001, 1006, 1011, 1012, 1013 and 4408; not after the others
+    unless the user acts.
+    """
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
+    INVALID_TEXT = 1007
+    POLICY_VIOLATION = 1008
+    MESSAGE_TOO_BIG = 1009
+    INTERNAL_ERROR = 1011
+    SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+    UNAUTHORIZED = 4401
+    FORBIDDEN = 4403
+    IDLE = 4408
+    REPLACED = 4409
+    RATE_LIMITED = 4429
+
+
+def close_code_for(error: LinkdError) -> CloseCode:
+    """The close code that says the same as ``error``."""
+    match error.code:
+        case 401:
+            return CloseCode.UNAUTHORIZED
+        case 403:
+            return CloseCode.FORBIDDEN
+        case 429:
+            return CloseCode.RATE_LIMITED
+        case 503:
+            return CloseCode.TRY_AGAIN_LATER
+        case code if code < 500:
+            return CloseCode.POLICY_VIOLATION
+        case _:
+            return CloseCode.INTERNAL_ERROR
