@@ -1,0 +1,1 @@
+"""State machines without sockets, loops or clocks of their own."""

@@ -1,0 +1,76 @@
+"""How the messages of a session look on the wire: their codec, and whether they are compressed.
+
+Sessions of one format share the format object, and with it the frames of a broadcast: each is encoded, compressed
+(RFC 7692) and framed once for all of them.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from ...protocol.envelope import JSON, MSGPACK, Codec
+from .frames import BINARY, TEXT, binary_frame, compressed_frame, text_frame
+
+MIN_WINDOW_BITS = 9
+"""zlib cannot keep to a window of 256 bytes, so 8 is not offered (RFC 7692 §7.1.2.1 allows to decline it)."""
+
+MAX_WINDOW_BITS = 15
+
+_TAIL = 4  # bytes of the empty block that ends a flush; left out on the wire (RFC 7692 §7.2.1)
+
+
+class Format:
+    """A codec and, if compression was negotiated, how to compress.
+
+    Attributes:
+        codec: What the messages are written in.
+        window_bits: Of the deflate window; ``None``: messages are not compressed.
+    """
+
+    __slots__ = ("_level", "_threshold", "codec", "window_bits")
+
+    def __init__(self, codec: Codec, window_bits: int | None = None, threshold: int = 0, level: int = 0) -> None:
+        self.codec = codec
+        self.window_bits = window_bits
+        self._threshold = threshold
+        self._level = level
+
+    def frame(self, payload: bytes) -> bytes:
+        """Frame an encoded message, compressed where that is agreed and the message is long enough."""
+        if self.window_bits is not None and len(payload) >= self._threshold:
+            opcode = BINARY if self.codec.binary else TEXT
+            return compressed_frame(opcode, self._deflate(payload, self.window_bits))
+        return binary_frame(payload) if self.codec.binary else text_frame(payload)
+
+    def _deflate(self, payload: bytes, window_bits: int) -> bytes:
+        # A new compressor for each message: no context is taken over, and none is kept.
+        deflater = zlib.compressobj(self._level, zlib.DEFLATED, -window_bits)
+        return (deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-_TAIL]
+
+
+PLAIN = {codec: Format(codec) for codec in (JSON, MSGPACK)}
+"""The formats without compression."""
+
+
+class Formats:
+    """The formats in use, one object each.
+
+    Args:
+        threshold: Bytes below which a message is not compressed.
+        level: zlib's, 1 (fast) to 9 (small).
+    """
+
+    def __init__(self, threshold: int, level: int) -> None:
+        self._threshold = threshold
+        self._level = level
+        self._formats: dict[tuple[Codec, int], Format] = {}
+
+    def get(self, codec: Codec, window_bits: int | None) -> Format:
+        """The format of this codec and, if compression was agreed on, this deflate window."""
+        if window_bits is None:
+            return PLAIN[codec]
+        key = (codec, window_bits)
+        found = self._formats.get(key)
+        if found is None:
+            found = self._formats[key] = Format(codec, window_bits, self._threshold, self._level)
+        return found

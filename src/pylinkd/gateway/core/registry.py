@@ -1,0 +1,63 @@
+"""Who is connected: sessions by id and by user."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+
+from .format import Format
+from .session import Session
+
+
+class Registry:
+    """All sessions of this gateway. A session is in it from its opening until its end, exactly once."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Session] = {}
+        self._users: dict[str, set[Session]] = {}
+        self._formats: Counter[Format] = Counter()
+
+    def add(self, session: Session) -> None:
+        """Take in a session whose id is new."""
+        self._sessions[session.id] = session
+        self._formats[session.format] += 1
+        if session.identity is not None:
+            self._users.setdefault(session.identity.user, set()).add(session)
+
+    def remove(self, session: Session) -> None:
+        """Forget the session, and its user with the last of the user's sessions."""
+        del self._sessions[session.id]
+        self._formats[session.format] -= 1
+        if session.identity is not None:
+            user = session.identity.user
+            sessions = self._users[user]
+            sessions.discard(session)
+            if not sessions:
+                del self._users[user]
+
+    def get(self, id: str) -> Session | None:
+        """The session with this id."""
+        return self._sessions.get(id)
+
+    def of_user(self, user: str) -> Collection[Session]:
+        """The user's sessions. Copy before doing anything that may end one of them."""
+        return self._users.get(user, frozenset())
+
+    @property
+    def formats(self) -> Iterator[Format]:
+        """Those of the sessions, all together."""
+        return (format for format, sessions in self._formats.items() if sessions)
+
+    @property
+    def users(self) -> int:
+        """How many users are signed in on at least one session."""
+        return len(self._users)
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(self._sessions.values())
+
+    def __contains__(self, session: Session) -> bool:
+        return self._sessions.get(session.id) is session

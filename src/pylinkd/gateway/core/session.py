@@ -1,0 +1,180 @@
+"""A client as services know it.
+
+A connection is one WebSocket; a session is the client behind it, with its user, rooms and outbox. They are two
+things so that a session can outlive a broken connection. Rooms (rooms.py) and the registry (registry.py) hold
+sessions, never connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Protocol
+
+from ...protocol.envelope import Codec, MessageId
+from ...protocol.errors import CloseCode, LinkdError
+from ...protocol.identity import Identity
+from .format import Format
+from .outbox import Outbox, Turn
+
+RoomKey = tuple[str, str]
+"""Namespace and name of a room."""
+
+
+class EndReason(StrEnum):
+    """Why a session ended; services and logs see the value."""
+
+    CLIENT_CLOSED = "client_closed"
+    CONNECTION_LOST = "connection_lost"
+    PROTOCOL_ERROR = "protocol_error"
+    MESSAGE_TOO_BIG = "message_too_big"
+    TIMEOUT = "timeout"
+    IDLE = "idle"
+    SLOW_CONSUMER = "slow_consumer"
+    DISCONNECTED = "disconnected_by_service"
+    REFUSED = "refused_by_service"
+    SHUTDOWN = "gateway_shutdown"
+    INTERNAL_ERROR = "internal_error"
+
+
+class Connection(Protocol):
+    """What a session needs of its WebSocket."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether the transport takes more; it is asked again through ``Session.flush`` when it does."""
+
+    def write(self, frames: list[bytes]) -> None:
+        """Send frames in one system call."""
+
+    def pause_reading(self) -> None:
+        """Take no more messages from the client."""
+
+    def resume_reading(self) -> None:
+        """Take messages again."""
+
+    def close(self, code: int, reason: str, end: EndReason) -> None:
+        """Begin the closing handshake. Later calls change nothing."""
+
+
+class Session:
+    """One client.
+
+    Attributes:
+        id: Opaque, made by the gateway, hard to guess.
+        path: The path of the opening handshake.
+        format: How its messages look on the wire.
+        controls: The client chose a Linkd subprotocol and is told ``linkd.*`` events.
+        identity: Who it is; ``None``: nobody signed in.
+        remote_address: The peer's address.
+        user_agent: As the client says.
+        connected_at: Unix time in seconds.
+        metadata: Query parameters of the opening handshake, without the token.
+        connection: Its WebSocket; ``None`` before the handshake is done and after the connection ended.
+        rooms: Those it is in; rooms.py keeps it.
+        in_flight: Messages that were handed to a service and are not answered.
+    """
+
+    __slots__ = (
+        "_outbox",
+        "_overflowed",
+        "_turn",
+        "connected_at",
+        "connection",
+        "controls",
+        "format",
+        "id",
+        "identity",
+        "in_flight",
+        "metadata",
+        "path",
+        "remote_address",
+        "rooms",
+        "user_agent",
+    )
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        path: str,
+        format: Format,
+        controls: bool,
+        identity: Identity | None,
+        remote_address: str,
+        user_agent: str,
+        connected_at: float,
+        metadata: Mapping[str, str],
+        turn: Turn,
+        outbox_limit: int,
+    ) -> None:
+        self.id = id
+        self.path = path
+        self.format = format
+        self.controls = controls
+        self.identity = identity
+        self.remote_address = remote_address
+        self.user_agent = user_agent
+        self.connected_at = connected_at
+        self.metadata = metadata
+        self.connection: Connection | None = None
+        self.rooms: set[RoomKey] | frozenset[RoomKey] = _NO_ROOMS
+        self.in_flight = 0
+        self._turn = turn
+        self._outbox = Outbox(outbox_limit)
+        self._overflowed = False
+
+    def send(self, frame: bytes) -> bool:
+        """Queue one frame for the end of the turn; ``False``: the client is gone or too slow to take it."""
+        if self.connection is None or self._overflowed:
+            return False
+        outbox = self._outbox
+        if not outbox.push(frame):
+            # The client may be reading well and the turn be a busy one: what waits leaves before this is judged.
+            self.flush()
+            if not outbox.push(frame):
+                # Closing happens in flush(), not here: the caller may be iterating over the members of a room.
+                self._overflowed = True
+                self._turn.add(self)
+                return False
+        if len(outbox.frames) == 1:
+            self._turn.add(self)
+        return True
+
+    def flush(self) -> None:
+        """Hand the outbox to the connection, as far as that takes it."""
+        connection = self.connection
+        if connection is None:
+            return
+        if self._overflowed:
+            self._outbox.take()
+            connection.close(CloseCode.TRY_AGAIN_LATER, "reading too slowly", EndReason.SLOW_CONSUMER)
+        elif connection.writable and self._outbox.frames:
+            connection.write(self._outbox.take())
+
+    def take_outbox(self) -> list[bytes]:
+        """What waits, for a connection that is about to close; the outbox is empty afterwards."""
+        return self._outbox.take()
+
+    @property
+    def codec(self) -> Codec:
+        """What its messages are written in."""
+        return self.format.codec
+
+    def notify(self, type: str, data: bytes) -> None:
+        """Send an event of the gateway's own; ``data`` is JSON."""
+        self.send(self.format.frame(self.format.codec.event(type, data)))
+
+    def answer(self, id: MessageId, data: bytes) -> None:
+        """Send the answer to the message ``id``."""
+        self.send(self.format.frame(self.format.codec.response(id, data)))
+
+    def fail(self, id: MessageId | None, error: LinkdError) -> None:
+        """Send the error that answers the message ``id``, or the one that had none."""
+        self.send(self.format.frame(self.format.codec.error(id, error)))
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id}>"
+
+
+_NO_ROOMS: frozenset[RoomKey] = frozenset()

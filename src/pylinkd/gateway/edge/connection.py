@@ -1,0 +1,297 @@
+"""One WebSocket: what its client sends goes to routing, what its session has goes to the socket."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, cast
+
+import structlog
+from picows import WSFrame, WSListener, WSTransport
+from picows.picows import WSCloseHandshake
+
+from ...protocol.envelope import BadEnvelopeError, Message
+from ...protocol.errors import BadRequestError, CloseCode
+from ..core.frames import close_frame, ping_frame, pong_frame
+from ..core.lifecycle import Lifecycle, State
+from ..core.session import EndReason, Session
+from .deflate import inflate
+from .messages import Fragments, Opcode, ProtocolViolation, check_close_code, check_text
+
+log = structlog.get_logger("linkd.edge")
+
+_JOIN_LIMIT = 64 * 1024  # bytes up to which copying frames into one piece is cheaper than a vectored write
+
+# Plain integers: comparing with an enum's members costs a microsecond a frame.
+_TEXT, _BINARY, _CLOSE, _PING, _PONG = (
+    int(opcode) for opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE, Opcode.PING, Opcode.PONG)
+)
+
+_END_BY_CODE = {
+    CloseCode.PROTOCOL_ERROR: EndReason.PROTOCOL_ERROR,
+    CloseCode.INVALID_TEXT: EndReason.PROTOCOL_ERROR,
+    CloseCode.POLICY_VIOLATION: EndReason.PROTOCOL_ERROR,
+    CloseCode.MESSAGE_TOO_BIG: EndReason.MESSAGE_TOO_BIG,
+    CloseCode.INTERNAL_ERROR: EndReason.INTERNAL_ERROR,
+}
+
+
+class Owner(Protocol):
+    """What a connection needs of the gateway."""
+
+    close_timeout: float
+    max_message_size: int
+    now: float
+    """The time, as of the last step of the heartbeat: exact enough to tell who is silent, and free to read."""
+
+    def opened(self, session: Session, connection: Connection) -> None:
+        """The opening handshake is done."""
+
+    def received(self, session: Session, message: Message) -> None:
+        """A message came."""
+
+    def ended(self, session: Session, reason: EndReason) -> None:
+        """The connection is gone. Called once after ``opened``."""
+
+
+class Connection(WSListener):
+    """A WebSocket after its opening handshake; core/session.py says what it owes its session.
+
+    Args:
+        owner: Told of messages and of the end.
+        session: The client behind it.
+    """
+
+    def __init__(self, owner: Owner, session: Session) -> None:
+        self._owner = owner
+        self._session = session
+        self._codec = session.format.codec
+        self._inflates = session.format.window_bits is not None
+        self._fragments: Fragments | None = None
+        self._fragments_deflated = False
+        self._lifecycle = Lifecycle()
+        self._websocket: WSTransport | None = None
+        self._transport: asyncio.Transport | None = None
+        self._timeout: asyncio.TimerHandle | None = None
+        self._end: EndReason | None = None
+        self._reading = True
+        self._owed_pong: bytes | None = None
+        self._backlog = 0
+        self.writable = True
+        self.heard_at = self.messaged_at = owner.now
+        self.pinged_at = 0.0
+
+    # picows.WSListener
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """See picows."""
+        self._websocket = transport
+        self._transport = transport.underlying_transport
+        self._lifecycle.advance(State.CONNECTED if self._session.identity is None else State.AUTHENTICATED)
+        self._owner.opened(self._session, self)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """See picows. The frame's memory is not ours after the call."""
+        self.heard_at = self._owner.now
+        try:
+            opcode: int = frame.msg_type  # type: ignore[assignment]
+            if opcode != _CLOSE and (not self._lifecycle.open or transport.is_close_frame_sent):
+                # What was under way when we, or picows, began to close.
+                self._limit_closing()
+                return
+            plain = not (frame.rsv1 or frame.rsv2 or frame.rsv3)
+            if opcode == _TEXT and frame.fin and plain and self._fragments is None:
+                # Nearly every frame: a whole message.
+                payload = frame.get_payload_as_bytes()
+                check_text(payload)
+                self._message(False, payload)
+            else:
+                self._other_frame(opcode, frame)
+        except ProtocolViolation as violation:
+            end = _END_BY_CODE.get(violation.code, EndReason.PROTOCOL_ERROR)
+            self.close(violation.code, violation.reason, end)
+        except Exception:
+            # The top of the stack for everything a message sets off: one client's trouble ends here.
+            log.exception("connection_failed", session=self._session.id)
+            self.close(CloseCode.INTERNAL_ERROR, "internal error", EndReason.INTERNAL_ERROR)
+
+    def _is_deflated(self, opcode: int, frame: WSFrame) -> bool:
+        """Whether the frame begins a compressed message (RFC 7692 §6).
+
+        Raises:
+            ProtocolViolation: If a bit is set that nothing was agreed on for.
+        """
+        rsv1 = frame.rsv1
+        if frame.rsv2 or frame.rsv3 or (rsv1 and not (self._inflates and opcode in (_TEXT, _BINARY))):
+            raise ProtocolViolation(CloseCode.PROTOCOL_ERROR, "a reserved bit without an extension")
+        return bool(rsv1)
+
+    def _other_frame(self, opcode: int, frame: WSFrame) -> None:
+        deflated = self._is_deflated(opcode, frame)
+        if opcode == _PING:
+            payload = frame.get_payload_as_bytes()
+            if self.writable:
+                self._send_control(pong_frame(payload))
+            else:
+                # Only the latest need be answered (RFC 6455 §5.5.3), when the client reads again.
+                self._owed_pong = payload
+        elif opcode == _CLOSE:
+            self._close_received(frame)
+        elif opcode != _PONG:
+            if self._fragments is None:
+                self._fragments_deflated = deflated
+            self._fragment(Opcode(opcode), bool(frame.fin), frame.get_payload_as_bytes())
+
+    def _fragment(self, opcode: Opcode, fin: bool, payload: bytes) -> None:
+        limit = self._owner.max_message_size
+        if self._fragments is None:
+            self._fragments = Fragments(limit)
+        complete = self._fragments.add(opcode, fin, payload)
+        if complete is not None:
+            self._fragments = None
+            opcode, payload = complete
+            if self._fragments_deflated:
+                payload = inflate(payload, limit)
+            if opcode is Opcode.TEXT:
+                check_text(payload)
+            self._message(opcode is Opcode.BINARY, payload)
+
+    def _message(self, binary: bool, payload: bytes) -> None:
+        session, codec = self._session, self._codec
+        self.messaged_at = self.heard_at
+        try:
+            if binary != codec.binary:
+                kind, other = ("binary", "text") if codec.binary else ("text", "binary")
+                raise BadRequestError(f"This connection speaks {codec.name}: send {kind} messages, not {other}.")
+            message = codec.decode(payload)
+        except BadRequestError as error:
+            session.fail(error.id if isinstance(error, BadEnvelopeError) else None, error)
+            return
+        self._owner.received(session, message)
+
+    def _close_received(self, frame: WSFrame) -> None:
+        if self._lifecycle.open:
+            code = int(frame.get_close_code())  # type: ignore[call-overload]
+            self._end = EndReason.CLIENT_CLOSED
+            try:
+                if code:
+                    check_close_code(code)
+            except ProtocolViolation as violation:
+                self._end, code = EndReason.PROTOCOL_ERROR, violation.code
+            # RFC 6455 §5.5.1: the code that came is the code that goes back, and none for none.
+            self._send_close(close_frame(code or None))
+        if self._transport is not None:
+            self._transport.close()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """See picows."""
+        if self._timeout is not None:
+            self._timeout.cancel()
+        end = self._end
+        handshake = cast(WSCloseHandshake | None, transport.close_handshake)
+        if end is None and handshake is not None and handshake.sent is not None:
+            # picows closed: a frame that is wrong by itself, or a fault of ours.
+            end = _END_BY_CODE.get(CloseCode(int(handshake.sent.code)), EndReason.PROTOCOL_ERROR)  # type: ignore[call-overload]
+        self._transport = self._websocket = None
+        self._lifecycle.advance(State.CLOSED)
+        self._owner.ended(self._session, end or EndReason.CONNECTION_LOST)
+
+    def pause_writing(self) -> None:
+        """See picows: the kernel takes no more."""
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        """See picows."""
+        self.writable = True
+        if self._owed_pong is not None:
+            owed, self._owed_pong = self._owed_pong, None
+            self._send_control(pong_frame(owed))
+        self._session.flush()
+
+    # core.session.Connection
+
+    def write(self, frames: list[bytes]) -> None:
+        """See core.session.Connection."""
+        if not self._open:
+            return
+        assert self._transport is not None
+        if len(frames) == 1:
+            self._transport.write(frames[0])
+        elif sum(map(len, frames)) <= _JOIN_LIMIT:
+            self._transport.write(b"".join(frames))
+        else:
+            self._transport.writelines(frames)
+
+    @property
+    def _open(self) -> bool:
+        # picows closes by itself when a single frame breaks the protocol.
+        websocket = self._websocket
+        return websocket is not None and self._lifecycle.open and not websocket.is_close_frame_sent
+
+    def _send_control(self, frame: bytes) -> None:
+        if self._open:
+            assert self._transport is not None
+            self._transport.write(frame)
+
+    def pause_reading(self) -> None:
+        """See core.session.Connection."""
+        if self._reading and self._transport is not None:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See core.session.Connection."""
+        if not self._reading and self._transport is not None:
+            self._reading = True
+            # While nothing was read nothing could be heard.
+            self.heard_at = self.messaged_at = self._owner.now
+            self._transport.resume_reading()
+
+    def close(self, code: int, reason: str, end: EndReason) -> None:
+        """See core.session.Connection. What waits in the outbox leaves first, if the client takes it."""
+        if not self._open:
+            self._limit_closing()
+            return
+        self._end = end
+        frames = self._session.take_outbox() if self.writable else []
+        if frames:
+            self.write(frames)
+        self._send_close(close_frame(code, reason))
+        # The client's close frame has to be read, however full its window was.
+        self.resume_reading()
+
+    def _send_close(self, frame: bytes) -> None:
+        assert self._transport is not None
+        if self._open:
+            self._transport.write(frame)
+        self._lifecycle.advance(State.CLOSING)
+        self._limit_closing()
+
+    def _limit_closing(self) -> None:
+        """However the end began: a client that neither reads nor answers has only so long."""
+        if self._timeout is None and self._transport is not None:
+            self._timeout = asyncio.get_running_loop().call_later(self._owner.close_timeout, self._transport.abort)
+
+    # core.heartbeat.Pulse
+
+    def ping(self) -> None:
+        """Ask a silent client for a sign of life."""
+        self.pinged_at = self._owner.now
+        self._backlog = self._unsent
+        self._send_control(ping_frame(b""))
+
+    @property
+    def held(self) -> bool:
+        """Whether we do not read, and so cannot hear."""
+        return not self._reading
+
+    @property
+    def _unsent(self) -> int:
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def cut(self) -> None:
+        """End a connection whose client is gone, without a handshake: nobody is there to take part in it."""
+        if self._unsent < self._backlog:
+            self.heard_at = self._owner.now  # it reads, on a slow line, and has not come to our ping
+        elif self._transport is not None:
+            self._end = self._end or EndReason.TIMEOUT
+            self._transport.abort()

@@ -1,0 +1,164 @@
+"""HTTP requests and calls between services, on their way to an action."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from ...protocol.errors import LinkdError, NotFoundError, ServiceUnavailableError
+from ...protocol.identity import Identity
+from ...protocol.link import read_identity
+from ...protocol.link_pb2 import Action, Call, Frame, HttpRequest, HttpResponse
+from .link import ServiceLink
+from .services import Service, Services
+
+
+class MethodNotAllowedError(LinkdError):
+    """The route exists, with other methods."""
+
+    default_code = 405
+    default_type = "METHOD_NOT_ALLOWED"
+    default_message = "This route does not take this method."
+
+    def __init__(self, allowed: set[str]) -> None:
+        self.allowed = sorted(allowed)
+        super().__init__(details={"allowed": self.allowed})
+
+
+class Actions:
+    """Finds the action for a request and brings back its answer."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def request(self, request: HttpRequest, identity: Identity | None) -> HttpResponse:
+        """Have a service answer an HTTP request; ``action`` and ``params`` are filled in here. Safe to cancel.
+
+        Raises:
+            LinkdError: If no action matches, the caller may not use it, or the service fails.
+        """
+        action, service, params = self._match(request.method, request.path)
+        refusal = _requirement(service, action.name, identity)
+        if refusal is not None:
+            raise refusal
+        instance = service.idlest(lambda instance: action.name in instance.actions)
+        if instance is None or instance.link.congested:
+            raise ServiceUnavailableError(retry_after=1.0)
+        request.action = action.name
+        request.params.update(params)
+        frame = Frame(http_request=request)
+        return (await _ask(instance.link, frame)).http_response
+
+    def call(self, call: Call, link: ServiceLink, request_id: int) -> None:
+        """Pass one service's call to another's action, and the result back.
+
+        Raises:
+            LinkdError: If there is no such action, or it cannot take the call now.
+        """
+        service = self._services.get(call.service)
+        known = service is not None and any(call.action in instance.actions for instance in service.offers)
+        if service is None or not known:
+            raise NotFoundError(f"No service offers the action {call.service}.{call.action}.")
+        instance = service.idlest(lambda instance: call.action in instance.actions)
+        if instance is None or instance.link.congested:
+            raise ServiceUnavailableError(retry_after=1.0)
+        identity = read_identity(call.identity) if call.HasField("identity") else None
+        refusal = _requirement(service, call.action, identity)
+        if refusal is not None:
+            raise refusal
+        call.caller = link.name
+        instance.link.ask(Frame(call=call), _Relay(link, request_id))
+
+    def _match(self, method: str, path: str) -> tuple[Action, Service, dict[str, str]]:
+        segments = path.split("/")
+        wanted = "GET" if method == "HEAD" else method
+        best: tuple[int, Action, Service, dict[str, str]] | None = None
+        others: set[str] = set()
+        for service, action in self._routes():
+            params = _params(action.route, segments)
+            if params is None:
+                continue
+            if action.method != wanted:
+                others.add(action.method)
+            elif best is None or len(params) < best[0]:
+                # The route with the fewest variable segments is the most specific one.
+                best = (len(params), action, service, params)
+        if best is not None:
+            return best[1:]
+        if others:
+            raise MethodNotAllowedError(others)
+        if self._services.settling:
+            raise ServiceUnavailableError(retry_after=1.0)
+        raise NotFoundError()
+
+    def _routes(self) -> Iterator[tuple[Service, Action]]:
+        for service in self._services:
+            seen: set[str] = set()
+            for instance in service.offers:
+                for action in instance.registration.actions:
+                    if action.route and action.name not in seen:
+                        seen.add(action.name)
+                        yield service, action
+
+
+def _params(route: str, segments: list[str]) -> dict[str, str] | None:
+    """What the route's variables are in this path; ``None``: the path is not the route's."""
+    parts = route.split("/")
+    if len(parts) != len(segments):
+        return None
+    params: dict[str, str] = {}
+    for part, segment in zip(parts, segments, strict=True):
+        if part.startswith("{") and segment:
+            params[part[1:-1]] = segment
+        elif part != segment:
+            return None
+    return params
+
+
+def _requirement(service: Service, action: str, identity: Identity | None) -> LinkdError | None:
+    for instance in service.offers:
+        requirement = instance.actions.get(action)
+        if requirement is not None:
+            refusal = requirement.refusal(identity)
+            if refusal is not None:
+                return refusal
+    return None
+
+
+async def _ask(link: ServiceLink, frame: Frame) -> Frame:
+    question = _Pending()
+    link.ask(frame, question)
+    return await question.answer
+
+
+class _Pending:
+    """A question whose answer a coroutine awaits."""
+
+    __slots__ = ("answer",)
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+
+    def answered(self, frame: Frame) -> None:
+        if not self.answer.done():
+            self.answer.set_result(frame)
+
+    def failed(self, error: LinkdError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class _Relay:
+    """A question asked on behalf of a service, which gets the answer."""
+
+    __slots__ = ("_link", "_request_id")
+
+    def __init__(self, link: ServiceLink, request_id: int) -> None:
+        self._link = link
+        self._request_id = request_id
+
+    def answered(self, frame: Frame) -> None:
+        self._link.tell(Frame(call_result=frame.call_result), self._request_id)
+
+    def failed(self, error: LinkdError) -> None:
+        self._link.fail(self._request_id, error)

@@ -1,0 +1,213 @@
+"""The gateway's end of the link to one service process: bytes ⇄ frames, questions ⇄ answers.
+
+What a frame means is elsewhere: inbound.py (messages), services.py (sessions), actions.py (HTTP),
+commands.py (what the service asks for).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, cast
+
+import structlog
+
+from ...protocol.errors import InternalError, LinkdError, ServiceUnavailableError
+from ...protocol.link import BATCH_FRAMES, Batch, FrameReader, LinkProtocolError, encode, fill_failure, read_failure
+from ...protocol.link_pb2 import Frame
+
+log = structlog.get_logger("linkd.link")
+
+_CLOSE_TIMEOUT = 1.0  # seconds that a process may take to read what was written before its link is cut
+
+_ANSWERS = frozenset({"response", "done", "failure", "http_response", "call_result"})
+
+
+class LinkLostError(ServiceUnavailableError):
+    """The service process died, or its link broke, before it answered."""
+
+
+class Question(Protocol):
+    """Something a service was asked, waiting for its answer. Exactly one of the methods is called, once."""
+
+    def answered(self, frame: Frame) -> None:
+        """The service's answer is there; it is not a failure."""
+
+    def failed(self, error: LinkdError) -> None:
+        """The service answered with an error, or is gone."""
+
+
+class Receiver(Protocol):
+    """Who hears of what a service says unasked."""
+
+    def connected(self, link: ServiceLink) -> None:
+        """A process connected; it has not said who it is."""
+
+    def received(self, link: ServiceLink, kind: str, frame: Frame) -> None:
+        """A frame came that is no answer. A LinkdError raised here becomes the answer to it."""
+
+    def ready(self, link: ServiceLink) -> None:
+        """The link, which was congested, takes more."""
+
+    def lost(self, link: ServiceLink) -> None:
+        """The process is gone; all its questions have failed already."""
+
+
+class ServiceLink(asyncio.Protocol):
+    """One connected service process.
+
+    Args:
+        receiver: Told of everything that is no answer.
+        window: Unanswered questions from which on the link counts as congested.
+    """
+
+    def __init__(self, receiver: Receiver, window: int) -> None:
+        self._receiver = receiver
+        self._window = window
+        self._reader = FrameReader()
+        self._batch = Batch()
+        self._questions: dict[int, Question] = {}
+        self._last_id = 0
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+        self._congested = False
+        self.name = "unregistered"
+        self.heard_at = self._loop.time()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=2**20)
+        self._receiver.connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        self.heard_at = self._loop.time()
+        try:
+            for frame in self._reader.feed(data):
+                self._handle(frame)
+        except LinkProtocolError as error:
+            self.close(f"protocol error: {error}")
+
+    def _handle(self, frame: Frame) -> None:
+        kind = frame.WhichOneof("body")
+        # One frame's fault must not cost the service its link, nor the others their answers.
+        if kind in _ANSWERS:
+            try:
+                self._answered(kind, frame)
+            except Exception:
+                log.exception("answer_failed", service=self.name, kind=kind)
+            if self._congested:
+                self._relieve()
+        elif kind is not None:
+            try:
+                self._receiver.received(self, kind, frame)
+            except LinkdError as error:
+                self.fail(frame.request_id, error)
+            except Exception:
+                log.exception("frame_failed", service=self.name, kind=kind)
+                self.fail(frame.request_id, InternalError())
+
+    def _answered(self, kind: str | None, frame: Frame) -> None:
+        question = self._questions.pop(frame.request_id, None)
+        if question is None:
+            return  # nobody waits: the service answered twice
+        if kind == "failure":
+            question.failed(read_failure(frame.failure))
+        else:
+            question.answered(frame)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self._transport = None
+        self._congested = False
+        questions, self._questions = self._questions, {}
+        for question in questions.values():
+            try:
+                question.failed(LinkLostError(retry_after=1.0))
+            except Exception:
+                log.exception("answer_failed", service=self.name)  # the others wait for theirs
+        self._receiver.lost(self)
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self._paused = self._congested = True
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self._paused = False
+        self._relieve()
+
+    # for the rest of routing
+
+    @property
+    def congested(self) -> bool:
+        """Whether whoever asks more should first let the service catch up. ``Receiver.ready`` ends it."""
+        return self._congested
+
+    @property
+    def questions(self) -> int:
+        """How many questions are unanswered."""
+        return len(self._questions)
+
+    def ask(self, frame: Frame, question: Question) -> None:
+        """Send a question. It fails at once if the process is gone or the frame too large."""
+        self._last_id = frame.request_id = self._last_id + 1
+        if self._transport is None:
+            question.failed(LinkLostError(retry_after=1.0))
+            return
+        try:
+            encoded = encode(frame)
+        except LinkProtocolError as error:
+            log.error("frame_too_large", service=self.name, error=str(error))
+            question.failed(InternalError())
+            return
+        self._questions[self._last_id] = question
+        if len(self._questions) >= self._window:
+            self._congested = True
+        self._write(encoded)
+
+    def tell(self, frame: Frame, request_id: int) -> None:
+        """Answer the service's question ``request_id``; without one (0) nobody waits and nothing is sent."""
+        if request_id and self._transport is not None:
+            frame.request_id = request_id
+            self._write(encode(frame))
+
+    def fail(self, request_id: int, error: LinkdError) -> None:
+        """Answer the service's question with an error."""
+        frame = Frame()
+        fill_failure(frame.failure, error)
+        self.tell(frame, request_id)
+
+    def close(self, reason: str) -> None:
+        """Cut the link after what was written has left."""
+        if self._transport is not None:
+            log.warning("link_closed_by_gateway", service=self.name, reason=reason)
+            self.flush()
+            self._transport.close()
+            # A process that hangs does not read either: closing waits for what was written, abort() does not.
+            self._loop.call_later(_CLOSE_TIMEOUT, self._abort)
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._batch and self._transport is not None:
+            self._transport.write(self._batch.take())
+
+    def _write(self, encoded: bytes) -> None:
+        waiting = self._batch.add(encoded)
+        if waiting == 1:
+            self._loop.call_soon(self.flush)
+        elif waiting >= BATCH_FRAMES:
+            self.flush()
+
+    def _relieve(self) -> None:
+        # Half a window of slack: otherwise each answer would wake one client that fills the window again.
+        if self._congested and not self._paused and len(self._questions) <= self._window // 2:
+            self._congested = False
+            self._receiver.ready(self)

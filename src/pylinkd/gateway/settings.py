@@ -1,0 +1,202 @@
+"""Every setting of the gateway, with its default, unit and reason. Read once, at start, from ``LINKD_…``."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ..protocol.errors import SetupError
+from ..protocol.rendezvous import default_link_path
+
+DEVELOPMENT_SECRET = "linkd-development-secret-never-use-it-in-production"  # noqa: S105  published on purpose
+"""Signs tokens where nothing else is set and the environment is not production."""
+
+
+class SettingsError(SetupError):
+    """A setting is wrong; the text is one sentence that says what to change."""
+
+
+class ProcessSettings(BaseSettings):
+    """What every process of Linkd, gateway or service, is told."""
+
+    model_config = SettingsConfigDict(env_prefix="LINKD_", frozen=True, extra="forbid")
+
+    link: Path = Field(default_factory=default_link_path)
+    """Path of the Unix socket on which services connect."""
+
+    @field_validator("link", mode="before")
+    @classmethod
+    def _empty_link_is_not_told(cls, value: object) -> object:
+        return value or default_link_path()
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level that is logged."""
+
+    log_format: Literal["auto", "console", "json"] = "auto"
+    """``auto``: readable on a terminal, JSON elsewhere."""
+
+
+class Settings(ProcessSettings):
+    """The gateway's settings. Durations are ``…_ms`` integers here and float seconds in the properties."""
+
+    env: Literal["development", "production"] = "development"
+    """In production development secrets stop the start."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Loopback unless told: being reachable from elsewhere is a decision."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 3000
+    """Port for HTTP and WebSocket; 0 takes a free one, which the log names."""
+
+    jwt_secret: Annotated[str, Field(repr=False)] = DEVELOPMENT_SECRET
+    """Secret of HS256 tokens, 32 bytes or more."""
+
+    certfile: Path | None = None
+    """TLS certificate chain (PEM); with it the port speaks https and wss only."""
+
+    keyfile: Path | None = None
+    """Private key of the certificate (PEM), where the chain's file does not hold it."""
+
+    max_head_size: Annotated[int, Field(ge=1024)] = 16 * 1024
+    """Bytes of a request's head; a larger one is answered with 431."""
+
+    head_timeout_ms: Annotated[int, Field(ge=100)] = 5_000
+    """How long a request's head may take to arrive, a new connection's first one included; then 408."""
+
+    max_message_size: Annotated[int, Field(ge=128, le=8 * 2**20)] = 64 * 1024
+    """Bytes of a client's message; a larger one closes the connection with 1009."""
+
+    max_body_size: Annotated[int, Field(ge=0, le=8 * 2**20)] = 2**20
+    """Bytes of an HTTP request's body; a larger one is answered with 413."""
+
+    body_timeout_ms: Annotated[int, Field(ge=100)] = 30_000
+    """How long an HTTP request's body may take to arrive; then 408."""
+
+    outbox_limit: Annotated[int, Field(ge=4096)] = 2**20
+    """Bytes that may wait for one client; a slower one is closed with 1013."""
+
+    compression: bool = True
+    """Whether permessage-deflate is offered (RFC 7692)."""
+
+    compression_threshold: Annotated[int, Field(ge=0)] = 1024
+    """Bytes below which a message is not compressed."""
+
+    compression_level: Annotated[int, Field(ge=1, le=9)] = 3
+    """zlib's level, 1 (fast) to 9 (small)."""
+
+    heartbeat_interval_ms: Annotated[int, Field(ge=100)] = 30_000
+    """Silence after which a client is pinged; after two of it without a sign of life its connection is cut."""
+
+    idle_timeout_ms: Annotated[int, Field(ge=0)] = 0
+    """Time without a message after which a client is closed with 4408; 0: never."""
+
+    session_window: Annotated[int, Field(ge=1, le=10_000)] = 64
+    """Messages of one session that may be unanswered before reading from its connection stops."""
+
+    link_window: Annotated[int, Field(ge=1)] = 8192
+    """Questions to one service process that may be unanswered before reading from its clients stops."""
+
+    max_rooms_per_session: Annotated[int, Field(ge=1)] = 1000
+    """Rooms that one session may be in."""
+
+    service_grace_ms: Annotated[int, Field(ge=0)] = 30_000
+    """How long new connections are still taken for a service whose last instance left."""
+
+    startup_grace_ms: Annotated[int, Field(ge=0)] = 10_000
+    """How long after the start a path that no service has claimed is answered with 503 (come back) and not with
+    404 (never): services that lost another gateway may take so long to find this one."""
+
+    close_timeout_ms: Annotated[int, Field(ge=1)] = 5_000
+    """How long a client may take to answer a close frame before the connection is cut."""
+
+    shutdown_timeout_ms: Annotated[int, Field(ge=0)] = 10_000
+    """How long requests in flight may take once the gateway was told to stop."""
+
+    @property
+    def heartbeat_interval(self) -> float:
+        """``heartbeat_interval_ms`` in seconds."""
+        return self.heartbeat_interval_ms / 1000
+
+    @property
+    def idle_timeout(self) -> float | None:
+        """``idle_timeout_ms`` in seconds; ``None``: never."""
+        return self.idle_timeout_ms / 1000 if self.idle_timeout_ms else None
+
+    @property
+    def head_timeout(self) -> float:
+        """``head_timeout_ms`` in seconds."""
+        return self.head_timeout_ms / 1000
+
+    @property
+    def body_timeout(self) -> float:
+        """``body_timeout_ms`` in seconds."""
+        return self.body_timeout_ms / 1000
+
+    @property
+    def service_grace(self) -> float:
+        """``service_grace_ms`` in seconds."""
+        return self.service_grace_ms / 1000
+
+    @property
+    def startup_grace(self) -> float:
+        """``startup_grace_ms`` in seconds."""
+        return self.startup_grace_ms / 1000
+
+    @property
+    def close_timeout(self) -> float:
+        """``close_timeout_ms`` in seconds."""
+        return self.close_timeout_ms / 1000
+
+    @property
+    def shutdown_timeout(self) -> float:
+        """``shutdown_timeout_ms`` in seconds."""
+        return self.shutdown_timeout_ms / 1000
+
+    @model_validator(mode="after")
+    def _secrets_are_fit(self) -> Settings:
+        if self.env == "production" and self.jwt_secret == DEVELOPMENT_SECRET:
+            raise ValueError("LINKD_JWT_SECRET must be set to a secret of your own when LINKD_ENV=production")
+        if self.keyfile is not None and self.certfile is None:
+            raise ValueError("LINKD_KEYFILE is of no use without LINKD_CERTFILE")
+        for file in (self.certfile, self.keyfile):
+            if file is not None and not file.is_file():
+                raise ValueError(f"there is no file {file}: set LINKD_CERTFILE and LINKD_KEYFILE to PEM files")
+        if len(self.jwt_secret.encode()) < 32:
+            raise ValueError("LINKD_JWT_SECRET must have 32 bytes or more")
+        return self
+
+
+def _check_names(environment: Iterable[str]) -> None:
+    """Refuse a variable that looks like a setting and is none: it would be ignored in silence."""
+    known = {f"LINKD_{name.upper()}" for name in Settings.model_fields}
+    for name in environment:
+        if name.startswith("LINKD_") and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SettingsError(f"{name} is no setting of Linkd{hint}")
+
+
+S = TypeVar("S", bound=ProcessSettings)
+
+
+def load_settings(kind: type[S], **overrides: object) -> S:
+    """The settings of this process; ``overrides`` (from the command line) win over the environment.
+
+    Raises:
+        SettingsError: If one is wrong. The text names it as the environment does and never shows a secret.
+    """
+    _check_names(os.environ)
+    try:
+        return kind(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as cause:
+        fault = cause.errors(include_url=False, include_input=False)[0]
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["loc"]:
+            message = f"LINKD_{str(fault['loc'][0]).upper()}: {message}"
+        raise SettingsError(message) from None
