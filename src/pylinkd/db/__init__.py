@@ -1,0 +1,100 @@
+"""A thin fluent layer over SQLAlchemy for SQLite and PostgreSQL; it stands alone.
+
+To read it, begin with database.py (tables, start and stop), query.py and table.py (the chain),
+transaction.py (who joins what), pool.py (what both databases promise). The manual is
+docs/database.md.
+"""
+
+from .catalog import TableSource
+from .conditions import (
+    Condition,
+    all_of,
+    any_of,
+    equals,
+    escape_like,
+    gt,
+    gte,
+    is_in,
+    like,
+    lt,
+    lte,
+    not_equals,
+    not_in,
+    not_null,
+    null,
+)
+from .database import Database, UntypedDatabase, open_database
+from .errors import (
+    CheckConflictError,
+    DatabaseBusyError,
+    DatabaseError,
+    DatabaseSetupError,
+    DatabaseUnavailableError,
+    ForeignKeyConflictError,
+    IntegrityConflictError,
+    InvalidCursorError,
+    InvalidValueError,
+    MissingDriverError,
+    MultipleRowsError,
+    NotNullConflictError,
+    QueryError,
+    RowNotFoundError,
+    StatementError,
+    TransactionAbortedError,
+    TransactionClosedError,
+    TransactionError,
+    UniqueConflictError,
+    UnknownColumnError,
+    UnknownTableError,
+)
+from .pagination import Page
+from .query import Query
+from .table import Table
+from .transaction import Transaction
+
+__all__ = [
+    "CheckConflictError",
+    "Condition",
+    "Database",
+    "DatabaseBusyError",
+    "DatabaseError",
+    "DatabaseSetupError",
+    "DatabaseUnavailableError",
+    "ForeignKeyConflictError",
+    "IntegrityConflictError",
+    "InvalidCursorError",
+    "InvalidValueError",
+    "MissingDriverError",
+    "MultipleRowsError",
+    "NotNullConflictError",
+    "Page",
+    "Query",
+    "QueryError",
+    "RowNotFoundError",
+    "StatementError",
+    "Table",
+    "TableSource",
+    "Transaction",
+    "TransactionAbortedError",
+    "TransactionClosedError",
+    "TransactionError",
+    "UniqueConflictError",
+    "UnknownColumnError",
+    "UnknownTableError",
+    "UntypedDatabase",
+    "all_of",
+    "any_of",
+    "equals",
+    "escape_like",
+    "gt",
+    "gte",
+    "is_in",
+    "like",
+    "lt",
+    "lte",
+    "not_equals",
+    "not_in",
+    "not_null",
+    "null",
+    "open_database",
+]
