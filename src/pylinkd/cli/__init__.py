@@ -1,0 +1,1 @@
+"""The command line: ``linkd serve | run | dev | token``."""

@@ -1,0 +1,110 @@
+"""The ``linkd`` command. Each subcommand reads its options, and leaves the work to a module of its own.
+
+Those modules are imported when their command runs: a gateway has no use for a database layer, nor a service for a
+web server, and neither should take their memory or wait for their import.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from ..gateway.settings import ProcessSettings, Settings, load_settings
+from ..protocol.errors import SetupError
+from ..version import __version__
+from .logs import configure_logs
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on (LINKD_HOST).")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one (LINKD_PORT).")]
+Link = Annotated[Path | None, typer.Option(help="Path of the link's socket (LINKD_LINK).")]
+Target = Annotated[str, typer.Argument(help="module:service, or path/to/file.py:service")]
+
+S = TypeVar("S", bound=ProcessSettings)
+
+
+def _settings(kind: type[S], **options: object) -> S:
+    settings = load_settings(kind, **options)
+    configure_logs(settings.log_level, settings.log_format)
+    return settings
+
+
+@app.command()
+def serve(
+    host: Host = None,
+    port: Port = None,
+    link: Link = None,
+    certfile: Annotated[Path | None, typer.Option(help="TLS certificate chain, PEM (LINKD_CERTFILE).")] = None,
+    keyfile: Annotated[Path | None, typer.Option(help="Its private key, PEM (LINKD_KEYFILE).")] = None,
+) -> None:
+    """Run the gateway."""
+    from .serve import serve as serve_gateway
+
+    serve_gateway(_settings(Settings, host=host, port=port, link=link, certfile=certfile, keyfile=keyfile))
+
+
+@app.command()
+def run(target: Target, link: Link = None) -> None:
+    """Run a service, and connect it to the gateway."""
+    from ..db import DatabaseError
+    from .loading import load_service
+
+    settings = _settings(ProcessSettings, link=link)
+    try:
+        load_service(target).run(settings.link)
+    except DatabaseError as error:  # the database layer stands alone and knows nothing of SetupError
+        raise SetupError(str(error)) from error
+
+
+@app.command()
+def dev(
+    target: Target,
+    host: Host = None,
+    port: Port = None,
+    link: Link = None,
+    watch: Annotated[Path | None, typer.Option(help="Folder whose changes restart the service.")] = None,
+) -> None:
+    """Run gateway and service; the service restarts when a file changes, and clients stay connected."""
+    from .dev import develop
+
+    settings = _settings(Settings, host=host, port=port, link=link)
+    # Both processes read their settings from the environment.
+    os.environ.update(LINKD_HOST=settings.host, LINKD_PORT=str(settings.port), LINKD_LINK=str(settings.link))
+    place = target.partition(":")[0]
+    folder = watch or (Path(place).parent if place.endswith(".py") else Path.cwd())
+    raise typer.Exit(asyncio.run(develop(target, folder)))
+
+
+@app.command()
+def token(
+    user: Annotated[str, typer.Option(help="The user's id.")],
+    name: Annotated[str | None, typer.Option(help="What to call the user.")] = None,
+    roles: Annotated[str, typer.Option(help="Role names, parted by commas.")] = "",
+    ttl: Annotated[float, typer.Option(min=1, help="Seconds for which the token is valid.")] = 3600,
+) -> None:
+    """Print a token that the gateway accepts."""
+    from .tokens import issue_token
+
+    names = [role.strip() for role in roles.split(",") if role.strip()]
+    print(issue_token(_settings(Settings), user=user, name=name, roles=names, ttl=ttl))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def main() -> None:
+    """Run the command; a mistake that a person can mend is one line on standard error and status 1."""
+    try:
+        app()
+    except SetupError as mistake:
+        print(f"linkd: {mistake}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,41 @@
+"""``linkd serve``: the gateway as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import uvloop
+
+from ..collector import settle_collector
+from ..gateway.server import Gateway
+from ..gateway.settings import Settings
+
+
+def serve(settings: Settings) -> None:
+    """Run a gateway until SIGTERM or SIGINT; a second signal ends the process at once.
+
+    Raises:
+        LinkSocketError: If the link's socket cannot be opened.
+        AddressInUseError: If host and port cannot be listened on.
+    """
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    gateway = Gateway(settings)
+    await gateway.start()
+    settle_collector()
+    await stop.wait()
+    await gateway.stop()

@@ -1,0 +1,1 @@
+"""What a service is made of. Authors import it from ``pylinkd`` itself."""

@@ -1,0 +1,500 @@
+"""What a handler is given: who is asking, and everything it can do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Protocol
+
+import msgspec
+import structlog
+from typing_extensions import TypeVar
+
+from ..protocol.errors import CloseCode, LinkdError, UnauthorizedError
+from ..protocol.identity import Identity
+from ..protocol.link import fill_identity
+from ..protocol.link_pb2 import Frame, RoomCommand
+from ..protocol.patterns import check_name
+from .dispatch import Mailbox
+from .link import Asker
+from .validation import Schema, encode
+
+if TYPE_CHECKING:
+    from ..db import Database, UntypedDatabase
+
+# By name: a service without database, and the gateway, never import SQLAlchemy.
+DB = TypeVar("DB", bound="Database", default="UntypedDatabase")
+
+
+_ANYTHING = Schema(Any)
+
+
+class Host(Protocol):
+    """What a context needs of the running service (runtime.py)."""
+
+    link: Asker
+
+    @property
+    def name(self) -> str:
+        """The service's name."""
+
+    @property
+    def db(self) -> Any:
+        """The service's database."""
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What became of an event.
+
+    Attributes:
+        reached: Sessions whose outbox took it (for ``ctx.emit``: services that were handed it).
+    """
+
+    reached: int
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A session in a room.
+
+    Attributes:
+        session: Its id.
+        user: Its user's id; ``None``: not signed in.
+        name: Its user's name; ``None``: not signed in.
+    """
+
+    session: str
+    user: str | None
+    name: str | None
+
+
+class Socket:
+    """A client's session.
+
+    Attributes:
+        id: The session's id; stable while the session lives.
+        path: The path it connected to.
+        identity: Who it is; ``None``: nobody signed in.
+        remote_address: The client's address.
+        user_agent: As the client says.
+        connected_at: Unix time in seconds.
+        metadata: Query parameters of the opening handshake, without the token.
+    """
+
+    __slots__ = (
+        "_mailbox",
+        "_msgpack",
+        "_opened",
+        "_ready",
+        "_refusal",
+        "connected_at",
+        "id",
+        "identity",
+        "metadata",
+        "path",
+        "remote_address",
+        "user_agent",
+    )
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        path: str,
+        msgpack: bool,
+        identity: Identity | None,
+        remote_address: str,
+        user_agent: str,
+        connected_at: float,
+        metadata: Mapping[str, str],
+    ) -> None:
+        self.id = id
+        self.path = path
+        self.identity = identity
+        self.remote_address = remote_address
+        self.user_agent = user_agent
+        self.connected_at = connected_at
+        self.metadata = metadata
+        self._msgpack = msgpack
+        self._mailbox = Mailbox()
+        self._opened = False
+        self._ready = False
+        self._refusal: LinkdError | None = None
+
+    def __repr__(self) -> str:
+        return f"<Socket {self.id}>"
+
+
+class Target:
+    """Whom an event is for. Built by ``ctx.to(...)``, ``ctx.broadcast`` and ``ctx.everyone``."""
+
+    __slots__ = ("_everyone", "_except_sessions", "_except_users", "_host", "_rooms", "_sessions", "_users")
+
+    def __init__(
+        self,
+        host: Host,
+        *,
+        rooms: Sequence[str] = (),
+        users: Sequence[str] = (),
+        sessions: Sequence[str] = (),
+        everyone: bool = False,
+        except_sessions: Sequence[str] = (),
+        except_users: Sequence[str] = (),
+    ) -> None:
+        self._host = host
+        self._rooms = rooms
+        self._users = users
+        self._sessions = sessions
+        self._everyone = everyone
+        self._except_sessions = except_sessions
+        self._except_users = except_users
+
+    def except_(self, *sessions: str, user: str | Iterable[str] | None = None) -> Target:
+        """The same target without these session ids, and without all sessions of these users."""
+        return Target(
+            self._host,
+            rooms=self._rooms,
+            users=self._users,
+            sessions=self._sessions,
+            everyone=self._everyone,
+            except_sessions=(*self._except_sessions, *sessions),
+            except_users=(*self._except_users, *_several(user)),
+        )
+
+    async def emit(self, type: str, data: Any = None) -> Receipt:
+        """Send an event to everyone meant, and return how many sessions that reached.
+
+        Each session gets it once, however many of the target's rooms it is in. What one handler emits to a session
+        arrives in the order in which it was emitted. If it is cancelled, the event may or may not have been sent.
+
+        Args:
+            type: The event's type, such as ``chat.message``.
+            data: Anything that can be told in JSON.
+
+        Raises:
+            ValueError: If the type is no name.
+            TypeError: If the data cannot be encoded.
+            ServiceUnavailableError: If the gateway is gone.
+        """
+        frame = Frame()
+        publish = frame.publish
+        publish.type = check_name(type)
+        publish.data = encode(data)
+        publish.everyone = self._everyone
+        publish.rooms.extend(self._rooms)
+        publish.users.extend(self._users)
+        publish.sessions.extend(self._sessions)
+        publish.except_sessions.extend(self._except_sessions)
+        publish.except_users.extend(self._except_users)
+        return Receipt((await self._host.link.ask(frame)).published.reached)
+
+
+class Context(Generic[DB]):
+    """What all handlers can do.
+
+    Attributes:
+        identity: Who is asking; ``None``: nobody signed in.
+        name: The message type, action or event that is handled.
+    """
+
+    __slots__ = ("_host", "identity", "name")
+
+    def __init__(self, host: Host, name: str, identity: Identity | None) -> None:
+        self._host = host
+        self.name = name
+        self.identity = identity
+
+    @property
+    def auth(self) -> Identity:
+        """Who is asking.
+
+        Raises:
+            UnauthorizedError: If nobody signed in, which ``auth=True`` on the handler rules out.
+        """
+        if self.identity is None:
+            raise UnauthorizedError()
+        return self.identity
+
+    @property
+    def db(self) -> DB:
+        """The service's database.
+
+        Raises:
+            RuntimeError: If the service has none.
+        """
+        db: DB = self._host.db
+        return db
+
+    @property
+    def logger(self) -> Any:
+        """A structlog logger that carries service, user and what is handled."""
+        user = None if self.identity is None else self.identity.user
+        return structlog.get_logger("linkd.handler").bind(service=self._host.name, handler=self.name, user=user)
+
+    def to(
+        self,
+        *rooms: str,
+        user: str | Iterable[str] | None = None,
+        session: str | Iterable[str] | None = None,
+    ) -> Target:
+        """Everybody in one of these rooms, every session of these users, and these sessions."""
+        return Target(self._host, rooms=rooms, users=_several(user), sessions=_several(session))
+
+    @property
+    def everyone(self) -> Target:
+        """Every session that can reach this service."""
+        return Target(self._host, everyone=True)
+
+    async def members(self, room: str) -> list[Member]:
+        """Who is in the room; empty if it does not exist.
+
+        Raises:
+            ServiceUnavailableError: If the gateway is gone.
+        """
+        frame = Frame()
+        frame.room_query.room = room
+        answer = await self._host.link.ask(frame)
+        return [
+            Member(session=member.session, user=member.user or None, name=member.name or None)
+            for member in answer.member_list.members
+        ]
+
+    async def disconnect(
+        self,
+        session: str | None = None,
+        *,
+        user: str | None = None,
+        code: int = CloseCode.NORMAL,
+        reason: str = "",
+    ) -> None:
+        """Close a session, or all sessions of a user that can reach this service.
+
+        Args:
+            session: Whose connection to close.
+            user: Whose connections to close.
+            code: 1000, or 3000 to 4999 (RFC 6455 §7.4.2).
+            reason: For the client; at most 123 bytes are sent.
+
+        Raises:
+            ValueError: If neither or both are named.
+            NotFoundError: If the session has ended.
+        """
+        if (session is None) == (user is None):
+            raise ValueError("disconnect() takes either a session or a user")
+        frame = Frame()
+        frame.session_command.session = session or ""
+        frame.session_command.user = user or ""
+        frame.session_command.close_code = code
+        frame.session_command.reason = reason
+        await self._host.link.ask(frame)
+
+    async def call(self, service: str, action: str, params: Any = None) -> Any:
+        """Have another service's action answer, on behalf of whoever is asking here.
+
+        Args:
+            service: The other service's name.
+            action: The action's name there.
+            params: What its handler gets as body; anything that can be told in JSON.
+
+        Returns:
+            What the action returned, decoded from JSON.
+
+        Raises:
+            NotFoundError: If there is no such action.
+            LinkdError: Whatever the action raised.
+        """
+        frame = Frame()
+        frame.call.service = service
+        frame.call.action = action
+        frame.call.params = encode(params)
+        if self.identity is not None:
+            fill_identity(frame.call.identity, self.identity)
+        result = (await self._host.link.ask(frame)).call_result.data
+        return msgspec.json.decode(result) if result else None
+
+    async def emit(self, type: str, data: Any = None) -> Receipt:
+        """Tell other services that something happened; ``reached`` counts those that were handed it.
+
+        One instance of each service that asked for it (``service.events.on``) gets it, this service's own included.
+
+        Raises:
+            ValueError: If the type is no name.
+            TypeError: If the data cannot be encoded.
+        """
+        frame = Frame()
+        frame.event.type = check_name(type)
+        frame.event.data = encode(data)
+        if self.identity is not None:
+            fill_identity(frame.event.identity, self.identity)
+        return Receipt((await self._host.link.ask(frame)).event_done.reached)
+
+
+class WsContext(Context[DB]):
+    """What the handler of a message can do.
+
+    Attributes:
+        socket: The client's session.
+        raw: The message's data as it came, in the session's codec.
+        end_reason: In ``on_disconnect``: why the session ended, such as ``client_closed``. Else ``None``.
+    """
+
+    __slots__ = ("_last_rooms", "end_reason", "raw", "socket")
+
+    def __init__(
+        self,
+        host: Host,
+        name: str,
+        socket: Socket,
+        raw: bytes = b"",
+        end_reason: str | None = None,
+        last_rooms: Sequence[str] = (),
+    ) -> None:
+        self._host = host
+        self.name = name
+        self.identity = socket.identity
+        self.socket = socket
+        self.raw = raw
+        self.end_reason = end_reason
+        self._last_rooms = last_rooms
+
+    @property
+    def type(self) -> str:
+        """The message's type."""
+        return self.name
+
+    @property
+    def data(self) -> Any:
+        """The message's data, decoded without a schema.
+
+        Raises:
+            BadRequestError: If it is not well formed.
+        """
+        return _ANYTHING.read(self.raw, self.socket._msgpack)
+
+    @property
+    def logger(self) -> Any:
+        """As everywhere, with the session's id."""
+        return super().logger.bind(session=self.socket.id)
+
+    @property
+    def broadcast(self) -> Target:
+        """Every session that can reach this service, except this one."""
+        return Target(self._host, everyone=True, except_sessions=(self.socket.id,))
+
+    async def send(self, type: str, data: Any = None) -> Receipt:
+        """Send an event to this session alone."""
+        return await self.to(session=self.socket.id).emit(type, data)
+
+    async def join(self, *rooms: str) -> None:
+        """Make this session a member of the rooms; when this returns, it is one everywhere.
+
+        Raises:
+            NotFoundError: If the session has ended (type ``SESSION_GONE``).
+            ConflictError: If it is in too many rooms (type ``TOO_MANY_ROOMS``).
+        """
+        await self._command(RoomCommand.JOIN, rooms)
+
+    async def leave(self, *rooms: str, session: str | None = None) -> None:
+        """End the membership of the rooms; there may be none.
+
+        Args:
+            rooms: Which rooms.
+            session: Whose membership, such as that of another window of the user; this session's unless told.
+
+        Raises:
+            NotFoundError: If the session has ended (type ``SESSION_GONE``).
+        """
+        await self._command(RoomCommand.LEAVE, rooms, session)
+
+    async def _command(self, verb: RoomCommand.Verb, rooms: Sequence[str], session: str | None = None) -> None:
+        frame = Frame()
+        frame.room_command.verb = verb
+        frame.room_command.session = session or self.socket.id
+        frame.room_command.rooms.extend(rooms)
+        await self._host.link.ask(frame)
+
+    async def rooms(self) -> list[str]:
+        """The rooms this session is in; in ``on_disconnect`` those that it was in.
+
+        Raises:
+            NotFoundError: If the session has ended (type ``SESSION_GONE``).
+        """
+        if self.end_reason is not None:
+            return list(self._last_rooms)
+        frame = Frame()
+        frame.room_query.session = self.socket.id
+        return list((await self._host.link.ask(frame)).room_list.rooms)
+
+    async def disconnect(
+        self,
+        session: str | None = None,
+        *,
+        user: str | None = None,
+        code: int = CloseCode.NORMAL,
+        reason: str = "",
+    ) -> None:
+        """As everywhere; without session and user it closes this session."""
+        if session is None and user is None:
+            session = self.socket.id
+        await super().disconnect(session, user=user, code=code, reason=reason)
+
+
+class HttpContext(Context[DB]):
+    """What the handler of an action can do, be it asked over HTTP or called by another service.
+
+    Attributes:
+        method: The HTTP method; empty for a call.
+        path: The request's path; empty for a call.
+        params: What the route's variables are in this path.
+        query: The query's parameters; of one that is repeated, the last.
+        headers: By lower-case name.
+        body: The raw body; for a call its params as JSON.
+        remote_address: The client's address; empty for a call.
+        caller: The service that called; ``None``: it came over HTTP.
+    """
+
+    __slots__ = ("body", "caller", "headers", "method", "params", "path", "query", "remote_address")
+
+    def __init__(
+        self,
+        host: Host,
+        name: str,
+        identity: Identity | None,
+        *,
+        method: str = "",
+        path: str = "",
+        params: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        remote_address: str = "",
+        caller: str | None = None,
+    ) -> None:
+        super().__init__(host, name, identity)
+        self.method = method
+        self.path = path
+        self.params = params or {}
+        self.query = query or {}
+        self.headers = headers or {}
+        self.body = body
+        self.remote_address = remote_address
+        self.caller = caller
+
+
+class EventContext(Context[DB]):
+    """What the handler of a service event can do; ``identity`` is on whose behalf it was emitted.
+
+    Attributes:
+        source: The service that emitted it.
+    """
+
+    __slots__ = ("raw", "source")
+
+    def __init__(self, host: Host, name: str, identity: Identity | None, *, source: str, raw: bytes) -> None:
+        super().__init__(host, name, identity)
+        self.source = source
+        self.raw = raw
+
+
+def _several(value: str | Iterable[str] | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)

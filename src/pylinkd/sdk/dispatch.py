@@ -1,0 +1,275 @@
+"""Who runs handlers, in which order and for how long.
+
+Jobs of one mailbox run one after the other, jobs of different mailboxes concurrently. Jobs that are ready stand in
+a queue; one worker task runs them back to back and costs nothing per job while handlers do not suspend. When one
+suspends, the next worker of the pool takes over. So every handler has a real task (``current_task``,
+``asyncio.timeout`` and cancellation work) without one being made for it. Deadlines are checked by one sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+import structlog
+
+log = structlog.get_logger("linkd.service")
+
+DEFAULT_TIMEOUT = 30.0
+"""Seconds that a handler may take unless told."""
+
+_SWEEP_INTERVAL = 0.05  # seconds; how late a deadline may be noticed
+_STUBBORN_AFTER = 2.0  # seconds after its cancellation at which a handler that goes on counts as overdue anyway
+_KEEP_IDLE = 32  # workers that wait for work; more of them end
+
+# Jobs after which a worker lets the loop read and write: bounds how long a flood delays everything else.
+_TURN = 32
+
+
+class Mailbox:
+    """The jobs of one session. Empty it is two words, since most sessions have nothing to do."""
+
+    __slots__ = ("busy", "waiting")
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.waiting: deque[Job] | None = None
+
+
+class Job:
+    """Something to run.
+
+    Attributes:
+        mailbox: Whose order it keeps; ``None``: nobody's.
+        timeout: Seconds after which it is cancelled; ``None``: never.
+    """
+
+    __slots__ = ("mailbox", "timeout")
+
+    def __init__(self, mailbox: Mailbox | None, timeout: float | None) -> None:
+        self.mailbox = mailbox
+        self.timeout = timeout
+
+    async def run(self) -> None:
+        """Do it. Only CancelledError may leave it."""
+        raise NotImplementedError
+
+    def expired(self) -> None:
+        """It was cancelled because its time was up, or should have ended then and goes on."""
+
+    def cancelled(self) -> None:
+        """It was cancelled from within, by itself or by what it awaited."""
+
+
+class _Worker:
+    __slots__ = ("cancelled_at", "deadline", "job", "stubborn", "task", "wake")
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.job: Job | None = None
+        self.deadline = 0.0
+        self.cancelled_at: float | None = None
+        self.stubborn = False
+        self.wake: asyncio.Future[None] | None = None
+
+
+class Dispatcher:
+    """Runs jobs.
+
+    Args:
+        max_concurrent: Most handlers that may be suspended at once; further jobs wait.
+    """
+
+    def __init__(self, max_concurrent: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._max_concurrent = max_concurrent
+        self._ready: deque[Job] = deque()
+        self._workers: set[_Worker] = set()
+        self._idle: list[_Worker] = []
+        self._unfinished = 0
+        self._checking = False
+        self._yielding = False
+        self._sweeping = False
+        self._closed = False
+
+    @property
+    def unfinished(self) -> int:
+        """Jobs that were added and have not ended."""
+        return self._unfinished
+
+    def add(self, job: Job) -> None:
+        """Run the job when its mailbox's earlier ones have ended. Never blocks.
+
+        After ``close`` nothing is run: the link ends, and the gateway answers in the service's stead.
+        """
+        if self._closed:
+            return
+        self._unfinished += 1
+        mailbox = job.mailbox
+        if mailbox is not None:
+            if mailbox.busy:
+                if mailbox.waiting is None:
+                    mailbox.waiting = deque()
+                mailbox.waiting.append(job)
+                return
+            mailbox.busy = True
+        self._ready.append(job)
+        self._schedule_check()
+
+    async def drain(self, timeout: float) -> bool:
+        """Wait until nothing is unfinished; ``False``: not within ``timeout`` seconds."""
+        deadline = monotonic() + timeout
+        while self._unfinished and not self._closed:
+            if monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.01)
+        return True
+
+    async def close(self, timeout: float) -> int:
+        """Cancel whatever runs and end the workers; how many had not ended after ``timeout`` seconds."""
+        self._closed = True
+        self._ready.clear()
+        tasks = {worker.task for worker in self._workers if worker.task is not None}
+        for task in tasks:
+            task.cancel()
+        if not tasks:
+            return 0
+        _, pending = await asyncio.wait(tasks, timeout=timeout)
+        return len(pending)
+
+    # waking workers
+
+    def _schedule_check(self) -> None:
+        if not self._checking:
+            self._checking = True
+            self._loop.call_soon(self._check)
+
+    def _check(self) -> None:
+        """Wake a worker if jobs wait. Runs once per loop turn while they do: a worker that suspended inside a
+        handler has left the queue to others."""
+        self._checking = False
+        if not self._ready or self._yielding or self._closed:
+            return
+        if self._idle:
+            worker = self._idle.pop()
+            assert worker.wake is not None
+            if not worker.wake.done():
+                worker.wake.set_result(None)
+        elif len(self._workers) < self._max_concurrent:
+            worker = _Worker()
+            self._workers.add(worker)
+            worker.task = self._loop.create_task(self._work(worker), name="linkd-handler")
+        else:
+            return  # the first worker that ends a job goes on with the queue
+        self._schedule_check()
+
+    # a worker
+
+    async def _work(self, worker: _Worker) -> None:
+        ready = self._ready
+        task = worker.task
+        assert task is not None
+        budget = _TURN
+        try:
+            while not self._closed:
+                if not ready:
+                    if len(self._idle) >= _KEEP_IDLE:
+                        return
+                    worker.wake = self._loop.create_future()
+                    self._idle.append(worker)
+                    await worker.wake
+                    budget = _TURN
+                    continue
+                if not budget:
+                    budget = _TURN
+                    self._yielding = True
+                    try:
+                        await asyncio.sleep(0)
+                    finally:
+                        self._yielding = False
+                        self._schedule_check()
+                    continue
+                budget -= 1
+                job = ready.popleft()
+                worker.job = job
+                if job.timeout is not None:
+                    worker.deadline = monotonic() + job.timeout
+                    if not self._sweeping:
+                        self._sweeping = True
+                        self._loop.call_later(_SWEEP_INTERVAL, self._sweep)
+                try:
+                    await job.run()
+                except asyncio.CancelledError:
+                    if self._closed:
+                        raise
+                    _tell(job.cancelled if worker.cancelled_at is None else job.expired)
+                except Exception:
+                    log.exception("job_failed")
+                finally:
+                    worker.job = None
+                    self._end(job, worker.stubborn)
+                if task.cancelling() and not self._closed:
+                    await _forget_cancellation(task)
+                worker.cancelled_at = None
+                worker.stubborn = False
+        finally:
+            self._workers.discard(worker)
+
+    def _end(self, job: Job, released: bool) -> None:
+        self._unfinished -= 1
+        if job.mailbox is not None and not released:
+            self._release(job.mailbox)
+
+    def _release(self, mailbox: Mailbox) -> None:
+        """Let the next job of the mailbox run."""
+        if mailbox.waiting:
+            self._ready.append(mailbox.waiting.popleft())
+            if not mailbox.waiting:
+                mailbox.waiting = None
+            self._schedule_check()
+        else:
+            mailbox.busy = False
+
+    def _sweep(self) -> None:
+        now = monotonic()
+        busy = False
+        for worker in self._workers:
+            job = worker.job
+            if job is None or job.timeout is None:
+                continue
+            busy = True
+            if worker.cancelled_at is None:
+                if now >= worker.deadline:
+                    assert worker.task is not None
+                    worker.cancelled_at = now
+                    worker.task.cancel()
+            elif not worker.stubborn and now - worker.cancelled_at >= _STUBBORN_AFTER:
+                # It caught the cancellation and goes on. Its client gets an answer all the same, and the
+                # session's other messages need not wait for it.
+                worker.stubborn = True
+                _tell(job.expired)
+                if job.mailbox is not None:
+                    self._release(job.mailbox)
+        self._sweeping = busy and not self._closed
+        if self._sweeping:
+            self._loop.call_later(_SWEEP_INTERVAL, self._sweep)
+
+
+def _tell(what: Callable[[], None]) -> None:
+    try:
+        what()
+    except Exception:
+        log.exception("job_failed")  # neither the worker nor the sweep may end with it
+
+
+async def _forget_cancellation(task: asyncio.Task[None]) -> None:
+    """Make a task that was cancelled inside a job go on to the next as if nothing had been."""
+    try:
+        # Where the job ended before the cancellation reached it, it would hit the next job instead.
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        pass
+    while task.cancelling():
+        task.uncancel()

@@ -1,0 +1,273 @@
+"""The service's end of the link: connect, register, reconnect; questions ⇄ answers.
+
+What the gateway asks is runtime.py's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, cast
+
+import structlog
+
+from ..protocol.errors import InternalError, LinkdError, ServiceUnavailableError, SetupError
+from ..protocol.link import BATCH_FRAMES, Batch, FrameReader, LinkProtocolError, encode, fill_failure, read_failure
+from ..protocol.link_pb2 import Frame, Registered
+
+log = structlog.get_logger("linkd.link")
+
+_ANSWERS = frozenset({"published", "done", "failure", "room_list", "member_list", "call_result", "event_done"})
+
+_FIRST_DELAY = 0.1  # seconds; the delay doubles from here
+_LONGEST_DELAY = 5.0
+_REGISTER_TIMEOUT = 5.0
+_SILENCE_LIMIT = 30.0  # seconds; the gateway asks for a sign of life every five
+
+
+class RefusedError(SetupError):
+    """The gateway does not take this service; trying again would not help. The text says why."""
+
+
+class Asker(Protocol):
+    """What contexts need of the link."""
+
+    def ask(self, frame: Frame) -> asyncio.Future[Frame]:
+        """Send a question; the future has its answer, or a LinkdError."""
+
+
+class Owner(Protocol):
+    """What the link needs of the runtime."""
+
+    def registration(self) -> Frame:
+        """The register frame for what the service offers now."""
+
+    def registered(self, link: Link, answer: Registered) -> None:
+        """The gateway has taken the service; questions may follow at once."""
+
+    def received(self, link: Link, kind: str, frame: Frame) -> None:
+        """The gateway asks something."""
+
+    def lost(self) -> None:
+        """The link broke; it is being made anew unless the service stops."""
+
+
+class Link(asyncio.Protocol):
+    """One connection to the gateway. A broken one is replaced by a new object."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._reader = FrameReader()
+        self._batch = Batch()
+        self._questions: dict[int, asyncio.Future[Frame]] = {}
+        self._last_id = 0
+        self._transport: asyncio.Transport | None = None
+        self.heard_at = self._loop.time()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        self.heard_at = self._loop.time()
+        try:
+            for frame in self._reader.feed(data):
+                kind = frame.WhichOneof("body")
+                if kind in _ANSWERS:
+                    self._answered(kind, frame)
+                elif kind == "registered":
+                    # Before the next frame, which may be the gateway's first question.
+                    self._owner.registered(self, frame.registered)
+                    self._answered(kind, frame)
+                elif kind is not None:
+                    self._received(kind, frame)
+        except LinkProtocolError as error:
+            log.error("link_protocol_error", error=str(error))
+            self.close()
+
+    def _received(self, kind: str, frame: Frame) -> None:
+        try:
+            self._owner.received(self, kind, frame)
+        except Exception:
+            # One frame's fault must not cost the service its link.
+            log.exception("frame_failed", kind=kind)
+            self.fail(frame.request_id, InternalError())
+
+    def _answered(self, kind: str | None, frame: Frame) -> None:
+        future = self._questions.pop(frame.request_id, None)
+        if future is None or future.done():
+            return  # whoever asked was cancelled
+        if kind == "failure":
+            future.set_exception(read_failure(frame.failure))
+        else:
+            future.set_result(frame)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self._transport = None
+        questions, self._questions = self._questions, {}
+        for future in questions.values():
+            if not future.done():
+                future.set_exception(ServiceUnavailableError("The gateway is gone.", retry_after=1.0))
+                future.exception()  # an emit that nobody awaits any more is no news
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def ask(self, frame: Frame) -> asyncio.Future[Frame]:
+        """See Asker."""
+        future: asyncio.Future[Frame] = self._loop.create_future()
+        if self._transport is None:
+            future.set_exception(ServiceUnavailableError("The gateway is gone.", retry_after=1.0))
+            return future
+        self._last_id = frame.request_id = self._last_id + 1
+        encoded = encode(frame)
+        self._questions[self._last_id] = future
+        self._write(encoded)
+        return future
+
+    def answer(self, request_id: int, frame: Frame) -> None:
+        """Answer the gateway's question.
+
+        Raises:
+            LinkProtocolError: If the answer is too large. Nothing was sent.
+        """
+        frame.request_id = request_id
+        encoded = encode(frame)
+        if self._transport is not None:
+            self._write(encoded)
+
+    def fail(self, request_id: int, error: LinkdError) -> None:
+        """Answer the gateway's question with an error."""
+        frame = Frame()
+        fill_failure(frame.failure, error)
+        self.answer(request_id, frame)
+
+    def close(self) -> None:
+        """End the connection after what was written has left."""
+        if self._transport is not None:
+            self._flush()
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _write(self, encoded: bytes) -> None:
+        waiting = self._batch.add(encoded)
+        if waiting == 1:
+            self._loop.call_soon(self._flush)
+        elif waiting >= BATCH_FRAMES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._batch and self._transport is not None:
+            self._transport.write(self._batch.take())
+
+
+class Connector:
+    """Keeps a registered link to the gateway for as long as the service runs.
+
+    Args:
+        path: The gateway's socket.
+        owner: Asked what to register, and told what comes.
+        jitter: Returns a number in [0, 1); spreads reconnections of many services over time.
+    """
+
+    def __init__(self, path: Path, owner: Owner, jitter: Callable[[], float] = random.random) -> None:
+        self._path = path
+        self._owner = owner
+        self._jitter = jitter
+        self._stopping = False
+        self._changed_meanwhile = False
+        self.link: Link | None = None
+
+    async def run(self, first: asyncio.Event) -> None:
+        """Connect, register, and begin again whenever the link breaks. ``first`` is set once it has worked.
+
+        Raises:
+            RefusedError: If the gateway refuses the registration.
+        """
+        attempt = 0
+        while not self._stopping:
+            link = await self._connect(attempt)
+            if link is not None:
+                first.set()
+                connected_at = asyncio.get_running_loop().time()
+                await self._watch(link)
+                self.link = None
+                self._owner.lost()
+                if self._stopping:
+                    return
+                log.warning("gateway_lost", link=str(self._path))
+                if asyncio.get_running_loop().time() - connected_at > _LONGEST_DELAY:
+                    # A link that held was a good one: try at once. One that did not is no reason to storm.
+                    attempt = 0
+                    continue
+            attempt += 1
+            # Jitter between half and all of a doubling delay; one log line for all attempts.
+            longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(attempt, 10))
+            await asyncio.sleep(longest * (0.5 + self._jitter() / 2))
+
+    async def _connect(self, attempt: int) -> Link | None:
+        loop = asyncio.get_running_loop()
+        try:
+            _, link = await loop.create_unix_connection(lambda: Link(self._owner), str(self._path))
+        except OSError as error:
+            if attempt == 0:
+                log.warning("gateway_unreachable", link=str(self._path), error=error.strerror or str(error))
+            return None
+        try:
+            async with asyncio.timeout(_REGISTER_TIMEOUT):
+                answer = await self._register(link)
+        except (TimeoutError, ServiceUnavailableError):
+            link.abort()
+            return None
+        self.link = link
+        log.info("gateway_connected", link=str(self._path), gateway=answer.gateway)
+        if self._changed_meanwhile:
+            await self.update()
+        return link
+
+    async def _register(self, link: Link) -> Registered:
+        try:
+            frame = self._owner.registration()
+            return (await _registered(link, frame)).registered
+        except ServiceUnavailableError:
+            raise
+        except LinkdError as error:
+            link.close()
+            raise RefusedError(error.message) from error
+
+    async def _watch(self, link: Link) -> None:
+        """Return when the link is closed; cut it if the gateway hangs."""
+        while not link.closed.done():
+            await asyncio.wait([link.closed], timeout=5.0)
+            if asyncio.get_running_loop().time() - link.heard_at > _SILENCE_LIMIT:
+                log.error("gateway_silent", link=str(self._path))
+                link.abort()
+
+    async def update(self) -> None:
+        """Tell the gateway that what the service offers has changed."""
+        # While there is no link, what is registered may have been put together already.
+        self._changed_meanwhile = self.link is None
+        if self.link is not None:
+            try:
+                await _registered(self.link, self._owner.registration())
+            except LinkdError as error:
+                log.error("registration_refused", error=error.message)
+
+    def stop(self) -> None:
+        """Do not connect again; the link is closed once everything is said."""
+        self._stopping = True
+        if self.link is not None:
+            self.link.close()
+
+
+async def _registered(link: Link, frame: Frame) -> Frame:
+    return await link.ask(frame)

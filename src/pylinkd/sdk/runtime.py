@@ -1,0 +1,278 @@
+"""A service while it runs: takes what the gateway says and makes jobs of it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import structlog
+
+from ..protocol.errors import InternalError, LinkdError, NotFoundError, ServiceUnavailableError, UnknownMessageTypeError
+from ..protocol.link import PROTOCOL_VERSION, read_identity
+from ..protocol.link_pb2 import CODEC_MSGPACK, Frame, Registered
+from ..protocol.link_pb2 import Session as WireSession
+from .actions import Actions
+from .context import Socket, WsContext
+from .dispatch import Dispatcher, Job
+from .events import Events
+from .jobs import ActionJob, Answerable, Deferred, EventJob, HookJob, MessageJob, done
+from .link import Asker
+from .websocket import WebSocket
+
+log = structlog.get_logger("linkd.service")
+
+_CANCEL_TIMEOUT = 2.0  # seconds that cancelled handlers may take to clean up
+
+_Handle = Callable[[Answerable, Frame], None]
+
+
+class Offer(Protocol):
+    """What a service offers (service.py)."""
+
+    name: str
+    version: str
+    path: str | None
+    namespace: str
+    ws: WebSocket
+    action: Actions
+    events: Events
+
+    @property
+    def db(self) -> Any:
+        """Its database."""
+
+
+class Offline:
+    """Stands in for the link while there is none: every question fails at once."""
+
+    def ask(self, frame: Frame) -> asyncio.Future[Frame]:
+        """See Asker."""
+        future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        future.set_exception(ServiceUnavailableError("The gateway is gone.", retry_after=1.0))
+        return future
+
+
+class _Nobody:
+    """Takes the answers to questions that this process asked itself."""
+
+    def answer(self, request_id: int, frame: Frame) -> None:
+        pass
+
+    def fail(self, request_id: int, error: LinkdError) -> None:
+        pass
+
+
+class Runtime:
+    """What is alive of a service: its sessions and its jobs. An Owner (link.py), and the contexts' Host.
+
+    Args:
+        service: What the author wrote.
+        max_concurrent: Most handlers suspended at once.
+
+    Attributes:
+        link: Where contexts send their questions.
+        sockets: The sessions that the gateway told of, by id.
+    """
+
+    def __init__(self, service: Offer, max_concurrent: int) -> None:
+        self.service = service
+        self.link: Asker = Offline()
+        self.sockets: dict[str, Socket] = {}
+        self.dispatcher = Dispatcher(max_concurrent)
+        self._instance = secrets.token_urlsafe(8)
+        self._gateway_instance: str | None = None
+        self._handle: dict[str, _Handle] = {
+            "inbound": self._inbound,
+            "session_opened": self._session_opened,
+            "session_closed": self._session_closed,
+            "http_request": self._http_request,
+            "call": self._call,
+            "event": self._event,
+            "ping": lambda link, frame: link.answer(frame.request_id, done()),
+        }
+
+    # context.Host
+
+    @property
+    def name(self) -> str:
+        """See context.Host."""
+        return self.service.name
+
+    @property
+    def db(self) -> Any:
+        """See context.Host."""
+        return self.service.db
+
+    # link.Owner
+
+    def registration(self) -> Frame:
+        """See link.Owner."""
+        service = self.service
+        frame = Frame()
+        register = frame.register
+        register.protocol_version = PROTOCOL_VERSION
+        register.service = service.name
+        register.version = service.version
+        register.instance = self._instance
+        register.namespace = service.namespace
+        register.path = service.path or ""
+        for message in service.ws.handlers:
+            register.handlers.add(
+                type=message.type,
+                auth=message.requirement.auth,
+                roles=sorted(message.requirement.roles),
+                description=message.description,
+            )
+        register.catch_all = service.ws.catches_all
+        for action in service.action.handlers:
+            register.actions.add(
+                name=action.name,
+                method=action.method,
+                route=action.route,
+                auth=action.requirement.auth,
+                roles=sorted(action.requirement.roles),
+                description=action.description,
+            )
+        register.events.extend(service.events.patterns)
+        return frame
+
+    def registered(self, link: Asker, answer: Registered) -> None:
+        """See link.Owner."""
+        if link is self.link:
+            return  # the gateway has taken over a change
+        self.link = link
+        if self._gateway_instance == answer.gateway_instance:
+            # The sessions live on and may meanwhile be another instance's. Those that are ours are told again.
+            # Where something is still running its order, and that of on_connect, holds on.
+            self.sockets = {id: socket for id, socket in self.sockets.items() if socket._mailbox.busy}
+        else:
+            self.end_sessions()
+        self._gateway_instance = answer.gateway_instance
+
+    def end_sessions(self) -> None:
+        """The gateway process is gone, and with it every session that it told of."""
+        for socket in list(self.sockets.values()):
+            self._end(socket, _Nobody(), 0, "gateway_lost", ())
+
+    async def stop(self, timeout: float) -> int:
+        """Let what is being handled end within ``timeout`` seconds, then cancel it; how much ignored even that.
+
+        What was cancelled is answered by the gateway when the link ends. Later calls do nothing.
+        """
+        if not await self.dispatcher.drain(timeout):
+            log.error("handlers_cancelled", unfinished=self.dispatcher.unfinished)
+        stuck = await self.dispatcher.close(_CANCEL_TIMEOUT)
+        if stuck:
+            log.error("handlers_stuck", handlers=stuck)
+        return stuck
+
+    def lost(self) -> None:
+        """See link.Owner."""
+        self.link = Offline()
+
+    def received(self, link: Answerable, kind: str, frame: Frame) -> None:
+        """See link.Owner."""
+        handle = self._handle.get(kind)
+        if handle is not None:
+            handle(link, frame)
+        else:
+            log.warning("frame_unknown", kind=kind)
+            link.fail(frame.request_id, NotFoundError(f"A service is not sent {kind} frames."))
+
+    # what the gateway says
+
+    def _inbound(self, link: Answerable, frame: Frame) -> None:
+        inbound = frame.inbound
+        request_id, type = frame.request_id, inbound.type
+        socket = self.sockets.get(inbound.session)
+        handler = self.service.ws.find(type)
+        if socket is None:
+            link.fail(request_id, ServiceUnavailableError("The session is not known here.", retry_after=1.0))
+        elif handler is None:
+            link.fail(request_id, UnknownMessageTypeError(details={"type": type}))
+        else:
+            job: Job = MessageJob(self, link, request_id, handler, socket, type, inbound.data)
+            if not handler.ordered and not socket._ready:
+                job = Deferred(socket._mailbox, partial(self.dispatcher.add, job))
+            self.dispatcher.add(job)
+
+    def _session_opened(self, link: Answerable, frame: Frame) -> None:
+        wire = frame.session_opened.session
+        adopted = frame.session_opened.adopted
+        socket = self.sockets.get(wire.id)
+        if socket is None:
+            socket = self.sockets[wire.id] = _socket(wire)
+            socket._opened = socket._ready = adopted
+        if socket._ready:
+            # The gateway asks again, after its link broke: the answer is that of the handlers that ran already.
+            if socket._refusal is None:
+                link.answer(frame.request_id, done())
+            else:
+                link.fail(frame.request_id, socket._refusal)
+            return
+        # If they are running still, this question waits behind them in the mailbox.
+        handlers = () if socket._opened else tuple(self.service.ws.connect_handlers)
+        socket._opened = True
+        ctx: WsContext[Any] = WsContext(self, "connect", socket)
+        known = socket
+
+        def connected(error: BaseException | None) -> None:
+            known._ready = True
+            # The session's messages may be waiting already: after a refusal none of them may be handled.
+            if error is not None:
+                known._refusal = error if isinstance(error, LinkdError) else InternalError()
+
+        self.dispatcher.add(HookJob(self, link, frame.request_id, handlers, ctx, connected))
+
+    def _session_closed(self, link: Answerable, frame: Frame) -> None:
+        closed = frame.session_closed
+        socket = self.sockets.get(closed.session.id)
+        if socket is None:
+            # It ended while no instance was there; an earlier one had been told of its beginning.
+            socket = _socket(closed.session)
+        self._end(socket, link, frame.request_id, closed.reason, tuple(closed.rooms))
+
+    def _end(self, socket: Socket, link: Answerable, request_id: int, reason: str, rooms: tuple[str, ...]) -> None:
+        ctx: WsContext[Any] = WsContext(self, "disconnect", socket, end_reason=reason, last_rooms=rooms)
+
+        def forget(_: BaseException | None) -> None:
+            self.sockets.pop(socket.id, None)
+
+        handlers = self.service.ws.disconnect_handlers
+        self.dispatcher.add(HookJob(self, link, request_id, handlers, ctx, forget))
+
+    def _http_request(self, link: Answerable, frame: Frame) -> None:
+        request = frame.http_request
+        handler = self.service.action.find(request.action)
+        if handler is None:
+            link.fail(frame.request_id, NotFoundError())
+        else:
+            self.dispatcher.add(ActionJob.of_request(self, link, frame.request_id, handler, request))
+
+    def _call(self, link: Answerable, frame: Frame) -> None:
+        call = frame.call
+        handler = self.service.action.find(call.action)
+        if handler is None:
+            link.fail(frame.request_id, NotFoundError(f"No service offers the action {call.service}.{call.action}."))
+        else:
+            self.dispatcher.add(ActionJob.of_call(self, link, frame.request_id, handler, call))
+
+    def _event(self, link: Answerable, frame: Frame) -> None:
+        handlers = list(self.service.events.matching(frame.event.type))
+        self.dispatcher.add(EventJob(self, link, frame.request_id, handlers, frame.event))
+
+
+def _socket(wire: WireSession) -> Socket:
+    return Socket(
+        id=wire.id,
+        path=wire.path,
+        msgpack=wire.codec == CODEC_MSGPACK,
+        identity=read_identity(wire.identity) if wire.HasField("identity") else None,
+        remote_address=wire.remote_address,
+        user_agent=wire.user_agent,
+        connected_at=wire.connected_at_ms / 1000,
+        metadata=dict(wire.metadata),
+    )

@@ -1,0 +1,281 @@
+"""A service: what it handles, what it needs, and its life from start to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+import structlog
+
+from ..collector import settle_collector
+from ..protocol.errors import ServiceUnavailableError
+from ..protocol.link_pb2 import Frame
+from ..protocol.patterns import check_name
+from ..protocol.rendezvous import default_link_path
+from .actions import Actions
+from .context import DB
+from .events import Events
+from .link import Connector
+from .runtime import Runtime
+from .validation import RegistrationError, where
+from .websocket import WebSocket
+
+if TYPE_CHECKING:
+    from ..db import UntypedDatabase
+    from ..db.catalog import TableSource
+
+log = structlog.get_logger("linkd.service")
+
+_DRAINING_TIMEOUT = 2.0  # seconds that the gateway may take to send nothing new
+
+Hook = Callable[..., Awaitable[None]]
+H = TypeVar("H", bound=Hook)
+
+
+class Service(Generic[DB]):
+    """A service behind a gateway.
+
+    Args:
+        name: Unique among the gateway's services, such as ``chat``.
+        path: Where clients connect to reach this service alone; ``/ws/<name>`` unless told, ``None``: nowhere.
+            ``/ws`` reaches every service.
+        version: For logs and operators.
+        namespace: Of its rooms; services that share one share rooms. Its name unless told.
+        database: A database URL such as ``sqlite:///chat.db`` or ``postgresql://…``; ``None``: no database.
+        tables: What is in the database; see docs/database.md.
+        max_concurrent: Most handlers that may be suspended at once; further messages wait.
+        stop_timeout: Seconds that handlers may take to finish once the service was told to stop.
+
+    Raises:
+        RegistrationError: If a name or path is malformed.
+    """
+
+    @overload
+    def __init__(
+        self: Service[UntypedDatabase],
+        name: str,
+        *,
+        path: str | None = "",
+        version: str = "0.0.0",
+        namespace: str | None = None,
+        database: str | None = None,
+        tables: TableSource | None = None,
+        max_concurrent: int = 1000,
+        stop_timeout: float = 10.0,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        name: str,
+        *,
+        path: str | None = "",
+        version: str = "0.0.0",
+        namespace: str | None = None,
+        database: str | None = None,
+        tables: type[DB],
+        max_concurrent: int = 1000,
+        stop_timeout: float = 10.0,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        path: str | None = "",
+        version: str = "0.0.0",
+        namespace: str | None = None,
+        database: str | None = None,
+        tables: Any = None,
+        max_concurrent: int = 1000,
+        stop_timeout: float = 10.0,
+    ) -> None:
+        try:
+            check_name(name)
+        except ValueError as cause:
+            raise RegistrationError(f"Service({name!r}): {cause}") from cause
+        if path and not path.startswith("/"):
+            raise RegistrationError(f"Service({name!r}): a path begins with a slash, {path!r} does not")
+        if max_concurrent < 1:
+            raise RegistrationError(f"Service({name!r}): max_concurrent is 1 or more, not {max_concurrent}")
+        self.name = name
+        self.path = f"/ws/{name}" if path == "" else path
+        self.version = version
+        self.namespace = namespace or name
+        self.ws = WebSocket()
+        self.action = Actions()
+        self.events = Events()
+        if (database is None) != (tables is None):
+            raise RegistrationError(f"Service({name!r}): database= and tables= go together")
+        self._database: DB | None = None
+        if database is not None:
+            from ..db import open_database
+
+            self._database = open_database(database, tables)
+        self._max_concurrent = max_concurrent
+        self._stop_timeout = stop_timeout
+        self._stuck = 0
+        self._hooks: dict[str, list[Hook]] = {"before_start": [], "after_start": [], "before_stop": []}
+
+    @property
+    def db(self) -> DB:
+        """The database.
+
+        Raises:
+            RuntimeError: If the service has none.
+        """
+        if self._database is None:
+            raise RuntimeError(f"the service {self.name!r} has no database: give Service(…) database= and tables=")
+        return self._database
+
+    # hooks
+
+    def before_start(self, hook: H) -> H:
+        """Run ``async def hook(service)`` when the database is open and no client is served yet."""
+        return self._add_hook("before_start", hook)
+
+    def after_start(self, hook: H) -> H:
+        """Run ``async def hook(service)`` once the gateway has taken the service."""
+        return self._add_hook("after_start", hook)
+
+    def before_stop(self, hook: H) -> H:
+        """Run ``async def hook(service)`` when nothing is handled any more and the database is still open."""
+        return self._add_hook("before_stop", hook)
+
+    def _add_hook(self, moment: str, hook: H) -> H:
+        is_async: bool = inspect.iscoroutinefunction(hook)
+        if not is_async or len(inspect.signature(hook).parameters) != 1:
+            raise RegistrationError(f"{where(hook)}: a hook is 'async def name(service)'")
+        self._hooks[moment].append(hook)
+        return hook
+
+    async def run_hooks(self, moment: str) -> None:
+        """Run the hooks of one moment, in the order of their registration."""
+        for hook in self._hooks[moment]:
+            await hook(self)
+
+    # life
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[Runtime]:
+        """Everything that is there while the service runs, apart from the link: database, hooks, dispatcher.
+
+        Yields the Runtime. Used by ``serve`` and by pylinkd.testing.
+        """
+        if self._database is not None:
+            await self._database.start()
+        try:
+            await self.run_hooks("before_start")
+            runtime = Runtime(self, self._max_concurrent)
+            try:
+                yield runtime
+            finally:
+                await runtime.stop(self._stop_timeout)
+                await self.run_hooks("before_stop")
+        finally:
+            if self._database is not None:
+                await self._database.stop()
+
+    async def serve(self, link: Path, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set: connect to the gateway, stay connected, and leave in good order.
+
+        Args:
+            link: Path of the gateway's socket.
+            stop: Set it to stop; what is being handled is finished first.
+
+        Raises:
+            RefusedError: If the gateway does not take the service.
+        """
+        async with self.opened() as runtime:
+            connector = Connector(link, runtime)
+            changes = asyncio.Event()
+            for part in (self.ws, self.action, self.events):
+                part.changed = changes.set
+            first = asyncio.Event()
+            tasks = {
+                asyncio.create_task(connector.run(first), name="linkd-link"),
+                asyncio.create_task(self._report_changes(connector, changes), name="linkd-changes"),
+                asyncio.create_task(self._started(first), name="linkd-started"),
+            }
+            stopped = asyncio.create_task(stop.wait(), name="linkd-stop")
+            try:
+                await _first_failure_or(stopped, tasks)
+                await self._leave(runtime, connector)
+            finally:
+                connector.stop()
+                for task in (*tasks, stopped):
+                    task.cancel()
+                await asyncio.gather(*tasks, stopped, return_exceptions=True)
+
+    async def _started(self, first: asyncio.Event) -> None:
+        await first.wait()
+        await self.run_hooks("after_start")
+        log.info("service_started", service=self.name, version=self.version, path=self.path)
+
+    async def _report_changes(self, connector: Connector, changes: asyncio.Event) -> None:
+        while True:
+            await changes.wait()
+            changes.clear()
+            await connector.update()
+
+    async def _leave(self, runtime: Runtime, connector: Connector) -> None:
+        log.info("service_stopping", service=self.name, unfinished=runtime.dispatcher.unfinished)
+        if connector.link is None:
+            runtime.end_sessions()
+        else:
+            frame = Frame()
+            frame.draining.SetInParent()
+            with contextlib.suppress(ServiceUnavailableError, TimeoutError):
+                async with asyncio.timeout(_DRAINING_TIMEOUT):
+                    await connector.link.ask(frame)
+        self._stuck = await runtime.stop(self._stop_timeout)
+
+    def run(self, link: str | Path | None = None) -> None:
+        """Serve until SIGTERM or SIGINT. Blocks; a second signal ends the process at once.
+
+        Args:
+            link: Path of the gateway's socket; ``LINKD_LINK`` or the gateway's own default unless told.
+
+        Raises:
+            RefusedError: If the gateway does not take the service.
+        """
+        path = Path(link) if link is not None else default_link_path()
+        try:
+            import uvloop
+        except ImportError:  # the standard loop is slower and otherwise the same
+            asyncio.run(self._run(path))
+        else:
+            uvloop.run(self._run(path))
+
+    async def _run(self, link: Path) -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def on_signal(number: int) -> None:
+            if stop.is_set():
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal, number)
+        settle_collector()
+        await self.serve(link, stop)
+        if self._stuck:
+            # A handler that ignores its cancellation would keep the loop, and with it the process, alive for ever.
+            os._exit(1)
+
+
+async def _first_failure_or(stopped: asyncio.Task[Any], tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Return when ``stopped`` is done; raise what one of the tasks raised before."""
+    pending = {stopped, *tasks}
+    while not stopped.done():
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()

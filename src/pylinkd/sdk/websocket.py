@@ -1,0 +1,300 @@
+"""``service.ws``: which messages a service handles, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypedDict, TypeVar, overload
+
+from typing_extensions import Unpack
+
+from ..protocol.identity import Requirement
+from ..protocol.patterns import check_name
+from .context import WsContext
+from .dispatch import DEFAULT_TIMEOUT
+from .middleware import Middleware, Next, Reach, Stack
+from .validation import NO_SCHEMA, Handler, RegistrationError, Schema, schema_of, where
+
+F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
+
+CATCH_ALL = "*"
+"""What the catch-all handler is called where a type would stand."""
+
+
+class GroupOptions(TypedDict, total=False):
+    """What the handlers of a group may share.
+
+    Attributes:
+        auth: Only for clients that signed in.
+        roles: Only for clients that have one of these roles; implies ``auth``.
+        timeout: Seconds after which the handler is cancelled and the client told 408; ``None``: never. 30 unless told.
+        ordered: One at a time and in order with the session's other messages, the default. ``False``: at once.
+    """
+
+    auth: bool
+    roles: Iterable[str]
+    timeout: float | None
+    ordered: bool
+
+
+class HandlerOptions(GroupOptions, total=False):
+    """How a handler is run, and for whom.
+
+    Attributes:
+        description: For people and generated documentation.
+        validate: The schema of the data, where the annotation does not say it.
+    """
+
+    description: str
+    validate: Any
+
+
+class MessageHandler:
+    """A registered handler, with everything around it compiled into one call.
+
+    Attributes:
+        type: The message type.
+        timeout: Seconds after which it is cancelled; ``None``: never.
+        ordered: Whether it waits for the session's earlier messages, and later ones for it.
+        call: Runs middleware, validation and the function.
+    """
+
+    __slots__ = ("call", "description", "function", "ordered", "requirement", "schema", "timeout", "type")
+
+    def __init__(
+        self,
+        type: str,
+        function: Handler,
+        *,
+        auth: bool = False,
+        roles: Iterable[str] = (),
+        timeout: float | None = DEFAULT_TIMEOUT,
+        ordered: bool = True,
+        description: str = "",
+        validate: Any = None,
+    ) -> None:
+        if isinstance(roles, str):
+            raise RegistrationError(f"{where(function)}: roles is a list of names, such as ['{roles}']")
+        if timeout is not None and timeout <= 0:
+            raise RegistrationError(f"{where(function)}: timeout is a positive number of seconds, not {timeout}")
+        self.type = type
+        self.function = function
+        self.requirement = Requirement.of(auth, roles)
+        self.timeout = timeout
+        self.ordered = ordered
+        self.description = description
+        wanted = schema_of(function, validate)
+        self.schema = None if wanted is NO_SCHEMA else Schema(wanted)
+        self.call: Next = self.endpoint
+
+    def endpoint(self, ctx: WsContext[Any]) -> Awaitable[Any]:
+        """Validate and run the function. Validation is innermost, so that middleware sees its errors."""
+        if self.schema is None:
+            return self.function(ctx)
+        return self.function(ctx, self.schema.read(ctx.raw, ctx.socket._msgpack))
+
+
+class WebSocket:
+    """The messages of one service. Handlers may be added, replaced and removed while it runs.
+
+    Attributes:
+        stack: The middleware around them.
+        changed: Called after each change.
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, MessageHandler] = {}
+        self._catch_all: MessageHandler | None = None
+        self.stack = Stack(self._compile)
+        self.changed: Callable[[], None] = lambda: None
+        self.connect_handlers: list[Handler] = []
+        self.disconnect_handlers: list[Handler] = []
+
+    # registration
+
+    @overload
+    def on(self, type: str, handler: None = None, **options: Unpack[HandlerOptions]) -> Callable[[F], F]: ...
+
+    @overload
+    def on(self, type: str, handler: F, **options: Unpack[HandlerOptions]) -> F: ...
+
+    def on(self, type: str, handler: Any = None, **options: Unpack[HandlerOptions]) -> Any:
+        """Handle messages of this type, as a decorator or with the handler given.
+
+        The handler is ``async def handler(ctx)`` or ``async def handler(ctx, data)``; the annotation of ``data`` is
+        the schema. What it returns is the answer.
+
+        Args:
+            type: Such as ``chat.send``.
+            handler: The handler, where this is no decorator.
+            options: See HandlerOptions.
+
+        Raises:
+            RegistrationError: If the type is taken or no name, or the handler is not of this form.
+            TypeError: If there is no option of this name.
+        """
+
+        def register(function: F) -> F:
+            self._add(MessageHandler(type, function, **options))
+            return function
+
+        return register if handler is None else register(handler)
+
+    def _add(self, handler: MessageHandler) -> None:
+        place = where(handler.function)
+        try:
+            check_name(handler.type)
+        except ValueError as cause:
+            raise RegistrationError(f"{place}: {cause}") from cause
+        known = self._handlers.get(handler.type)
+        if known is not None:
+            raise RegistrationError(
+                f"{place}: {handler.type!r} is handled by {where(known.function)} already; off() removes it"
+            )
+        self._handlers[handler.type] = handler
+        self._compile()
+
+    def off(self, what: str | Handler | Middleware) -> None:
+        """Remove the handler of this type, or a handler or middleware given as function, wherever it stands.
+
+        Raises:
+            RegistrationError: If it is not registered.
+        """
+        if isinstance(what, str):
+            found = self._handlers.pop(what, None) is not None
+        else:
+            types = [type for type, handler in self._handlers.items() if handler.function is what]
+            for type in types:
+                del self._handlers[type]
+            found = bool(types) | self.stack.remove(what)
+            if self._catch_all is not None and self._catch_all.function is what:
+                self._catch_all, found = None, True
+            for handlers in (self.connect_handlers, self.disconnect_handlers):
+                if what in handlers:
+                    handlers.remove(what)
+                    found = True
+        if not found:
+            name = what if isinstance(what, str) else where(what)
+            raise RegistrationError(f"{name} is not registered")
+        self._compile()
+
+    def group(self, prefix: str, **options: Unpack[GroupOptions]) -> Group:
+        """Handlers whose types begin with ``prefix.`` and that share these options.
+
+        Raises:
+            RegistrationError: If the prefix is no name.
+        """
+        return Group(self, prefix, options)
+
+    def use(self, first: str | Middleware | None = None, second: Middleware | None = None, *, order: int = 0) -> Any:
+        """Put middleware around every handler, or around those whose type matches a pattern.
+
+        ``use(middleware)``, ``use("chat.*", middleware)``, or as a decorator: ``@use``, ``@use("chat.*")``,
+        ``@use(order=-1)``. In a pattern ``*`` is one segment and a last ``**`` any number. middleware.py states
+        the order in which middleware nests.
+
+        Raises:
+            RegistrationError: If the pattern or the middleware is not of this form.
+        """
+        return self.stack.use(first, second, order=order)
+
+    def on_connect(self, handler: F) -> F:
+        """Run ``async def handler(ctx)`` when a session begins, before its first message.
+
+        A LinkdError that it raises refuses the session: the client gets the error and is disconnected.
+        """
+        return self._hook(self.connect_handlers, handler)
+
+    def on_disconnect(self, handler: F) -> F:
+        """Run ``async def handler(ctx)`` when a session has ended, after its last message.
+
+        ``ctx.end_reason`` says why, ``ctx.rooms()`` which rooms it was in.
+        """
+        return self._hook(self.disconnect_handlers, handler)
+
+    def _hook(self, handlers: list[Handler], handler: F) -> F:
+        if schema_of(handler) is not NO_SCHEMA:
+            raise RegistrationError(f"{where(handler)}: it takes (ctx)")
+        handlers.append(handler)
+        return handler
+
+    def on_message(self, handler: F) -> F:
+        """Handle every message whose type no handler names; ``ctx.type`` says which it is.
+
+        Raises:
+            RegistrationError: If there is a catch-all already.
+        """
+        if self._catch_all is not None:
+            raise RegistrationError(
+                f"{where(handler)}: {where(self._catch_all.function)} takes all other messages already"
+            )
+        self._catch_all = MessageHandler(CATCH_ALL, handler)
+        self._compile()
+        return handler
+
+    def _compile(self) -> None:
+        for type, handler in self._handlers.items():
+            handler.call = self.stack.around(type, handler.endpoint)
+        if self._catch_all is not None:
+            self._catch_all.call = self._catch_all_call
+        self.changed()
+
+    def _catch_all_call(self, ctx: WsContext[Any]) -> Awaitable[Any]:
+        # The types are the clients' to choose: nothing may be kept for each.
+        assert self._catch_all is not None
+        return self.stack.around(ctx.type, self._catch_all.endpoint)(ctx)
+
+    # lookup
+
+    @property
+    def handlers(self) -> Iterable[MessageHandler]:
+        """All handlers but the catch-all."""
+        return self._handlers.values()
+
+    @property
+    def catches_all(self) -> bool:
+        """Whether there is a catch-all."""
+        return self._catch_all is not None
+
+    def find(self, type: str) -> MessageHandler | None:
+        """Who handles this type."""
+        return self._handlers.get(type) or self._catch_all
+
+
+class Group:
+    """Handlers with a common prefix and common options; made by ``ws.group``.
+
+    A handler's own option replaces the group's.
+    """
+
+    def __init__(self, websocket: WebSocket, prefix: str, options: GroupOptions) -> None:
+        try:
+            check_name(prefix)
+        except ValueError as cause:
+            raise RegistrationError(f"group({prefix!r}): {cause}") from cause
+        unknown = options.keys() - GroupOptions.__annotations__.keys()
+        if unknown:
+            raise RegistrationError(f"group({prefix!r}): a group has no option {', '.join(sorted(unknown))}")
+        self._websocket = websocket
+        self._prefix = prefix
+        self._options = options
+        if "roles" in options and not isinstance(options["roles"], str):
+            self._options["roles"] = tuple(options["roles"])  # it is read once for each handler
+
+    @overload
+    def on(self, type: str, handler: None = None, **options: Unpack[HandlerOptions]) -> Callable[[F], F]: ...
+
+    @overload
+    def on(self, type: str, handler: F, **options: Unpack[HandlerOptions]) -> F: ...
+
+    def on(self, type: str, handler: Any = None, **options: Unpack[HandlerOptions]) -> Any:
+        """As ``ws.on``, with the group's prefix before the type and its options where none is given."""
+        merged: HandlerOptions = {**self._options, **options}
+        return self._websocket.on(f"{self._prefix}.{type}", handler, **merged)
+
+    def group(self, prefix: str, **options: Unpack[GroupOptions]) -> Group:
+        """A group inside this one; what is not given is this one's."""
+        return Group(self._websocket, f"{self._prefix}.{prefix}", {**self._options, **options})
+
+    def use(self, middleware: Middleware | None = None, *, order: int = 0) -> Any:
+        """Put middleware around every handler of the group and of the groups in it."""
+        return self._websocket.stack.use(f"{self._prefix}.**", middleware, order=order, reach=Reach.GROUP)
