@@ -1,0 +1,1 @@
+"""A complete service on Linkd: rooms, messages, presence, and a web page. Begin with service.py."""

@@ -1,0 +1,47 @@
+"""Who may see a room, and who belongs to it: the one check that every handler about a room begins with.
+
+A private room answers those who are no members exactly as a room that does not exist.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import sqlalchemy as sa
+
+from pylinkd import Context, ForbiddenError, NotFoundError
+
+from .models import ChatDatabase, Room, RoomMember
+
+
+async def is_member(ctx: Context[ChatDatabase], room: uuid.UUID) -> bool:
+    """Whether the caller is a member of a room that they may see.
+
+    Raises:
+        NotFoundError: If there is no such room, or none for the caller.
+    """
+    statement = (
+        sa.select(Room.is_private, RoomMember.user_id)
+        .outerjoin(RoomMember, (RoomMember.room_id == Room.id) & (RoomMember.user_id == ctx.auth.user))
+        .where(Room.id == room)
+    )
+    found = (await ctx.db.execute(statement)).one_or_none()
+    if found is None or (found.is_private and found.user_id is None):
+        raise no_room(room)
+    return found.user_id is not None
+
+
+async def require_member(ctx: Context[ChatDatabase], room: uuid.UUID) -> None:
+    """Let only members go on.
+
+    Raises:
+        NotFoundError: If there is no such room, or none for the caller.
+        ForbiddenError: If the room is public and the caller has not joined it.
+    """
+    if not await is_member(ctx, room):
+        raise ForbiddenError("Join the room first.", details={"room": str(room)})
+
+
+def no_room(room: object) -> NotFoundError:
+    """The error for a room that does not exist, or not for the caller."""
+    return NotFoundError("There is no such room.", details={"room": str(room)})

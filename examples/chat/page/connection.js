@@ -1,0 +1,210 @@
+const REQUEST_TIMEOUT = 10_000;
+const CONNECT_TIMEOUT = 10_000;
+const PROBE_TIMEOUT = 4_000;
+const BACKOFF_BASE = 500;
+const BACKOFF_CEILING = 15_000;
+const STABLE_AFTER = 5_000;
+const REFUSED_CODES = new Set([4401, 4403]);
+
+export class RequestError extends Error {
+  /** `answered` is false when it is unknown whether the server handled the request. */
+  constructor({ code, type, message, details, retryAfterMs }, { sent = true, answered = true } = {}) {
+    super(message || code || "The request failed.");
+    Object.assign(this, { code, type, details, retryAfterMs, sent, answered });
+  }
+}
+
+/**
+ * One WebSocket at a time, replaced whenever it is lost.
+ *
+ * `onState` gets {phase, retryAt?, reconnecting}: "connecting", "open", "waiting", "refused" or "stopped".
+ * `isRefused` says whether the server would refuse the token; `probe` is a cheap request to test a silent socket.
+ */
+export class Connection {
+  #address;
+  #onState;
+  #onEvent;
+  #isRefused;
+  #probe;
+  #socket = null;
+  #requests = new Map();
+  #nextId = 1;
+  #attempts = 0;
+  #failures = 0;
+  #everOpen = false;
+  #retryTimer = 0;
+  #connectTimer = 0;
+  #stableTimer = 0;
+  #closingDelay = null;
+  #probing = false;
+  #stopped = false;
+  #listeners = new AbortController();
+  state = { phase: "stopped", reconnecting: false };
+
+  constructor({ address, onState, onEvent, isRefused, probe }) {
+    this.#address = address;
+    this.#onState = onState;
+    this.#onEvent = onEvent;
+    this.#isRefused = isRefused;
+    this.#probe = probe;
+  }
+
+  start() {
+    const { signal } = this.#listeners;
+    addEventListener("online", () => this.#wake({ urgent: true }), { signal });
+    addEventListener("offline", () => this.#check(), { signal });
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible") this.#wake({ urgent: false });
+    }, { signal });
+    this.#open();
+  }
+
+  stop(phase = "stopped") {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#listeners.abort();
+    this.#clearTimers();
+    this.#abandonSocket();
+    this.#rejectAll();
+    this.#setState({ phase });
+  }
+
+  get isOpen() {
+    return this.state.phase === "open";
+  }
+
+  retryNow() {
+    if (this.state.phase === "waiting") this.#open();
+  }
+
+  request(type, data = {}, { timeout = REQUEST_TIMEOUT, suspicious = true } = {}) {
+    if (!this.isOpen) {
+      return Promise.reject(new RequestError(
+        { code: "DISCONNECTED", message: "You are not connected." }, { sent: false, answered: false }));
+    }
+    const id = String(this.#nextId++);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#requests.delete(id);
+        reject(new RequestError({ code: "TIMEOUT", message: "The server did not answer." }, { answered: false }));
+        if (suspicious) this.#check();
+      }, timeout);
+      this.#requests.set(id, { resolve, reject, timer });
+      this.#socket.send(JSON.stringify({ type, data, id }));
+    });
+  }
+
+  #open() {
+    clearTimeout(this.#retryTimer);
+    this.#closingDelay = null;
+    const socket = new WebSocket(this.#address());
+    this.#socket = socket;
+    this.#setState({ phase: "connecting" });
+    this.#connectTimer = setTimeout(() => this.#lose(), CONNECT_TIMEOUT);
+    socket.onopen = () => {
+      clearTimeout(this.#connectTimer);
+      this.#everOpen = true;
+      this.#failures = 0;
+      // A server that accepts and closes at once must still be met with growing delays.
+      this.#stableTimer = setTimeout(() => { this.#attempts = 0; }, STABLE_AFTER);
+      this.#setState({ phase: "open" });
+    };
+    socket.onmessage = (event) => this.#receive(event.data);
+    socket.onclose = (event) => {
+      if (REFUSED_CODES.has(event.code)) this.stop("refused");
+      else this.#lose();
+    };
+  }
+
+  #receive(text) {
+    let frame;
+    try {
+      frame = JSON.parse(text);
+    } catch {
+      return;
+    }
+    if (frame === null || typeof frame !== "object") return;
+    if (frame.type === "response" || frame.type === "error") this.#settle(frame);
+    else if (frame.type === "linkd.closing") this.#closingDelay = Number(frame.data?.retryAfterMs) || 0;
+    else this.#onEvent(frame.type, frame.data ?? {});
+  }
+
+  #settle(frame) {
+    const request = this.#requests.get(String(frame.id));
+    if (!request) return;
+    this.#requests.delete(String(frame.id));
+    clearTimeout(request.timer);
+    if (frame.type === "response") request.resolve(frame.data ?? {});
+    else request.reject(new RequestError(frame.error ?? {}));
+  }
+
+  #lose() {
+    const wasOpen = this.isOpen;
+    this.#clearTimers();
+    this.#abandonSocket();
+    if (!wasOpen) this.#failures += 1;
+    const ceiling = Math.min(BACKOFF_CEILING, BACKOFF_BASE * 2 ** this.#attempts);
+    this.#attempts += 1;
+    const delay = Math.max(Math.random() * ceiling, (this.#closingDelay ?? 0) + Math.random() * BACKOFF_BASE);
+    this.#setState({ phase: "waiting", retryAt: Date.now() + delay });
+    this.#rejectAll();
+    this.#retryTimer = setTimeout(() => this.#open(), delay);
+    if (this.#failures > 0 && this.#failures % 2 === 0) this.#askWhetherRefused();
+  }
+
+  async #askWhetherRefused() {
+    if (await this.#isRefused()) this.stop("refused");
+  }
+
+  /** `urgent` may cut short even a delay the server asked for; coming back to a tab may not. */
+  #wake({ urgent }) {
+    if (this.state.phase === "waiting") {
+      if (urgent || this.#closingDelay === null) this.#open();
+    } else {
+      this.#check();
+    }
+  }
+
+  /** A dead network closes no socket by itself, so a doubtful one has to answer or go. */
+  async #check() {
+    if (!this.isOpen || this.#probing) return;
+    this.#probing = true;
+    const socket = this.#socket;
+    try {
+      await this.#probe({ timeout: PROBE_TIMEOUT, suspicious: false });
+    } catch (error) {
+      if (error.code === "TIMEOUT" && socket === this.#socket) this.#lose();
+    } finally {
+      this.#probing = false;
+    }
+  }
+
+  #abandonSocket() {
+    const socket = this.#socket;
+    this.#socket = null;
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  #rejectAll() {
+    const requests = [...this.#requests.values()];
+    this.#requests.clear();
+    for (const { reject, timer } of requests) {
+      clearTimeout(timer);
+      reject(new RequestError(
+        { code: "DISCONNECTED", message: "The connection was lost." }, { answered: false }));
+    }
+  }
+
+  #clearTimers() {
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#connectTimer);
+    clearTimeout(this.#stableTimer);
+  }
+
+  #setState(state) {
+    this.state = { ...state, reconnecting: this.#everOpen };
+    this.#onState(this.state);
+  }
+}

@@ -1,0 +1,45 @@
+"""What several parts of the chat say and understand on the wire, and how names are written there."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated
+
+import msgspec
+
+from .models import MESSAGE_LENGTH, ROOM_NAME_LENGTH
+
+# Something to see, and no NUL, which PostgreSQL cannot store. The look-ahead keeps the search linear.
+VISIBLE = r"(?s)\A(?=.*\S)[^\0]*\Z"
+
+MessageText = Annotated[str, msgspec.Meta(max_length=MESSAGE_LENGTH, pattern=VISIBLE)]
+RoomName = Annotated[str, msgspec.Meta(max_length=ROOM_NAME_LENGTH, pattern=VISIBLE)]
+
+
+class Wire(msgspec.Struct, rename="camel"):
+    """Base of all that travels: ``room_id`` here is ``roomId`` there."""
+
+
+class InRoom(Wire):
+    """A request about a room."""
+
+    room: uuid.UUID
+
+
+class Done(Wire):
+    """An answer with nothing else to tell."""
+
+    success: bool = True
+
+
+class Person(Wire):
+    """A user, as others see them."""
+
+    user_id: str
+    username: str
+
+
+class PersonInRoom(Person):
+    """Somebody who did something in a room: joined, left, came online, went offline."""
+
+    room_id: str
