@@ -1,0 +1,222 @@
+"""Doubles with behaviour: what the gateway's core and routing stand on, kept in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pylinkd.gateway.core.format import PLAIN
+from pylinkd.gateway.core.outbox import Turn
+from pylinkd.gateway.core.session import EndReason, Session
+from pylinkd.protocol.envelope import JSON, Codec
+from pylinkd.protocol.identity import Identity
+
+from .wire import Heard, hear
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Turns:
+    """The end of a loop turn comes when a test says so."""
+
+    def __init__(self) -> None:
+        self._scheduled: list[Callable[[], None]] = []
+        self.turn = Turn(self._scheduled.append)
+
+    @property
+    def scheduled(self) -> int:
+        """How many ends of turns are waited for."""
+        return len(self._scheduled)
+
+    def end(self) -> None:
+        """Run what waits for the end of the turn, and what that sets off."""
+        while self._scheduled:
+            self._scheduled.pop(0)()
+
+
+class RecordingConnection:
+    """A connection that keeps what is written and whether it reads.
+
+    Attributes:
+        writable: Set it to play a client whose socket takes no more.
+        writes: The frames of each write.
+        reading: Whether messages are taken from the client.
+        closed: Code, reason and end of the first ``close``.
+        broken: Writing raises.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.writable = True
+        self.writes: list[list[bytes]] = []
+        self.reading = True
+        self.pauses = 0
+        self.closed: tuple[int, str, EndReason] | None = None
+        self.broken = False
+
+    def write(self, frames: list[bytes]) -> None:
+        """Keep the frames, unless the close frame has left."""
+        if self.broken:
+            raise RuntimeError("the transport is broken")
+        if self.closed is None:
+            self.writes.append(frames)
+
+    def pause_reading(self) -> None:
+        """Take no more messages from the client."""
+        self.pauses += self.reading
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        """Take messages again."""
+        self.reading = True
+
+    def close(self, code: int, reason: str, end: EndReason) -> None:
+        """Begin to close: what waits leaves first, as with a real connection."""
+        if self.closed is None:
+            frames = self._session.take_outbox() if self.writable else []
+            if frames:
+                self.write(frames)
+            self.closed = (code, reason, end)
+
+    @property
+    def frames(self) -> list[bytes]:
+        """All frames, whatever the writes."""
+        return [frame for frames in self.writes for frame in frames]
+
+    @property
+    def heard(self) -> list[Heard]:
+        """What the client has heard, as an independent parser reads it."""
+        return hear(b"".join(self.frames))
+
+    def data(self) -> list[Any]:
+        """The messages that the client has heard, decoded."""
+        return [message.data for message in self.heard]
+
+
+def make_session(
+    turn: Turn,
+    id: str = "s-1",
+    *,
+    codec: Codec = JSON,
+    path: str = "/ws/chat",
+    identity: Identity | None = None,
+    metadata: Mapping[str, str] | None = None,
+    outbox_limit: int = 2**20,
+    connected: bool = True,
+) -> Session:
+    """A session with a recording connection."""
+    session = Session(
+        id=id,
+        path=path,
+        format=PLAIN[codec],
+        controls=False,
+        identity=identity,
+        remote_address="192.0.2.1",
+        user_agent="test",
+        connected_at=1000.0,
+        metadata=metadata or {},
+        turn=turn,
+        outbox_limit=outbox_limit,
+    )
+    if connected:
+        session.connection = RecordingConnection(session)
+    return session
+
+
+def connection_of(session: Session) -> RecordingConnection:
+    """The session's recording connection."""
+    assert isinstance(session.connection, RecordingConnection)
+    return session.connection
+
+
+def user(name: str, roles: Iterable[str] = ()) -> Identity:
+    """An identity."""
+    return Identity(user=name, name=name.title(), roles=frozenset(roles))
+
+
+class RecordingTransport(asyncio.Transport):
+    """A transport that keeps what is written.
+
+    Attributes:
+        written: Each write.
+        reading: Whether the transport reads.
+    """
+
+    def __init__(self, protocol: asyncio.BaseProtocol | None = None, **extra: Any) -> None:
+        super().__init__(extra)
+        self.protocol = protocol
+        self.written: list[bytes] = []
+        self.reading = True
+        self.closing = False
+        self.aborted = False
+        self.limits: dict[str, int | None] = {}
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        """Keep it."""
+        if not self.closing:
+            self.written.append(bytes(data))
+
+    def get_write_buffer_size(self) -> int:
+        """Nothing ever waits."""
+        return 0
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Keep them."""
+        self.limits = {"high": high, "low": low}
+
+    def pause_reading(self) -> None:
+        """Stop reading."""
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        self.reading = True
+
+    def is_reading(self) -> bool:
+        """Whether it reads."""
+        return self.reading
+
+    def is_closing(self) -> bool:
+        """Whether it closes."""
+        return self.closing
+
+    def close(self) -> None:
+        """Close, and say so in the next turn."""
+        if not self.closing:
+            self.closing = True
+            if self.protocol is not None:
+                asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+
+    def abort(self) -> None:
+        """Cut."""
+        self.aborted = True
+        self.close()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hand over to another protocol."""
+        self.protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """Who is told of what comes."""
+        assert self.protocol is not None
+        return self.protocol
+
+    @property
+    def bytes(self) -> bytes:
+        """All that was written."""
+        return b"".join(self.written)
+
+
+async def turns(count: int = 3) -> None:
+    """Let the loop run what is ready."""
+    for _ in range(count):
+        await asyncio.sleep(0)

@@ -1,0 +1,424 @@
+"""A client's message on its way to a service, and the answer on its way back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pylinkd.gateway.core.session import Session
+from pylinkd.protocol.envelope import MSGPACK
+from pylinkd.protocol.errors import ConflictError, NotFoundError, ValidationError
+from pylinkd.protocol.link_pb2 import Frame
+
+from ..doubles import connection_of
+from .rig import Process, Rig
+
+
+@pytest.fixture
+async def rig() -> Rig:
+    """With a window of four messages."""
+    return Rig(window=4)
+
+
+def joined(rig: Rig, process: Process, id: str = "s-1", path: str = "/ws/chat") -> Session:
+    """A session that the service knows."""
+    session = rig.open(id, path=path)
+    process.open_all()
+    return session
+
+
+async def test_message_and_answer_pass_untouched(rig: Rig) -> None:
+    """The service gets the client's bytes, the client the service's, with its own id."""
+    process = rig.start()
+    session = joined(rig, process)
+
+    rig.send(session, id="c-17", data={"x": [1, "ü"]})
+    question = process.take("inbound")
+    process.answer(question, b'{"ok":true}')
+
+    assert (question.inbound.session, question.inbound.type) == ("s-1", "chat.send")
+    assert question.inbound.data == '{"x":[1,"ü"]}'.encode()
+    assert rig.heard(session) == [{"type": "response", "id": "c-17", "data": {"ok": True}}]
+    assert session.in_flight == 0
+
+
+async def test_answers_may_come_in_any_order(rig: Rig) -> None:
+    """Each finds its message."""
+    process = rig.start()
+    session = joined(rig, process)
+    for number in range(3):
+        rig.send(session, id=number)
+    questions = [process.take("inbound") for _ in range(3)]
+
+    for number in (2, 0, 1):
+        process.answer(questions[number], b"%d" % (number * 10))
+
+    assert [(answer["id"], answer["data"]) for answer in rig.heard(session)] == [(2, 20), (0, 0), (1, 10)]
+
+
+async def test_error_is_the_answer(rig: Rig) -> None:
+    """With everything that the handler put into it."""
+    process = rig.start()
+    session = joined(rig, process)
+    rig.send(session, id=1)
+
+    process.fail(process.take("inbound"), ValidationError("Odd.", details={"field": "x"}, retry_after=1.0))
+
+    assert rig.heard(session)[0]["error"] == {
+        "code": 422, "type": "VALIDATION_ERROR", "message": "Odd.", "details": {"field": "x"}, "retryAfterMs": 1000,
+    }  # fmt: skip
+
+
+async def test_message_without_id_is_not_answered_unless_it_fails(rig: Rig) -> None:
+    """Success is silent, an error is told without an id."""
+    process = rig.start()
+    session = joined(rig, process)
+    rig.send(session)
+    rig.send(session)
+
+    process.answer(process.take("inbound"), b"1")
+    process.fail(process.take("inbound"), ConflictError())
+
+    (error,) = rig.heard(session)
+    assert (error["type"], "id" in error) == ("error", False)
+    assert session.in_flight == 0
+
+
+async def test_answer_that_comes_twice_counts_once(rig: Rig) -> None:
+    """A faulty service neither answers twice nor frees the window twice."""
+    process = rig.start()
+    session = joined(rig, process)
+    rig.send(session, id=1)
+    question = process.take("inbound")
+
+    process.answer(question)
+    process.answer(question)
+    process.fail(question, NotFoundError())
+
+    assert len(rig.heard(session)) == 1
+    assert session.in_flight == 0
+
+
+async def test_error_that_a_codec_cannot_tell_is_an_answer_all_the_same(rig: Rig) -> None:
+    """A number over 64 bit in its details: the client hears of the error, and its window is whole."""
+    process = rig.start()
+    session = rig.open("s-1", codec=MSGPACK)
+    process.open_all()
+    rig.send(session, id=1)
+
+    process.fail(process.take("inbound"), ConflictError(details={"n": 2**70}))
+
+    assert rig.heard(session)[0]["id"] == 1
+    assert session.in_flight == 0
+    assert process.kinds() == []
+
+
+# errors of the gateway's own
+
+
+async def test_unknown_type_is_told(rig: Rig) -> None:
+    """With the type, and without asking the service."""
+    process = rig.start()
+    session = joined(rig, process)
+
+    rig.send(session, "chat.typo", 1)
+
+    error = rig.heard(session)[0]["error"]
+    assert (error["type"], error["details"]) == ("UNKNOWN_MESSAGE_TYPE", {"type": "chat.typo"})
+    assert process.kinds() == []
+
+
+async def test_unknown_type_on_the_shared_path_is_told(rig: Rig) -> None:
+    """Nobody registered it."""
+    process = rig.start()
+    session = joined(rig, process, path="/ws")
+
+    rig.send(session, "game.move", 1)
+
+    assert rig.heard(session)[0]["error"]["type"] == "UNKNOWN_MESSAGE_TYPE"
+
+
+async def test_type_of_another_service_is_unknown_on_a_services_path(rig: Rig) -> None:
+    """/ws/chat reaches the chat alone."""
+    process = rig.start()
+    rig.start("game", types=["game.move"])
+    session = joined(rig, process)
+
+    rig.send(session, "game.move", 1)
+
+    assert rig.heard(session)[0]["error"]["type"] == "UNKNOWN_MESSAGE_TYPE"
+
+
+@pytest.mark.parametrize("path", ["/ws/chat", "/ws"])
+async def test_service_that_is_away_is_unavailable(rig: Rig, path: str) -> None:
+    """503, not 404: its types come back with it."""
+    process = rig.start()
+    session = joined(rig, process, path=path)
+    process.die()
+
+    rig.send(session, id=1)
+
+    error = rig.heard(session)[0]["error"]
+    assert (error["code"], error["retryAfterMs"] > 0) == (503, True)
+
+
+async def test_lost_link_fails_what_was_under_way(rig: Rig) -> None:
+    """503 for each, once, and the window is whole again."""
+    process = rig.start()
+    session = joined(rig, process)
+    for number in range(3):
+        rig.send(session, id=number)
+
+    process.die()
+
+    assert [(answer["id"], answer["error"]["code"]) for answer in rig.heard(session)] == [(0, 503), (1, 503), (2, 503)]
+    assert session.in_flight == 0
+
+
+async def test_frame_that_is_too_large_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link stays, and the message has its answer."""
+    process = rig.start()
+    session = joined(rig, process)
+    monkeypatch.setattr("pylinkd.protocol.link.MAX_FRAME_SIZE", 100)
+
+    with structlog.testing.capture_logs():
+        rig.send(session, id=1, data="x" * 200)
+
+    assert rig.heard(session)[0]["error"]["code"] == 500
+    assert session.in_flight == 0
+    rig.send(session, id=2)
+    assert process.kinds() == ["inbound"]
+
+
+async def test_answer_to_a_session_that_ended_harms_nobody(rig: Rig) -> None:
+    """It is dropped; the end was told after the message."""
+    process = rig.start()
+    session = joined(rig, process)
+    rig.send(session, id=1)
+    rig.end(session)
+    assert process.kinds() == ["inbound", "session_closed"]
+
+    process.answer(process.take("inbound"))
+
+    assert session.in_flight == 0
+
+
+# back pressure
+
+
+async def test_full_window_stops_reading(rig: Rig) -> None:
+    """At the window, and until half of it is answered."""
+    process = rig.start()
+    session = joined(rig, process)
+    connection = connection_of(session)
+
+    for number in range(4):
+        assert connection.reading
+        rig.send(session, id=number)
+    assert not connection.reading
+    process.answer(process.take("inbound"))
+    assert not connection.reading
+    process.answer(process.take("inbound"))
+
+    assert connection.reading
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 5])
+async def test_every_window_opens_again(window: int) -> None:
+    """Odd ones and the smallest too, even if messages that were read already exceed it."""
+    rig = Rig(window=window)
+    process = rig.start()
+    session = joined(rig, process)
+    for number in range(window + 3):
+        rig.send(session, id=number)
+    assert not connection_of(session).reading
+
+    while process.kinds():
+        process.answer(process.take("inbound"))
+
+    assert connection_of(session).reading
+
+
+async def test_congested_link_stops_reading_from_its_clients() -> None:
+    """From whoever sends while it is; all are read from again once it has caught up."""
+    rig = Rig(window=64, link_window=4)
+    process = rig.start()
+    sessions = [joined(rig, process, f"s-{number}") for number in range(3)]
+
+    for session in sessions[:2] * 2:
+        rig.send(session, id=1)
+    assert [connection_of(session).reading for session in sessions] == [True, False, True]
+    process.answer(process.take("inbound"))
+    assert not connection_of(sessions[1]).reading
+    process.answer(process.take("inbound"))
+
+    assert [connection_of(session).reading for session in sessions] == [True, True, True]
+
+
+async def test_slow_socket_of_a_link_stops_reading_too() -> None:
+    """The kernel takes no more: clients wait until it does."""
+    rig = Rig(window=64)
+    process = rig.start()
+    session = joined(rig, process)
+    process.link.pause_writing()
+
+    rig.send(session, id=1)
+    assert not connection_of(session).reading
+    process.link.resume_writing()
+
+    assert connection_of(session).reading
+
+
+@pytest.mark.parametrize("slow", [True, False])
+async def test_lost_link_releases_who_was_held(slow: bool) -> None:
+    """Nobody waits for a process that is gone."""
+    rig = Rig(window=64, link_window=2)
+    process = rig.start()
+    sessions = [joined(rig, process, f"s-{number}") for number in range(2)]
+    if slow:
+        process.link.pause_writing()
+    for session in sessions * 2:
+        rig.send(session, id=1)
+    assert not connection_of(sessions[1]).reading
+
+    process.die()
+
+    assert all(connection_of(session).reading for session in sessions)
+
+
+async def test_held_session_that_ends_is_forgotten() -> None:
+    """Releasing it later harms nobody."""
+    rig = Rig(window=64, link_window=1)
+    process = rig.start()
+    session = joined(rig, process)
+    rig.send(session, id=1)
+    rig.end(session)
+
+    process.answer(process.take("inbound"))
+
+    assert session.connection is None
+
+
+# every message with an id is answered exactly once, or its session has ended
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("send"), st.integers(0, 2), st.sampled_from(["chat.send", "game.move", "odd"])),
+        st.tuples(st.just("answer"), st.integers(0, 3), st.integers(0, 9)),
+        st.tuples(st.just("fail"), st.integers(0, 3), st.integers(0, 9)),
+        st.tuples(st.just("refuse"), st.integers(0, 3), st.just(0)),
+        st.tuples(st.just("open"), st.integers(0, 3), st.just(0)),
+        st.tuples(st.just("end"), st.integers(0, 2), st.just(0)),
+        st.tuples(st.just("die"), st.integers(0, 3), st.just(0)),
+        st.tuples(st.just("start"), st.integers(0, 1), st.just(0)),
+        st.tuples(st.just("drain"), st.integers(0, 3), st.just(0)),
+        st.tuples(st.just("slow"), st.integers(0, 3), st.booleans()),
+    ),
+    max_size=60,
+)  # fmt: skip
+
+
+class World:
+    """Clients and services that do anything in any order."""
+
+    def __init__(self) -> None:
+        self.rig = Rig(window=3, link_window=5)
+        self.processes: list[Process] = []
+        self.start(0)
+        self.start(1)
+        self.sessions = [self.rig.open(f"s-{n}", path="/ws" if n else "/ws/chat") for n in range(3)]
+        self.connections = [connection_of(session) for session in self.sessions]
+        self.asked: list[list[int]] = [[], [], []]
+        self._last_id = 0
+
+    def start(self, which: int) -> None:
+        """A process of one of the two services comes."""
+        name, type = (("chat", "chat.send"), ("game", "game.move"))[which]
+        self.processes.append(self.rig.start(name, types=[type]))
+
+    def process(self, number: int) -> Process | None:
+        """One that lives."""
+        return self.processes[number % len(self.processes)] if self.processes else None
+
+    def pending(self, process: Process, kind: str, number: int = 0) -> Frame | None:
+        """A question of this kind that came and is unanswered."""
+        frames = [frame for frame in process.pump() if frame.WhichOneof("body") == kind]
+        if not frames:
+            return None
+        frame = frames[number % len(frames)]
+        process.unread.remove(frame)
+        return frame
+
+    def step(self, what: str, number: int, more: int | str) -> None:
+        """One thing happens."""
+        process = self.process(number)
+        if what == "send":
+            session = self.sessions[number]
+            if session.connection is not None:
+                self._last_id += 1
+                self.asked[number].append(self._last_id)
+                self.rig.send(session, str(more), self._last_id)
+        elif what == "end":
+            if self.sessions[number].connection is not None:
+                self.rig.turns.end()
+                self.rig.end(self.sessions[number])
+        elif what == "start":
+            self.start(number)
+        elif process is not None:
+            self.process_step(process, what, int(more))
+
+    def process_step(self, process: Process, what: str, more: int) -> None:
+        """A process does something."""
+        if what in ("answer", "fail"):
+            question = self.pending(process, "inbound", more)
+            if question is not None:
+                process.answer(question) if what == "answer" else process.fail(question, ConflictError())
+        elif what in ("open", "refuse"):
+            question = self.pending(process, "session_opened")
+            if question is not None:
+                process.done(question) if what == "open" else process.fail(question, NotFoundError())
+        elif what == "die":
+            self.processes.remove(process)
+            process.die()
+        elif what == "drain":
+            self.rig.services.drain(process.link)
+        elif what == "slow":
+            process.link.pause_writing() if more else process.link.resume_writing()
+
+    def settle(self) -> None:
+        """Every process answers what it has."""
+        for process in self.processes:
+            process.link.resume_writing()
+            for frame in list(process.pump()):
+                process.answer(frame) if frame.WhichOneof("body") == "inbound" else process.done(frame)
+            process.unread.clear()
+        self.rig.turns.end()
+
+
+@given(steps=STEPS)
+def test_every_message_with_an_id_is_answered_exactly_once(steps: list[tuple[str, int, int | str]]) -> None:
+    """Under any interleaving of answers, errors, refusals, ends, deaths, starts, draining and slow links."""
+
+    async def scenario() -> None:
+        world = World()
+        for step in steps:
+            world.step(*step)
+        world.settle()
+
+        for number, session in enumerate(world.sessions):
+            connection = world.connections[number]
+            answers = Counter(message["id"] for message in connection.data() if "id" in message)
+            assert not answers or max(answers.values()) == 1
+            if session.connection is not None and connection.closed is None:
+                assert set(answers) == set(world.asked[number])
+            assert set(answers) <= set(world.asked[number])
+            assert session.in_flight == 0
+            assert connection.reading or session.connection is None
+
+    with structlog.testing.capture_logs():
+        asyncio.run(scenario())

@@ -1,0 +1,154 @@
+"""Settings: what is right, and what a person is told where something is wrong."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pylinkd.gateway.settings import DEVELOPMENT_SECRET, ProcessSettings, Settings, SettingsError, load_settings
+from pylinkd.protocol.rendezvous import default_link_path
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is set."""
+    for name in os.environ:
+        if name.startswith("LINKD_"):
+            monkeypatch.delenv(name)
+
+
+def test_defaults_are_fit_for_development() -> None:
+    """Reachable from this machine only, and with a secret that everybody knows."""
+    settings = load_settings(Settings)
+
+    assert (settings.env, settings.host, settings.port) == ("development", "127.0.0.1", 3000)
+    assert settings.jwt_secret == DEVELOPMENT_SECRET
+    assert settings.link == default_link_path()
+
+
+def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under the prefix, in any case of letters."""
+    monkeypatch.setenv("LINKD_PORT", "0")
+    monkeypatch.setenv("LINKD_LINK", "/somewhere/x.sock")
+    monkeypatch.setenv("linkd_session_window", "7")
+
+    settings = load_settings(Settings)
+
+    assert (settings.port, settings.link, settings.session_window) == (0, Path("/somewhere/x.sock"), 7)
+
+
+def test_command_line_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not given there does not count."""
+    monkeypatch.setenv("LINKD_PORT", "4000")
+    monkeypatch.setenv("LINKD_HOST", "0.0.0.0")
+
+    settings = load_settings(Settings, port=5000, host=None)
+
+    assert (settings.port, settings.host) == (5000, "0.0.0.0")
+
+
+def test_durations_are_milliseconds_outside_and_seconds_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The properties are in seconds."""
+    monkeypatch.setenv("LINKD_SERVICE_GRACE_MS", "1500")
+    monkeypatch.setenv("LINKD_CLOSE_TIMEOUT_MS", "1")
+    monkeypatch.setenv("LINKD_SHUTDOWN_TIMEOUT_MS", "0")
+
+    settings = load_settings(Settings)
+
+    assert (settings.service_grace, settings.close_timeout, settings.shutdown_timeout) == (1.5, 0.001, 0.0)
+
+
+def test_production_needs_a_secret_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published one stops the start; the sentence names both variables."""
+    monkeypatch.setenv("LINKD_ENV", "production")
+
+    with pytest.raises(SettingsError, match=r"LINKD_JWT_SECRET must be set.*LINKD_ENV=production") as caught:
+        load_settings(Settings)
+    assert DEVELOPMENT_SECRET not in str(caught.value)
+
+    monkeypatch.setenv("LINKD_JWT_SECRET", SECRET)
+    assert load_settings(Settings).env == "production"
+
+
+@pytest.mark.parametrize(("secret", "fits"), [("", False), ("x" * 31, False), ("x" * 32, True), ("ü" * 16, True)])
+def test_secret_has_32_bytes(monkeypatch: pytest.MonkeyPatch, secret: str, fits: bool) -> None:
+    """Bytes, not characters; in development too."""
+    monkeypatch.setenv("LINKD_JWT_SECRET", secret)
+
+    if fits:
+        assert load_settings(Settings).jwt_secret == secret
+    else:
+        with pytest.raises(SettingsError, match="LINKD_JWT_SECRET must have 32 bytes"):
+            load_settings(Settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"), ("PORT", "70000"), ("PORT", "-1"), ("ENV", "prod"), ("MAX_MESSAGE_SIZE", "127"),
+        ("MAX_MESSAGE_SIZE", str(8 * 2**20 + 1)), ("MAX_BODY_SIZE", "-1"), ("OUTBOX_LIMIT", "0"),
+        ("SESSION_WINDOW", "0"), ("LINK_WINDOW", "0"), ("MAX_ROOMS_PER_SESSION", "0"), ("CLOSE_TIMEOUT_MS", "0"),
+        ("SERVICE_GRACE_MS", "1.5"), ("LOG_LEVEL", "loud"), ("LOG_FORMAT", "xml"), ("SHUTDOWN_TIMEOUT_MS", ""),
+    ],
+)  # fmt: skip
+def test_bad_value_is_one_sentence_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """As the environment spells it, so that a person finds it."""
+    monkeypatch.setenv(f"LINKD_{name}", value)
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings(Settings)
+
+    assert str(caught.value).startswith(f"LINKD_{name}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in a message about it nor about another setting."""
+    monkeypatch.setenv("LINKD_JWT_SECRET", "my-short-secret")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(Settings)
+    assert "my-short-secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+    monkeypatch.setenv("LINKD_JWT_SECRET", SECRET)
+    monkeypatch.setenv("LINKD_PORT", "x")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(Settings)
+    assert SECRET not in str(caught.value)
+
+
+def test_secret_is_not_in_what_settings_print(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings find their way into logs and tracebacks."""
+    monkeypatch.setenv("LINKD_JWT_SECRET", SECRET)
+
+    settings = load_settings(Settings)
+
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(settings)
+
+
+def test_empty_link_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in rendezvous: gateway and service read the same variable and go to the same place."""
+    monkeypatch.setenv("LINKD_LINK", "")
+
+    assert load_settings(ProcessSettings).link == default_link_path()
+
+
+def test_unknown_option_is_refused() -> None:
+    """A slip in the program is no setting."""
+    with pytest.raises(SettingsError, match="LINKD_PROT"):
+        load_settings(Settings, prot=1)
+
+
+def test_settings_do_not_change() -> None:
+    """Read once, at start."""
+    settings = load_settings(Settings)
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1

@@ -1,0 +1,172 @@
+"""Real gateway and service processes for tests, on free ports and in temporary folders, stopped by process id."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+
+from pylinkd.gateway.settings import DEVELOPMENT_SECRET
+
+ROOT = Path(__file__).parent.parent
+STARTUP = 20.0  # seconds; a busy machine may take long to import everything
+
+
+def make_token(
+    user: str = "u-1",
+    *,
+    name: str = "Una",
+    roles: tuple[str, ...] = (),
+    ttl: float = 3600,
+    secret: str = DEVELOPMENT_SECRET,
+    algorithm: str = "HS256",
+    **claims: Any,
+) -> str:
+    """A token as ``linkd token`` makes it, with whatever a test wants wrong in it."""
+    now = int(time.time())
+    body = {"sub": user, "name": name, "roles": list(roles), "iat": now, "exp": int(now + ttl), **claims}
+    return jwt.encode(body, secret if algorithm != "none" else "", algorithm=algorithm)
+
+
+class Program:
+    """A process of ours, with the JSON lines that it logged."""
+
+    def __init__(self, process: Process, log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    def logged(self, event: str | None = None) -> list[dict[str, Any]]:
+        """The log's lines, or those of one event."""
+        lines = []
+        for line in self._log.read_text().splitlines():
+            with contextlib.suppress(ValueError):
+                record = json.loads(line)
+                if event is None or record["event"] == event:
+                    lines.append(record)
+        return lines
+
+    def text(self) -> str:
+        """All that was printed."""
+        return self._log.read_text()
+
+    async def wait_logged(self, event: str, count: int = 1, timeout: float = STARTUP) -> dict[str, Any]:
+        """The ``count``-th line of this event, once it is there."""
+        deadline = time.monotonic() + timeout
+        while len(found := self.logged(event)) < count:
+            if self.process.returncode is not None or time.monotonic() > deadline:
+                raise AssertionError(f"{event!r} was not logged {count} times; the log:\n{self.text()}")
+            await asyncio.sleep(0.02)
+        return found[count - 1]
+
+    async def stop(self, number: int = signal.SIGTERM, timeout: float = 20.0) -> int:
+        """Send a signal and wait for the end; the exit status."""
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        async with asyncio.timeout(timeout):
+            return await self.process.wait()
+
+    async def kill(self) -> None:
+        """End it as ``kill -9`` does."""
+        await self.stop(signal.SIGKILL)
+
+
+async def start_program(folder: Path, name: str, *arguments: str, env: dict[str, str] | None = None) -> Program:
+    """Start ``linkd`` with these arguments; its output goes to a file in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / f"{name}-{time.monotonic_ns()}.log"
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("LINKD_")}
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "pylinkd", *arguments,
+            stdout=output, stderr=output, stdin=asyncio.subprocess.DEVNULL, cwd=ROOT,
+            env={**inherited, "LINKD_LOG_FORMAT": "json", **(env or {})},
+        )  # fmt: skip
+    return Program(process, log)
+
+
+class Platform:
+    """A gateway and any number of services on one link.
+
+    Args:
+        folder: A temporary folder of the test's.
+        env: Settings for every process, such as ``LINKD_MAX_MESSAGE_SIZE``.
+    """
+
+    def __init__(self, folder: Path, env: dict[str, str] | None = None) -> None:
+        self._folder = folder
+        self._programs: list[Program] = []
+        self.link = folder / "link.sock"
+        # No grace after the start: what a test asks for and no service offers is to be missing at once.
+        self.env = {
+            "LINKD_LINK": str(self.link),
+            "LINKD_PORT": "0",
+            "LINKD_STARTUP_GRACE_MS": "0",
+            **(env or {}),
+        }
+        self.gateway: Program
+        self.port = 0
+
+    async def start_gateway(self) -> Program:
+        """Start the gateway, on the same port if there was one before."""
+        if self.port:
+            self.env["LINKD_PORT"] = str(self.port)
+        self.gateway = await start_program(self._folder, "gateway", "serve", env=self.env)
+        self._programs.append(self.gateway)
+        started = await self.gateway.wait_logged("gateway_started")
+        self.port = int(started["address"].rpartition(":")[2])
+        return self.gateway
+
+    async def start_service(self, target: str | Path, env: dict[str, str] | None = None) -> Program:
+        """Start a service (``path.py`` or ``module:name``) and wait until the gateway has taken it."""
+        service = await start_program(self._folder, "service", "run", str(target), env={**self.env, **(env or {})})
+        self._programs.append(service)
+        await service.wait_logged("service_started")
+        return service
+
+    def url(self, path: str, token: str | None = None) -> str:
+        """The WebSocket URL of a path."""
+        query = "" if token is None else f"?token={token}"
+        return f"ws://127.0.0.1:{self.port}{path}{query}"
+
+    @property
+    def http(self) -> str:
+        """The HTTP URL of the gateway."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def wait_ready(self) -> None:
+        """Wait until a service takes messages."""
+        deadline = time.monotonic() + STARTUP
+        async with httpx.AsyncClient() as client:
+            while (await client.get(f"{self.http}/ready")).status_code != 200:
+                assert time.monotonic() < deadline, "no service became ready"
+                await asyncio.sleep(0.02)
+
+    async def close(self) -> None:
+        """End every process that this started."""
+        for program in reversed(self._programs):
+            if program.process.returncode is None:
+                await program.kill()
+
+
+@contextlib.asynccontextmanager
+async def platform(folder: Path, *targets: str | Path, env: dict[str, str] | None = None) -> AsyncIterator[Platform]:
+    """A running gateway with these services."""
+    running = Platform(folder, env)
+    try:
+        await running.start_gateway()
+        for target in targets:
+            await running.start_service(target)
+        yield running
+    finally:
+        await running.close()

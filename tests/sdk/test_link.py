@@ -1,0 +1,315 @@
+"""The service's end of the link: connecting, registering, reconnecting, questions and answers."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import structlog
+
+from pylinkd import ConflictError, NotFoundError, RefusedError, ServiceUnavailableError
+from pylinkd.protocol.errors import BadRequestError
+from pylinkd.protocol.link import LinkProtocolError, encode, fill_failure
+from pylinkd.protocol.link_pb2 import Frame, Registered
+from pylinkd.sdk import link as module
+from pylinkd.sdk.link import Connector, Link
+
+from .gateways import small_gateway
+
+
+class Owner:
+    """Keeps what a link says."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def registration(self) -> Frame:
+        frame = Frame()
+        frame.register.service = "chat"
+        return frame
+
+    def registered(self, link: Link, answer: Registered) -> None:
+        self.said.append("registered")
+
+    def received(self, link: Link, kind: str, frame: Frame) -> None:
+        self.said.append(kind)
+
+    def lost(self) -> None:
+        self.said.append("lost")
+
+
+class Delays:
+    """Stands in for the jitter: keeps how often there was a delay, and makes each the shortest there is."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> float:
+        self.count += 1
+        return 0.0
+
+
+@pytest.fixture
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A path short enough for a socket."""
+    return tmp_path_factory.mktemp("s") / "link.sock"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All delays are a fiftieth."""
+    monkeypatch.setattr(module, "_FIRST_DELAY", 0.002)
+    monkeypatch.setattr(module, "_LONGEST_DELAY", 0.1)
+
+
+@asynccontextmanager
+async def connecting(connector: Connector) -> AsyncIterator[asyncio.Task[None]]:
+    """A connector that runs; stopped afterwards."""
+    task = asyncio.create_task(connector.run(asyncio.Event()))
+    try:
+        yield task
+    finally:
+        connector.stop()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(0.01)
+
+
+async def linked(connector: Connector) -> Link:
+    """Its link, once there is one."""
+    async with asyncio.timeout(5):
+        while connector.link is None:
+            await asyncio.sleep(0.002)
+    return connector.link
+
+
+async def test_service_registers_as_soon_as_it_is_connected(path: Path) -> None:
+    """And says that it has."""
+    owner, first = Owner(), asyncio.Event()
+    connector = Connector(path, owner)
+    async with small_gateway(path) as gateway:
+        task = asyncio.create_task(connector.run(first))
+        async with asyncio.timeout(5):
+            await first.wait()
+        connector.stop()
+        await task
+
+    assert [frame.register.service for frame in gateway.registrations] == ["chat"]
+    assert owner.said == ["registered", "lost"]
+
+
+async def test_service_waits_for_its_gateway(path: Path) -> None:
+    """However long; one line in the log for all attempts, with increasing delays."""
+    owner, delays = Owner(), Delays()
+    connector = Connector(path, owner, delays)
+    with structlog.testing.capture_logs() as logs:
+        async with connecting(connector):
+            async with asyncio.timeout(5):
+                while delays.count < 5:
+                    await asyncio.sleep(0.005)
+            async with small_gateway(path):
+                await linked(connector)
+
+    assert [line["event"] for line in logs if line["log_level"] == "warning"][:1] == ["gateway_unreachable"]
+    assert [line["event"] for line in logs].count("gateway_unreachable") == 1
+
+
+async def test_service_comes_back_when_the_link_breaks(path: Path) -> None:
+    """It registers again, once."""
+    owner = Owner()
+    connector = Connector(path, owner)
+    with structlog.testing.capture_logs() as logs:
+        async with small_gateway(path) as gateway, connecting(connector):
+            first = await linked(connector)
+            gateway.cut()
+            await gateway.wait_until(lambda: len(gateway.registrations) == 2)
+            async with asyncio.timeout(5):
+                while connector.link in (None, first):
+                    await asyncio.sleep(0.002)
+
+    assert owner.said[:3] == ["registered", "lost", "registered"]
+    assert [line["event"] for line in logs].count("gateway_lost") == 1
+
+
+async def test_gateway_that_takes_and_drops_a_service_is_not_stormed(path: Path) -> None:
+    """A link that breaks at once counts as a failed attempt: the delay grows."""
+    delays = Delays()
+    connector = Connector(path, Owner(), delays)
+    with structlog.testing.capture_logs():
+        async with small_gateway(path) as gateway, connecting(connector):
+            gateway.cuts = True
+            await asyncio.sleep(0.3)
+            attempts = len(gateway.registrations)
+
+    assert attempts < 20
+
+
+async def test_refused_service_stops(path: Path) -> None:
+    """Trying again would not help; the gateway's sentence is the error's."""
+    async with small_gateway(path) as gateway:
+        gateway.refuses = ConflictError("The path '/ws/chat' belongs to the service 'game'.")
+        with pytest.raises(RefusedError, match="belongs to the service 'game'"):
+            await Connector(path, Owner()).run(asyncio.Event())
+
+    assert len(gateway.registrations) == 1
+
+
+async def test_gateway_that_is_not_ready_is_asked_again(path: Path) -> None:
+    """503 is no refusal, nor is silence."""
+    connector = Connector(path, Owner())
+    async with small_gateway(path) as gateway, connecting(connector):
+        gateway.refuses = ServiceUnavailableError()
+        await gateway.wait_until(lambda: len(gateway.registrations) > 1)
+        gateway.refuses = None
+
+        await linked(connector)
+
+
+async def test_hung_gateway_is_left_and_asked_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not answer the registration."""
+    monkeypatch.setattr(module, "_REGISTER_TIMEOUT", 0.02)
+    connector = Connector(path, Owner())
+    async with small_gateway(path) as gateway:
+        gateway.silent = True
+        async with connecting(connector):
+            await gateway.wait_until(lambda: len(gateway.registrations) > 1)
+            gateway.silent = False
+
+            await linked(connector)
+
+
+async def test_change_is_registered(path: Path) -> None:
+    """On the link that is there; refused, it is logged and the link stays."""
+    connector = Connector(path, Owner())
+    async with small_gateway(path) as gateway, connecting(connector):
+        first = await linked(connector)
+        await connector.update()
+        gateway.refuses = ConflictError("Taken.")
+        with structlog.testing.capture_logs() as logs:
+            await connector.update()
+
+        assert len(gateway.registrations) == 3
+        assert connector.link is first
+    assert [(line["event"], line["error"]) for line in logs] == [("registration_refused", "Taken.")]
+
+
+async def test_question_is_answered(path: Path) -> None:
+    """In any order, by number; an error with its class."""
+
+    def answer(frame: Frame) -> Frame:
+        reply = Frame()
+        if frame.room_query.room == "wrong":
+            fill_failure(reply.failure, NotFoundError("Gone.", type="SESSION_GONE"))
+        else:
+            reply.room_list.rooms.append(frame.room_query.room)
+        return reply
+
+    def question(room: str) -> Frame:
+        frame = Frame()
+        frame.room_query.room = room
+        return frame
+
+    connector = Connector(path, Owner())
+    async with small_gateway(path) as gateway, connecting(connector):
+        gateway.answer = answer
+        link = await linked(connector)
+        answers = await asyncio.gather(
+            *(link.ask(question(room)) for room in ("a", "wrong", "b")), return_exceptions=True
+        )
+
+    assert [list(found.room_list.rooms) for found in answers if isinstance(found, Frame)] == [["a"], ["b"]]
+    assert isinstance(answers[1], NotFoundError)
+    assert answers[1].type == "SESSION_GONE"
+
+
+async def test_question_without_a_link_fails_at_once(path: Path) -> None:
+    """And one whose link breaks, when it breaks."""
+    connector = Connector(path, Owner())
+    with structlog.testing.capture_logs():
+        async with small_gateway(path) as gateway, connecting(connector):
+            link = await linked(connector)
+            gateway.silent = True
+            pending = link.ask(Frame(draining={}))
+            await gateway.wait_until(lambda: bool(gateway.received))
+            gateway.cut()
+            with pytest.raises(ServiceUnavailableError, match="gateway is gone"):
+                await pending
+
+            with pytest.raises(ServiceUnavailableError):
+                await link.ask(Frame(draining={}))
+            link.answer(1, Frame())
+            link.fail(1, ConflictError())
+            link.close()
+
+
+async def test_question_that_was_given_up_is_forgotten(path: Path) -> None:
+    """Its answer harms nobody."""
+    connector = Connector(path, Owner())
+    async with small_gateway(path), connecting(connector):
+        link = await linked(connector)
+        link.ask(Frame(draining={})).cancel()
+
+        assert (await link.ask(Frame(draining={}))).WhichOneof("body") == "done"
+
+
+async def test_frame_that_is_too_large_is_not_sent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks or answers is told; the link stays."""
+    connector = Connector(path, Owner())
+    async with small_gateway(path), connecting(connector):
+        link = await linked(connector)
+        frame = Frame()
+        frame.response.data = b"x" * 1000
+        monkeypatch.setattr("pylinkd.protocol.link.MAX_FRAME_SIZE", 500)
+
+        with pytest.raises((LinkProtocolError, BadRequestError)):
+            link.answer(1, frame)
+        with pytest.raises((LinkProtocolError, BadRequestError)):
+            await link.ask(frame)
+        assert (await link.ask(Frame(draining={}))).WhichOneof("body") == "done"
+
+
+async def test_what_the_gateway_asks_is_received_in_order(path: Path) -> None:
+    """Everything that is no answer; an empty frame of a later version is passed over."""
+    owner = Owner()
+    connector = Connector(path, owner)
+    async with small_gateway(path) as gateway, connecting(connector):
+        await linked(connector)
+        gateway.say_bytes(encode(Frame(ping={})) + encode(Frame()) + encode(Frame(inbound={})))
+        async with asyncio.timeout(5):
+            while len(owner.said) < 3:
+                await asyncio.sleep(0.002)
+
+        assert owner.said == ["registered", "ping", "inbound"]
+
+
+async def test_garbage_ends_the_link(path: Path) -> None:
+    """And the service comes back."""
+    connector = Connector(path, Owner())
+    with structlog.testing.capture_logs() as logs:
+        async with small_gateway(path) as gateway, connecting(connector):
+            await linked(connector)
+            gateway.say_bytes(struct.pack(">I", 2**31))
+            await gateway.wait_until(lambda: len(gateway.registrations) == 2)
+
+    assert "link_protocol_error" in [line["event"] for line in logs]
+
+
+async def test_stopped_connector_does_not_come_back(path: Path) -> None:
+    """What was written leaves first."""
+    connector = Connector(path, Owner())
+    async with small_gateway(path) as gateway:
+        task = asyncio.create_task(connector.run(asyncio.Event()))
+        link = await linked(connector)
+        link.answer(7, Frame(done={}))
+
+        connector.stop()
+        async with asyncio.timeout(5):
+            await task
+        await gateway.wait_until(lambda: bool(gateway.received))
+
+        assert gateway.received[0].request_id == 7
+        assert len(gateway.registrations) == 1

@@ -1,0 +1,162 @@
+"""pylinkd.testing: what a service's own tests rely on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from pylinkd import ForbiddenError, InternalError, NotFoundError, Service, UnknownMessageTypeError, WsContext
+from pylinkd.testing import Emitted, run
+
+
+@pytest.fixture
+def service() -> Service[Any]:
+    """Joins everybody to a room, and tells everybody what somebody says."""
+    service = Service("chat")
+
+    @service.ws.on_connect
+    async def connected(ctx: WsContext) -> None:
+        if ctx.identity is not None and ctx.identity.user == "banned":
+            raise ForbiddenError("Banned.")
+        await ctx.join("lobby")
+
+    @service.ws.on("say")
+    async def say(ctx: WsContext, text: str) -> str:
+        await ctx.to("lobby").emit("said", text)
+        return text.upper()
+
+    return service
+
+
+async def test_answers_rooms_and_events_are_shown(service: Service[Any]) -> None:
+    """As a test wants to see them."""
+    async with run(service) as gateway:
+        una, bob = await gateway.connect("una"), await gateway.connect("bob")
+
+        assert await una.send("say", "hi") == "HI"
+
+        assert gateway.rooms == {"lobby": {una.id, bob.id}}
+        assert gateway.emitted == [Emitted("said", "hi", frozenset({una.id, bob.id}))]
+        assert await bob.next_event("said") == gateway.emitted[0]
+
+
+async def test_every_client_has_an_id_of_its_own(service: Service[Any]) -> None:
+    """Also after others have gone."""
+    async with run(service) as gateway:
+        first, second = await gateway.connect(), await gateway.connect()
+        await first.close()
+        third = await gateway.connect()
+
+        assert len({first.id, second.id, third.id}) == 3
+        assert set(gateway.clients) == {second.id, third.id}
+
+
+async def test_refused_client_is_closed(service: Service[Any]) -> None:
+    """connect() raises what on_connect raised; nothing is left of it."""
+    async with run(service) as gateway:
+        with pytest.raises(ForbiddenError, match="Banned"):
+            await gateway.connect("banned")
+
+        assert gateway.clients == {}
+        assert gateway.rooms == {}
+
+
+async def test_unknown_type_is_told(service: Service[Any]) -> None:
+    """As the gateway does."""
+    async with run(service) as gateway:
+        with pytest.raises(UnknownMessageTypeError):
+            await (await gateway.connect()).send("typo")
+
+
+async def test_event_may_come_later(service: Service[Any]) -> None:
+    """next_event waits for it, and passes others over."""
+    async with run(service) as gateway:
+        una = await gateway.connect()
+        waiting = asyncio.create_task(una.next_event("said"))
+        await asyncio.sleep(0)
+        await una.send("say", "hi")
+
+        assert (await waiting).data == "hi"
+
+
+async def test_event_that_does_not_come_is_missed(service: Service[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while, with a TimeoutError."""
+    monkeypatch.setattr("pylinkd.sdk.testing.DEFAULT_TIMEOUT", 0.01)
+    async with run(service) as gateway:
+        with pytest.raises(TimeoutError):
+            await (await gateway.connect()).next_event()
+
+
+async def test_disconnected_client_sees_code_and_reason() -> None:
+    """And on_disconnect has run when the test goes on."""
+    service = Service("chat")
+    ends: list[str | None] = []
+
+    @service.ws.on("leave")
+    async def leave(ctx: WsContext) -> None:
+        await ctx.disconnect(code=4400, reason="bye")
+
+    @service.ws.on_disconnect
+    async def ended(ctx: WsContext) -> None:
+        ends.append(ctx.end_reason)
+
+    async with run(service) as gateway:
+        client = await gateway.connect()
+        await client.send("leave")
+        assert client.closed == (4400, "bye")
+        await (await gateway.connect()).close("connection_lost")
+
+    assert ends == ["disconnected_by_service", "connection_lost"]
+
+
+async def test_sessions_end_with_the_block(service: Service[Any]) -> None:
+    """As when a gateway stops."""
+    ends: list[str | None] = []
+
+    @service.ws.on_disconnect
+    async def ended(ctx: WsContext) -> None:
+        ends.append(ctx.end_reason)
+
+    async with run(service) as gateway:
+        await gateway.connect()
+
+    assert ends == ["gateway_shutdown"]
+
+
+async def test_fault_of_a_provided_action_does_not_hang_the_test() -> None:
+    """What answers for another service is the test's own and may be wrong."""
+    service = Service("chat")
+
+    @service.ws.on("ask", timeout=0.5)
+    async def ask(ctx: WsContext) -> Any:
+        return await ctx.call("store", "get")
+
+    async def broken(params: Any) -> Any:
+        raise KeyError("x")
+
+    async with run(service) as gateway:
+        gateway.provide("store", "get", broken)
+        client = await gateway.connect()
+        with pytest.raises((InternalError, KeyError)):
+            await client.send("ask")
+
+
+async def test_most_specific_route_is_asked() -> None:
+    """As by the gateway: /rooms/mine before /rooms/{id}, whatever came first."""
+    service = Service("chat")
+
+    @service.action("one", route="/rooms/{id}")
+    async def one(ctx: Any) -> str:
+        return "one"
+
+    @service.action("mine", route="/rooms/mine")
+    async def mine(ctx: Any) -> str:
+        return "mine"
+
+    async with run(service) as gateway:
+        assert (await gateway.request("GET", "/rooms/mine")).body == b'"mine"'
+        assert (await gateway.request("GET", "/rooms/7")).body == b'"one"'
+        with pytest.raises(NotFoundError):
+            await gateway.request("GET", "/rooms/")

@@ -1,0 +1,202 @@
+"""The ``linkd`` command: tokens, finding a service, and mistakes told in one sentence."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jwt
+import pytest
+
+from pylinkd import Service
+from pylinkd.cli.loading import LoadError, load_service
+from pylinkd.gateway.guard.tokens import Tokens
+from pylinkd.gateway.settings import DEVELOPMENT_SECRET
+from pylinkd.version import __version__
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+SERVICE = """
+from pylinkd import Service
+service = Service({name!r})
+other = Service("other")
+"""
+
+
+def linkd(
+    *arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command with a bare environment."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("LINKD_")}
+    return subprocess.run(
+        [sys.executable, "-m", "pylinkd", *arguments],
+        capture_output=True, text=True, timeout=30, cwd=cwd, env={**inherited, **(env or {})},
+    )  # fmt: skip
+
+
+# tokens
+
+
+def test_token_is_what_the_gateway_takes() -> None:
+    """For the user, with name and roles, for as long as told."""
+    done = linkd("token", "--user", "una", "--name", "Una", "--roles", "admin, member,", "--ttl", "60")
+
+    identity = Tokens(DEVELOPMENT_SECRET).verify(done.stdout.strip())
+    assert (identity.user, identity.name, set(identity.roles)) == ("una", "Una", {"admin", "member"})
+    assert identity.expires_at is not None
+    assert 50 < identity.expires_at - time.time() <= 60
+
+
+def test_token_is_signed_with_the_gateways_secret() -> None:
+    """And with no other."""
+    token = linkd("token", "--user", "una", env={"LINKD_JWT_SECRET": SECRET}).stdout.strip()
+
+    assert Tokens(SECRET).verify(token).name == "una"
+    with pytest.raises(jwt.InvalidSignatureError):
+        jwt.decode(token, DEVELOPMENT_SECRET, algorithms=["HS256"])
+
+
+def test_version_is_printed() -> None:
+    """Nothing else."""
+    assert linkd("version").stdout == f"{__version__}\n"
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "says"),
+    [
+        (["token", "--user", "una"], {"LINKD_ENV": "production"}, "LINKD_JWT_SECRET must be set"),
+        (["serve"], {"LINKD_PORT": "http"}, "LINKD_PORT: "),
+        (["serve", "--port", "70000"], {}, "LINKD_PORT: "),
+        (["serve", "--link", __file__], {}, "is no socket"),
+        (["run", "nowhere.py"], {}, "there is no file nowhere.py"),
+        (["run", "nowhere:service"], {}, "there is no module 'nowhere'"),
+        (["run", "json:service"], {}, "json has no service called 'service'"),
+    ],
+)
+def test_mistake_is_one_sentence(arguments: list[str], env: dict[str, str], says: str) -> None:
+    """On standard error, with status 1 and without a traceback."""
+    done = linkd(*arguments, env=env)
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("linkd: ")
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_fault_of_a_service_keeps_its_traceback(tmp_path: Path) -> None:
+    """The author needs it."""
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+
+    done = linkd("run", "broken.py", cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert "broken.py" in done.stderr
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_bad_handler_is_told_with_its_place(tmp_path: Path) -> None:
+    """One sentence with file and line."""
+    (tmp_path / "bad.py").write_text(SERVICE.format(name="x") + "@service.ws.on('a')\ndef handler(ctx): ...\n")
+
+    done = linkd("run", "bad.py", cwd=tmp_path)
+
+    assert done.stderr.startswith("linkd: handler (")
+    assert "bad.py:5" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+# loading
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty one, in which the command is given; imports leave nothing behind."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    return tmp_path
+
+
+@pytest.mark.parametrize("target", ["here_a.py", "here_a.py:service", "here_a", "here_a:service", "./here_a.py"])
+def test_service_is_found(folder: Path, target: str) -> None:
+    """As a file or as a module, called ``service`` unless told."""
+    (folder / "here_a.py").write_text(SERVICE.format(name="found"))
+
+    assert load_service(target).name == "found"
+
+
+def test_service_of_another_name_is_found(folder: Path) -> None:
+    """After the colon."""
+    (folder / "here_b.py").write_text(SERVICE.format(name="x"))
+
+    assert load_service("here_b.py:other").name == "other"
+
+
+def test_file_in_a_package_may_import_its_neighbours(folder: Path) -> None:
+    """It is imported as a part of it."""
+    package = folder / "here_pkg"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "names.py").write_text("NAME = 'packed'")
+    (package / "main.py").write_text("from pylinkd import Service\nfrom .names import NAME\nservice = Service(NAME)")
+
+    assert load_service("here_pkg/main.py").name == "packed"
+    assert load_service("here_pkg.main").name == "packed"
+
+
+@pytest.mark.parametrize("stem", ["platform", "token", "calendar"])
+def test_file_may_be_called_as_a_module_of_python(folder: Path, stem: str) -> None:
+    """A path names a file: not whatever was imported under that name before."""
+    __import__(stem)
+    (folder / f"{stem}.py").write_text(SERVICE.format(name="mine"))
+
+    assert load_service(f"{stem}.py").name == "mine"
+
+
+def test_services_that_are_there_are_named(folder: Path) -> None:
+    """For whoever mistyped."""
+    (folder / "here_c.py").write_text(SERVICE.format(name="x"))
+
+    with pytest.raises(LoadError, match=r"no service called 'typo'; it has service, other"):
+        load_service("here_c.py:typo")
+
+
+def test_something_else_is_no_service(folder: Path) -> None:
+    """Whatever it is called."""
+    (folder / "here_d.py").write_text("service = 5")
+
+    with pytest.raises(LoadError, match=r"no service called 'service'$"):
+        load_service("here_d.py")
+
+
+def test_error_of_the_module_comes_through(folder: Path) -> None:
+    """A missing import inside of it is not taken for a missing module."""
+    (folder / "here_e.py").write_text("import not_installed_at_all")
+
+    for target in ("here_e.py", "here_e"):
+        with pytest.raises(ModuleNotFoundError, match="not_installed_at_all"):
+            load_service(target)
+
+
+@pytest.mark.parametrize("target", ["", ":service", "a..b", "no/such/file.py", "no.such.module"])
+def test_target_that_is_none_is_told(folder: Path, target: str) -> None:
+    """With what to give."""
+    with pytest.raises(LoadError, match="there is no"):
+        load_service(target)
+
+
+def test_loaded_service_is_the_modules_own(folder: Path) -> None:
+    """Not a copy."""
+    (folder / "here_f.py").write_text(SERVICE.format(name="x"))
+
+    loaded = load_service("here_f.py")
+
+    assert isinstance(loaded, Service)
+    assert loaded is sys.modules["here_f"].service

@@ -1,0 +1,65 @@
+"""What may be imported: a promise to service authors."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import pylinkd
+import pylinkd.testing
+
+SURFACE = {
+    "pylinkd": [
+        "BadRequestError", "CloseCode", "ConflictError", "Context", "EventContext", "ForbiddenError",
+        "HandlerTimeoutError", "HttpContext", "Identity", "InternalError", "InvalidJsonError", "LinkdError", "Member",
+        "Middleware", "Next", "NotFoundError", "PayloadTooLargeError", "RateLimitedError", "Receipt", "RefusedError",
+        "RegistrationError", "Response", "Service", "ServiceUnavailableError", "Socket", "Target",
+        "UnauthorizedError", "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__",
+    ],
+    "pylinkd.testing": ["Client", "Emitted", "Gateway", "decode", "run"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SURFACE)
+def test_names_are_neither_more_nor_fewer(name: str) -> None:
+    """A name that goes breaks services, one that comes is a promise: both are decided here."""
+    assert sorted(importlib.import_module(name).__all__) == SURFACE[name]
+
+
+@pytest.mark.parametrize("name", SURFACE)
+def test_every_name_is_there(name: str) -> None:
+    """And public things have a docstring."""
+    module = importlib.import_module(name)
+    for public in module.__all__:
+        found = getattr(module, public)
+        if isinstance(found, type):
+            assert found.__doc__, public
+
+
+def test_errors_of_the_table_are_all_public() -> None:
+    """Whatever a handler may raise or catch."""
+    from pylinkd.protocol import errors
+
+    kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.LinkdError)}
+    assert kinds <= {getattr(pylinkd, name) for name in pylinkd.__all__}
+
+
+def test_service_without_database_imports_no_database() -> None:
+    """Nor a web server: what is not used costs no start-up time."""
+    script = (
+        "import sys, pylinkd; pylinkd.Service('x'); "
+        "print(sorted({'sqlalchemy', 'uvicorn', 'starlette', 'picows', 'typer', 'pydantic'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_package_is_typed() -> None:
+    """py.typed lies beside the code (PEP 561)."""
+    from importlib.resources import files
+
+    assert (files(pylinkd) / "py.typed").is_file()
