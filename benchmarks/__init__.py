@@ -1,0 +1,1 @@
+"""Questions of speed, each with a scenario that answers it: ``scripts/bench live``."""

@@ -1,0 +1,199 @@
+/* A load generator for a WebSocket server of JSON messages: the command line.
+ * README.md tells what each subcommand measures. */
+#include "load.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "usage: load requests --port P --path PATH --connections N [--outstanding W] [--seconds S]\n"
+    "            [--warmup S] [--payload BYTES] [--type TYPE] [--rate R]\n"
+    "       load fanout   --port P --path PATH --members N [--broadcasts B] [--interval-ms I]\n"
+    "            --join JSON --publish JSON [--burst K] [--event TYPE] [--round-timeout S]\n"
+    "       load idle     --port P --path PATH --connections N [--hold] [--hold-seconds S]\n"
+    "       load storm    --port P --path PATH --connections N [--concurrency C]\n"
+    "all:   [--host ADDRESS] [--source ADDRESS] [--header 'Name: value']... [--watch PID]...\n"
+    "       [--deadline S] [-v]\n";
+
+static _Noreturn void refuse(const char *what, const char *value)
+{
+    fprintf(stderr, "load: %s%s%s\n%s", what, value ? ": " : "", value ? value : "", usage);
+    exit(2);
+}
+
+static double number(const char *name, const char *text, double least, double most)
+{
+    char *rest;
+    errno = 0;
+    double value = strtod(text, &rest);
+    /* The comparison is also false for a NaN. */
+    if (errno || rest == text || *rest || !(value >= least && value <= most))
+        refuse(name, text);
+    return value;
+}
+
+static uint32_t whole(const char *name, const char *text, double least, double most)
+{
+    double value = number(name, text, least, most);
+    if (value != (uint32_t)value)
+        refuse(name, text);
+    return value;
+}
+
+enum long_option {
+    HOST = 256,
+    PORT,
+    PATH,
+    SOURCE,
+    HEADER,
+    WATCH,
+    DEADLINE,
+    CONNECTIONS,
+    OUTSTANDING,
+    SECONDS,
+    WARMUP,
+    PAYLOAD,
+    TYPE,
+    RATE,
+    BROADCASTS,
+    BURST,
+    INTERVAL,
+    ROUND_TIMEOUT,
+    JOIN,
+    PUBLISH,
+    EVENT,
+    HOLD,
+    HOLD_SECONDS,
+    CONCURRENCY,
+};
+
+static const struct option long_options[] = {
+    {"host", required_argument, NULL, HOST},
+    {"port", required_argument, NULL, PORT},
+    {"path", required_argument, NULL, PATH},
+    {"source", required_argument, NULL, SOURCE},
+    {"header", required_argument, NULL, HEADER},
+    {"watch", required_argument, NULL, WATCH},
+    {"deadline", required_argument, NULL, DEADLINE},
+    {"verbose", no_argument, NULL, 'v'},
+    {"connections", required_argument, NULL, CONNECTIONS},
+    {"members", required_argument, NULL, CONNECTIONS},
+    {"outstanding", required_argument, NULL, OUTSTANDING},
+    {"seconds", required_argument, NULL, SECONDS},
+    {"warmup", required_argument, NULL, WARMUP},
+    {"payload", required_argument, NULL, PAYLOAD},
+    {"type", required_argument, NULL, TYPE},
+    {"rate", required_argument, NULL, RATE},
+    {"broadcasts", required_argument, NULL, BROADCASTS},
+    {"burst", required_argument, NULL, BURST},
+    {"interval-ms", required_argument, NULL, INTERVAL},
+    {"round-timeout", required_argument, NULL, ROUND_TIMEOUT},
+    {"join", required_argument, NULL, JOIN},
+    {"publish", required_argument, NULL, PUBLISH},
+    {"event", required_argument, NULL, EVENT},
+    {"hold", no_argument, NULL, HOLD},
+    {"hold-seconds", required_argument, NULL, HOLD_SECONDS},
+    {"concurrency", required_argument, NULL, CONCURRENCY},
+    {NULL, 0, NULL, 0},
+};
+
+static void set(struct options *options, int option, const char *value)
+{
+    switch (option) {
+    case HOST: options->target.host = value; break;
+    case PORT: options->target.port = whole("--port", value, 1, 65535); break;
+    case PATH: options->target.path = value; break;
+    case SOURCE: options->target.source = value; break;
+    case HEADER:
+        if (options->target.header_count == HEADERS_MAX)
+            refuse("too many headers", value);
+        options->headers[options->target.header_count++] = value;
+        break;
+    case WATCH:
+        if (options->watched_count == WATCHED_MAX)
+            refuse("too many processes to watch", value);
+        options->watched[options->watched_count++] = whole("--watch", value, 1, 1 << 22);
+        break;
+    case DEADLINE: options->deadline = number("--deadline", value, 0.1, 86400); break;
+    case 'v': options->verbose = true; break;
+    case CONNECTIONS: options->connections = whole("--connections", value, 1, 1e6); break;
+    case OUTSTANDING: options->outstanding = whole("--outstanding", value, 1, 65535); break;
+    case SECONDS: options->seconds = number("--seconds", value, 0.01, 86400); break;
+    case WARMUP: options->warmup = number("--warmup", value, 0, 86400); break;
+    case PAYLOAD: options->payload = whole("--payload", value, 0, 32 << 20); break;
+    case TYPE: options->type = value; break;
+    case RATE: options->rate = number("--rate", value, 0.1, 1e7); break;
+    case BROADCASTS: options->broadcasts = whole("--broadcasts", value, 1, 1e6); break;
+    case BURST: options->burst = whole("--burst", value, 1, 1e6); break;
+    case INTERVAL: options->interval_ms = number("--interval-ms", value, 0, 1e6); break;
+    case ROUND_TIMEOUT: options->round_timeout = number("--round-timeout", value, 0.1, 3600); break;
+    case JOIN: options->join = value; break;
+    case PUBLISH: options->publish = value; break;
+    case EVENT: options->event = value; break;
+    case HOLD: options->hold = true; break;
+    case HOLD_SECONDS: options->hold_seconds = number("--hold-seconds", value, 0, 86400); break;
+    case CONCURRENCY: options->concurrency = whole("--concurrency", value, 1, 1e5); break;
+    default: refuse("unknown or incomplete option", NULL);
+    }
+}
+
+bool prepare(struct client *client, const struct options *options, uint32_t count,
+             struct callbacks callbacks, void *scenario)
+{
+    if (!client_init(client, &options->target, count)) {
+        client_free(client);
+        return false;
+    }
+    client->callbacks = callbacks;
+    client->scenario = scenario;
+    client->verbose = options->verbose;
+    client->deadline = clock_now() + options->deadline * SECOND;
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(const struct options *options);
+    } scenarios[] = {
+        {"requests", run_requests},
+        {"fanout", run_fanout},
+        {"idle", run_idle},
+        {"storm", run_storm},
+    };
+    struct options options = {
+        .target = {.host = "127.0.0.1", .path = "/"},
+        .deadline = 120,
+        .outstanding = 1,
+        .seconds = 5,
+        .warmup = 1,
+        .payload = 64,
+        .type = "bench.echo",
+        .broadcasts = 20,
+        .burst = 1,
+        .interval_ms = 100,
+        .round_timeout = 30,
+        .event = "bench.event",
+        .hold_seconds = 3600,
+        .concurrency = 64,
+    };
+    if (argc < 2)
+        refuse("a subcommand is needed", NULL);
+    int option;
+    while ((option = getopt_long(argc - 1, argv + 1, "v", long_options, NULL)) != -1)
+        set(&options, option, optarg);
+    if (optind < argc - 1)
+        refuse("unexpected argument", argv[1 + optind]);
+    if (!options.target.port || !options.connections)
+        refuse("--port and --connections (or --members) are needed", NULL);
+    options.target.headers = options.headers;
+
+    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
+        if (strcmp(argv[1], scenarios[i].name) == 0)
+            return scenarios[i].run(&options);
+    refuse("unknown subcommand", argv[1]);
+}

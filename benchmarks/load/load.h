@@ -1,0 +1,51 @@
+/* The options of all subcommands, and the scenarios they run. */
+#ifndef LOAD_H
+#define LOAD_H
+
+#include "client.h"
+#include "report.h"
+
+#define HEADERS_MAX 16
+
+struct options {
+    struct target target;
+    const char *headers[HEADERS_MAX];
+    int watched[WATCHED_MAX];
+    size_t watched_count;
+    double deadline;
+    bool verbose;
+
+    uint32_t connections; /* also the members of fanout */
+    /* requests */
+    uint32_t outstanding;
+    double seconds;
+    double warmup;
+    uint32_t payload;
+    const char *type;
+    double rate;
+    /* fanout */
+    uint32_t broadcasts;
+    uint32_t burst;
+    double interval_ms;
+    double round_timeout;
+    const char *join;
+    const char *publish;
+    const char *event;
+    /* idle */
+    bool hold;
+    double hold_seconds;
+    /* storm */
+    uint32_t concurrency;
+};
+
+/* Each prints its report and returns the exit status. */
+int run_requests(const struct options *options);
+int run_fanout(const struct options *options);
+int run_idle(const struct options *options);
+int run_storm(const struct options *options);
+
+/* Connections for a scenario, with the deadline set; false says why on stderr. */
+bool prepare(struct client *client, const struct options *options, uint32_t count,
+             struct callbacks callbacks, void *scenario);
+
+#endif
