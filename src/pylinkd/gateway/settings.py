@@ -72,6 +72,13 @@ class Settings(ProcessSettings):
     max_message_size: Annotated[int, Field(ge=128, le=8 * 2**20)] = 64 * 1024
     """Bytes of a client's message; a larger one closes the connection with 1009."""
 
+    max_fragments: Annotated[int, Field(ge=1, le=2**20)] = 1024
+    """Fragments of a client's message; more of them close the connection with 1008. Each costs an object, however
+    empty, so that a limit in bytes alone would not do."""
+
+    message_timeout_ms: Annotated[int, Field(ge=100)] = 30_000
+    """How long a message may take from its first fragment to its last; then 1008."""
+
     max_body_size: Annotated[int, Field(ge=0, le=8 * 2**20)] = 2**20
     """Bytes of an HTTP request's body; a larger one is answered with 413."""
 
@@ -137,6 +144,11 @@ class Settings(ProcessSettings):
     def body_timeout(self) -> float:
         """``body_timeout_ms`` in seconds."""
         return self.body_timeout_ms / 1000
+
+    @property
+    def message_timeout(self) -> float:
+        """``message_timeout_ms`` in seconds."""
+        return self.message_timeout_ms / 1000
 
     @property
     def service_grace(self) -> float:

@@ -151,6 +151,38 @@ async def test_client_that_may_come_in_becomes_a_session(socket_transport: Socke
     assert socket_transport.protocol is not protocol
 
 
+async def test_message_that_comes_before_the_change_of_protocols_is_taken(socket_transport: SocketTransport) -> None:
+    """A client may be so quick that its first message arrives in the turn in which it is let in."""
+    owner = Owner()
+    protocol = upgrade(owner)
+    protocol.connection_made(socket_transport)
+    protocol.data_received(head("/ws/chat"))
+    large = say(Opcode.TEXT, b'{"type":"b","data":"' + b"x" * 900 + b'"}')
+
+    protocol.data_received(say(Opcode.TEXT, b'{"type":"a"}') + large * 5)
+    await turns()
+
+    assert [message.type for message in owner.messages] == ["a", *"bbbbb"]
+
+
+async def test_client_that_stops_reading_before_the_change_of_protocols_is_not_written_to(
+    socket_transport: SocketTransport,
+) -> None:
+    """Its connection learns of it, and of the end of it."""
+    owner = Owner()
+    protocol = upgrade(owner)
+    protocol.connection_made(socket_transport)
+    protocol.data_received(head("/ws/chat"))
+    connection = owner.sessions[0].connection
+    assert connection is not None
+
+    protocol.pause_writing()
+    paused = connection.writable
+    protocol.resume_writing()
+
+    assert (paused, connection.writable) == (False, True)
+
+
 async def test_sessions_have_ids_that_cannot_be_guessed(socket_transport: SocketTransport) -> None:
     """128 random bits."""
     owner = Owner()

@@ -70,16 +70,20 @@ class Upgrade(asyncio.Protocol):
         self._clock = clock
         self._formats = formats
         self._transport: asyncio.Transport | None = None
+        self._websocket: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """The head, as uvicorn hands it over: complete, in one piece, once."""
+        """The head, as uvicorn hands it over: complete, in one piece. Then what comes before picows takes over."""
         transport = self._transport
         if transport is None:
-            return  # bytes after a refusal
+            # Over TLS a quick client's first message arrives in the very turn in which it is accepted.
+            if self._websocket is not None:
+                feed(self._websocket, data)
+            return  # after a refusal nobody reads
         self._transport = None
         try:
             request = OpeningRequest.parse(data)
@@ -94,6 +98,16 @@ class Upgrade(asyncio.Protocol):
             asyncio.get_running_loop().call_later(self._owner.close_timeout, transport.abort)
             return
         self._accept(transport, request, admission)
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol."""
+        if self._websocket is not None:
+            self._websocket.pause_writing()
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        if self._websocket is not None:
+            self._websocket.resume_writing()
 
     def _accept(self, transport: asyncio.Transport, request: OpeningRequest, admission: Admission) -> None:
         format, extensions = self._negotiate(request, admission)
@@ -117,7 +131,7 @@ class Upgrade(asyncio.Protocol):
         def listener(_: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
             return WSUpgradeResponseWithListener(response, connection)
 
-        websocket = make_protocol(listener, self._owner.max_message_size)
+        self._websocket = websocket = make_protocol(listener, self._owner.max_message_size)
         websocket.connection_made(transport)
         feed(websocket, canonical_head(request.key))
         # uvicorn makes this object the transport's protocol when this call returns; the change to picows comes
@@ -170,8 +184,12 @@ def make_protocol(listener_factory: Any, max_frame_size: int) -> Any:
 
 def feed(websocket: Any, data: bytes) -> None:
     """Give a picows protocol bytes as if they came from the socket."""
-    websocket.get_buffer(len(data))[: len(data)] = data
-    websocket.buffer_updated(len(data))
+    while data:
+        buffer = websocket.get_buffer(len(data))
+        size = min(len(buffer), len(data))
+        buffer[:size] = data[:size]
+        websocket.buffer_updated(size)
+        data = data[size:]
 
 
 def _hand_over(transport: asyncio.Transport, websocket: Any) -> None:
