@@ -275,3 +275,16 @@ async def test_client_without_messages_is_idle(tmp_path: Path) -> None:
     env = {"LINKD_HEARTBEAT_INTERVAL_MS": "100", "LINKD_IDLE_TIMEOUT_MS": "300"}
     async with platform(tmp_path, ECHO, env=env) as running, client(running.url("/ws/echo")) as one:
         assert (await one.closed())[0] == 4408
+
+
+async def test_message_that_is_never_finished_is_refused(tmp_path: Path) -> None:
+    """1008, though a fragment comes with every ping."""
+    env = {"LINKD_HEARTBEAT_INTERVAL_MS": "200", "LINKD_MESSAGE_TIMEOUT_MS": "400"}
+    async with platform(tmp_path, ECHO, env=env) as running, raw_websocket(running.port, "/ws/echo") as raw:
+        await raw.send(frame(TEXT, b"{", fin=False))
+        opcode, body = await raw.receive()
+        while opcode == PING:
+            await raw.send(frame(PONG, b""), frame(CONTINUATION, b" ", fin=False))
+            opcode, body = await raw.receive()
+
+        assert (opcode, int.from_bytes(body[:2], "big")) == (0x8, 1008)

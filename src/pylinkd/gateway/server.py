@@ -62,11 +62,15 @@ class Gateway:
         self._tasks: list[asyncio.Task[None]] = []
         self.close_timeout = settings.close_timeout
         self.max_message_size = settings.max_message_size
+        self.max_fragments = settings.max_fragments
 
         self.now = loop.time()
         self._step = min(1.0, settings.heartbeat_interval / 8)
         self._heartbeat: Heartbeat[Connection] = Heartbeat(
-            interval=settings.heartbeat_interval, idle_timeout=settings.idle_timeout, step=self._step
+            interval=settings.heartbeat_interval,
+            idle_timeout=settings.idle_timeout,
+            message_timeout=settings.message_timeout,
+            step=self._step,
         )
         self._formats = (
             Formats(settings.compression_threshold, settings.compression_level) if settings.compression else None
@@ -208,6 +212,8 @@ class Gateway:
             connection.ping()
         elif verdict is Verdict.DEAD:
             connection.cut()
+        elif verdict is Verdict.STALLED:
+            connection.close(CloseCode.POLICY_VIOLATION, "a message took too long", EndReason.PROTOCOL_ERROR)
         else:
             connection.close(CloseCode.IDLE, "no message for too long", EndReason.IDLE)
 

@@ -10,13 +10,13 @@ class Peer:
 
     def __init__(self, now: float = 0.0) -> None:
         self.heard_at = self.messaged_at = now
-        self.pinged_at = 0.0
+        self.pinged_at = self.unfinished_since = 0.0
         self.held = False
 
 
 def heartbeat(*, interval: float = 30.0, idle_timeout: float | None = None, step: float = 1.0) -> Heartbeat[Peer]:
     """A sweep with a step of one second."""
-    return Heartbeat(interval=interval, idle_timeout=idle_timeout, step=step)
+    return Heartbeat(interval=interval, idle_timeout=idle_timeout, message_timeout=20.0, step=step)
 
 
 def run(sweep: Heartbeat[Peer], start: float, end: float, answers: bool) -> list[tuple[float, Verdict]]:
@@ -119,3 +119,20 @@ def test_peer_that_is_not_read_from_is_not_judged() -> None:
     sweep.add(peer)
 
     assert run(sweep, 0, 500, answers=False) == []
+
+
+def test_message_that_is_never_finished_is_stalled() -> None:
+    """However many fragments come: each is a sign of life, and none the end of the message."""
+    sweep = heartbeat()
+    peer = Peer()
+    sweep.add(peer)
+    found = []
+    for second in range(1, 60):
+        peer.heard_at = float(second)
+        peer.unfinished_since = peer.unfinished_since or 5.0
+        found += [(second, verdict) for _, verdict in sweep.due(float(second))]
+        if found:
+            break
+
+    assert [verdict for _, verdict in found] == [Verdict.STALLED]
+    assert 25 <= found[0][0] <= 25 + 30 / 4 + 1

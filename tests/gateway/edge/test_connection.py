@@ -39,6 +39,7 @@ class Client:
 
     close_timeout = 60.0
     max_message_size = LIMIT
+    max_fragments = 1024
     now = 0.0
 
     def __init__(self, transport: SocketTransport, codec: Codec = JSON) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pylinkd.gateway.edge.deflate import inflate, negotiate
-from pylinkd.gateway.edge.messages import ProtocolViolation
+from pylinkd.gateway.edge.violation import ProtocolViolation
 from pylinkd.protocol.errors import CloseCode
 
 BOTH = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"

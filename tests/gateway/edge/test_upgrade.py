@@ -95,6 +95,7 @@ class Owner:
 
     close_timeout = 5.0
     max_message_size = 1024
+    max_fragments = 1024
     now = 0.0
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""When a silent client is pinged, and when it counts as dead or idle. One sweep asks for all connections.
+"""When a silent client is pinged, and when it counts as dead, idle or stalled. One sweep asks for all connections.
 
 The sweep visits every connection a few times per interval, a part of them in each step, so that it costs the same in
 every second and nothing per connection: no timer, no task.
@@ -19,6 +19,7 @@ class Verdict(Enum):
     PING = "ping"
     DEAD = "dead"
     IDLE = "idle"
+    STALLED = "stalled"
 
 
 class Pulse(Protocol):
@@ -32,6 +33,9 @@ class Pulse(Protocol):
 
     pinged_at: float
     """When it was last pinged."""
+
+    unfinished_since: float
+    """When the first fragment came of a message whose last has not; 0: there is none."""
 
     @property
     def held(self) -> bool:
@@ -47,12 +51,14 @@ class Heartbeat(Generic[P]):
     Args:
         interval: Seconds of silence before a ping; dead after two. Default 30 s in the settings.
         idle_timeout: Seconds without a message before a connection is idle; ``None``: never.
+        message_timeout: Seconds that a message may take from its first fragment to its last.
         step: Seconds between two calls of ``due``.
     """
 
-    def __init__(self, *, interval: float, idle_timeout: float | None, step: float) -> None:
+    def __init__(self, *, interval: float, idle_timeout: float | None, message_timeout: float, step: float) -> None:
         self._interval = interval
         self._idle_timeout = idle_timeout
+        self._message_timeout = message_timeout
         self._steps_per_round = max(1, round(interval / _VISITS / step))
         # In the order of their next visit. Linked, so that whoever ends is let go at once and not when visited.
         self._line: OrderedDict[P, None] = OrderedDict()
@@ -82,6 +88,8 @@ class Heartbeat(Generic[P]):
             return None
         if self._idle_timeout is not None and now - connection.messaged_at >= self._idle_timeout:
             return Verdict.IDLE
+        if connection.unfinished_since and now - connection.unfinished_since >= self._message_timeout:
+            return Verdict.STALLED
         silence = now - connection.heard_at
         if silence < self._interval:
             return None

@@ -14,17 +14,15 @@ from ...protocol.errors import BadRequestError, CloseCode
 from ..core.frames import close_frame, ping_frame, pong_frame
 from ..core.lifecycle import Lifecycle, State
 from ..core.session import EndReason, Session
-from .deflate import inflate
-from .messages import Fragments, Opcode, ProtocolViolation, check_close_code, check_text
+from .messages import Messages, Opcode, reserved_bit
+from .violation import ProtocolViolation, check_close_code, check_text
 
 log = structlog.get_logger("linkd.edge")
 
 _JOIN_LIMIT = 64 * 1024  # bytes up to which copying frames into one piece is cheaper than a vectored write
 
 # Plain integers: comparing with an enum's members costs a microsecond a frame.
-_TEXT, _BINARY, _CLOSE, _PING, _PONG = (
-    int(opcode) for opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE, Opcode.PING, Opcode.PONG)
-)
+_TEXT, _BINARY, _CLOSE, _PING = (int(opcode) for opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE, Opcode.PING))
 
 _END_BY_CODE = {
     CloseCode.PROTOCOL_ERROR: EndReason.PROTOCOL_ERROR,
@@ -40,6 +38,7 @@ class Owner(Protocol):
 
     close_timeout: float
     max_message_size: int
+    max_fragments: int
     now: float
     """The time, as of the last step of the heartbeat: exact enough to tell who is silent, and free to read."""
 
@@ -65,9 +64,9 @@ class Connection(WSListener):
         self._owner = owner
         self._session = session
         self._codec = session.format.codec
-        self._inflates = session.format.window_bits is not None
-        self._fragments: Fragments | None = None
-        self._fragments_deflated = False
+        self._messages = Messages(
+            owner.max_message_size, owner.max_fragments, inflates=session.format.window_bits is not None
+        )
         self._lifecycle = Lifecycle()
         self._websocket: WSTransport | None = None
         self._transport: asyncio.Transport | None = None
@@ -78,7 +77,7 @@ class Connection(WSListener):
         self._backlog = 0
         self.writable = True
         self.heard_at = self.messaged_at = owner.now
-        self.pinged_at = 0.0
+        self.pinged_at = self.unfinished_since = 0.0
 
     # picows.WSListener
 
@@ -99,7 +98,7 @@ class Connection(WSListener):
                 self._limit_closing()
                 return
             plain = not (frame.rsv1 or frame.rsv2 or frame.rsv3)
-            if opcode == _TEXT and frame.fin and plain and self._fragments is None:
+            if opcode == _TEXT and frame.fin and plain and not self._messages.unfinished:
                 # Nearly every frame: a whole message.
                 payload = frame.get_payload_as_bytes()
                 check_text(payload)
@@ -114,20 +113,17 @@ class Connection(WSListener):
             log.exception("connection_failed", session=self._session.id)
             self.close(CloseCode.INTERNAL_ERROR, "internal error", EndReason.INTERNAL_ERROR)
 
-    def _is_deflated(self, opcode: int, frame: WSFrame) -> bool:
-        """Whether the frame begins a compressed message (RFC 7692 §6).
-
-        Raises:
-            ProtocolViolation: If a bit is set that nothing was agreed on for.
-        """
-        rsv1 = frame.rsv1
-        if frame.rsv2 or frame.rsv3 or (rsv1 and not (self._inflates and opcode in (_TEXT, _BINARY))):
-            raise ProtocolViolation(CloseCode.PROTOCOL_ERROR, "a reserved bit without an extension")
-        return bool(rsv1)
-
     def _other_frame(self, opcode: int, frame: WSFrame) -> None:
-        deflated = self._is_deflated(opcode, frame)
-        if opcode == _PING:
+        reserved = frame.rsv1 << 2 | frame.rsv2 << 1 | frame.rsv3
+        if opcode < _CLOSE:
+            complete = self._messages.take(opcode, bool(frame.fin), reserved, frame.get_payload_as_bytes())
+            if complete is not None:
+                self._message(complete[0] == _BINARY, complete[1])
+            elif not self.unfinished_since:
+                self.unfinished_since = self._owner.now
+        elif reserved:
+            raise reserved_bit()
+        elif opcode == _PING:
             payload = frame.get_payload_as_bytes()
             if self.writable:
                 self._send_control(pong_frame(payload))
@@ -136,28 +132,11 @@ class Connection(WSListener):
                 self._owed_pong = payload
         elif opcode == _CLOSE:
             self._close_received(frame)
-        elif opcode != _PONG:
-            if self._fragments is None:
-                self._fragments_deflated = deflated
-            self._fragment(Opcode(opcode), bool(frame.fin), frame.get_payload_as_bytes())
-
-    def _fragment(self, opcode: Opcode, fin: bool, payload: bytes) -> None:
-        limit = self._owner.max_message_size
-        if self._fragments is None:
-            self._fragments = Fragments(limit)
-        complete = self._fragments.add(opcode, fin, payload)
-        if complete is not None:
-            self._fragments = None
-            opcode, payload = complete
-            if self._fragments_deflated:
-                payload = inflate(payload, limit)
-            if opcode is Opcode.TEXT:
-                check_text(payload)
-            self._message(opcode is Opcode.BINARY, payload)
 
     def _message(self, binary: bool, payload: bytes) -> None:
         session, codec = self._session, self._codec
         self.messaged_at = self.heard_at
+        self.unfinished_since = 0.0
         try:
             if binary != codec.binary:
                 kind, other = ("binary", "text") if codec.binary else ("text", "binary")
@@ -244,6 +223,7 @@ class Connection(WSListener):
             self._reading = True
             # While nothing was read nothing could be heard.
             self.heard_at = self.messaged_at = self._owner.now
+            self.unfinished_since = self.unfinished_since and self._owner.now
             self._transport.resume_reading()
 
     def close(self, code: int, reason: str, end: EndReason) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from ...protocol.errors import CloseCode
 from ..core.format import MAX_WINDOW_BITS, MIN_WINDOW_BITS
-from .messages import ProtocolViolation
+from .violation import ProtocolViolation
 
 _NAME = "permessage-deflate"
 _TAIL = b"\x00\x00\xff\xff"  # what the sender leaves out at the end of each message (§7.2.1)
@@ -80,32 +80,60 @@ def _accept(parameters: list[str]) -> Agreement | None:
     return Agreement(window_bits=window_bits, header=header)
 
 
-def inflate(data: bytes, limit: int) -> bytes:
-    """A message that a client compressed (§7.2.2).
+class Inflater:
+    """One message that a client compressed (§7.2.2), inflated as it comes.
 
     Args:
-        data: Its payload, all fragments together.
-        limit: Most bytes of the message; inflating stops there, so that a bomb costs no more.
-
-    Raises:
-        ProtocolViolation: If the message is larger, or the data does not inflate. A stream that breaks off between two
-            blocks cannot be told from a whole one.
+        limit: Most bytes that one call gives; inflating stops there, so that a bomb costs no more.
     """
-    rest = data + _TAIL
-    chunks: list[bytes] = []
-    room = limit
-    try:
-        for _ in range(_MAX_STREAMS):
-            inflater = zlib.decompressobj(-MAX_WINDOW_BITS)
-            chunk = inflater.decompress(rest, room + 1)
+
+    __slots__ = ("_inflater", "_limit", "_streams")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._inflater = zlib.decompressobj(-MAX_WINDOW_BITS)
+        self._streams = 1
+
+    def feed(self, data: bytes, last: bool) -> bytes:
+        """Inflate a part of the message's payload.
+
+        Args:
+            data: The part; the parts may be cut anywhere.
+            last: Whether it is the last one.
+
+        Raises:
+            ProtocolViolation: If it inflates to more than the limit, or does not inflate. A stream that breaks off
+                between two blocks cannot be told from a whole one.
+        """
+        rest = data + _TAIL if last else data
+        chunks: list[bytes] = []
+        room = self._limit
+        while rest:
+            if self._inflater.eof:
+                self._begin_anew()
+            try:
+                chunk = self._inflater.decompress(rest, room + 1)
+            except zlib.error:
+                raise ProtocolViolation(CloseCode.INVALID_TEXT, "data that does not inflate") from None
             room -= len(chunk)
             if room < 0:
-                raise ProtocolViolation(CloseCode.MESSAGE_TOO_BIG, f"more than {limit} bytes")
+                raise ProtocolViolation(CloseCode.MESSAGE_TOO_BIG, f"more than {self._limit} bytes")
             chunks.append(chunk)
-            # A final block (§7.2.3.4) ends the stream: what follows it, at least the tail, begins anew.
-            rest = inflater.unused_data if inflater.eof else b""
-            if not rest:
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    except zlib.error:
-        raise ProtocolViolation(CloseCode.INVALID_TEXT, "data that does not inflate") from None
-    raise ProtocolViolation(CloseCode.POLICY_VIOLATION, f"more than {_MAX_STREAMS} final blocks")
+            rest = self._inflater.unused_data
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _begin_anew(self) -> None:
+        """A final block (§7.2.3.4) ended the stream; what follows it, at least the tail, begins another."""
+        if self._streams == _MAX_STREAMS:
+            raise ProtocolViolation(CloseCode.POLICY_VIOLATION, f"more than {_MAX_STREAMS} final blocks")
+        self._streams += 1
+        self._inflater = zlib.decompressobj(-MAX_WINDOW_BITS)
+
+
+def inflate(data: bytes, limit: int) -> bytes:
+    """A whole message that a client compressed, of at most ``limit`` bytes.
+
+    Raises:
+        ProtocolViolation: See Inflater.feed.
+    """
+    return Inflater(limit).feed(data, True)
