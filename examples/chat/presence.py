@@ -86,7 +86,7 @@ async def typing(ctx: WsContext[ChatDatabase], request: Typing) -> None:
     event = UserTyping(
         user_id=ctx.auth.user, username=ctx.auth.name, room_id=str(request.room), is_typing=request.is_typing
     )
-    await ctx.to(str(request.room)).except_(user=ctx.auth.user).emit("user.typing", event)
+    await ctx.to(str(request.room)).except_(user=ctx.auth.user).emit("user.typing", event, volatile=True)
 
 
 async def online(ctx: WsContext[ChatDatabase], room: str) -> list[Person]:

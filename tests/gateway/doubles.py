@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pylinkd.gateway.core.format import PLAIN
-from pylinkd.gateway.core.outbox import Turn
+from pylinkd.gateway.core.outbox import Outbox, Policy, Turn
 from pylinkd.gateway.core.session import EndReason, Session
 from pylinkd.protocol.envelope import JSON, Codec
 from pylinkd.protocol.identity import Identity
@@ -51,6 +51,7 @@ class RecordingConnection:
         writes: The frames of each write.
         reading: Whether messages are taken from the client.
         closed: Code, reason and end of the first ``close``.
+        drops: What it was told of dropped events.
         broken: Writing raises.
     """
 
@@ -61,6 +62,7 @@ class RecordingConnection:
         self.reading = True
         self.pauses = 0
         self.closed: tuple[int, str, EndReason] | None = None
+        self.drops: list[int] = []
         self.broken = False
 
     def write(self, frames: list[bytes]) -> None:
@@ -87,6 +89,10 @@ class RecordingConnection:
                 self.write(frames)
             self.closed = (code, reason, end)
 
+    def dropped(self, events: int) -> None:
+        """Keep the number."""
+        self.drops.append(events)
+
     @property
     def frames(self) -> list[bytes]:
         """All frames, whatever the writes."""
@@ -111,6 +117,8 @@ def make_session(
     identity: Identity | None = None,
     metadata: Mapping[str, str] | None = None,
     outbox_limit: int = 2**20,
+    outbox_policy: Policy = Policy.DISCONNECT,
+    controls: bool = False,
     connected: bool = True,
 ) -> Session:
     """A session with a recording connection."""
@@ -118,14 +126,14 @@ def make_session(
         id=id,
         path=path,
         format=PLAIN[codec],
-        controls=False,
+        controls=controls,
         identity=identity,
         remote_address="192.0.2.1",
         user_agent="test",
         connected_at=1000.0,
         metadata=metadata or {},
         turn=turn,
-        outbox_limit=outbox_limit,
+        outbox=Outbox(outbox_limit, outbox_policy),
     )
     if connected:
         session.connection = RecordingConnection(session)

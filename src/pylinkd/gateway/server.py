@@ -18,7 +18,7 @@ from ..protocol.errors import CloseCode, ServiceUnavailableError, SetupError
 from ..protocol.link_pb2 import Frame
 from .core.format import Formats
 from .core.heartbeat import Heartbeat, Verdict
-from .core.outbox import Turn
+from .core.outbox import Outbox, Turn
 from .core.registry import Registry
 from .core.rooms import Rooms
 from .core.session import EndReason, Session
@@ -180,7 +180,10 @@ class Gateway:
         return not self._stopping and self._services.ready
 
     def _upgrade(self, **_: object) -> Upgrade:
-        return Upgrade(self._door, self, self._turn, self._settings.outbox_limit, time.time, self._formats)
+        return Upgrade(self._door, self, self._turn, self._make_outbox, time.time, self._formats)
+
+    def _make_outbox(self) -> Outbox:
+        return Outbox(self._settings.outbox_limit, self._settings.outbox_policy)
 
     async def _watch_links(self) -> None:
         """Ask services for signs of life: one that hangs would leave its clients without answers."""

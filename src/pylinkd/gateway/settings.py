@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..protocol.errors import SetupError
 from ..protocol.rendezvous import default_link_path
+from .core.outbox import Policy
 
 DEVELOPMENT_SECRET = "linkd-development-secret-never-use-it-in-production"  # noqa: S105  published on purpose
 """Signs tokens where nothing else is set and the environment is not production."""
@@ -86,7 +87,11 @@ class Settings(ProcessSettings):
     """How long an HTTP request's body may take to arrive; then 408."""
 
     outbox_limit: Annotated[int, Field(ge=4096)] = 2**20
-    """Bytes that may wait for one client; a slower one is closed with 1013."""
+    """Bytes that may wait for one client, what the transport holds included."""
+
+    outbox_policy: Policy = Policy.DISCONNECT
+    """What becomes of a client whose outbox is full. ``disconnect``: closed with 1013. ``drop_oldest``: the oldest
+    events that wait are dropped. ``drop_newest``: the new event is. Volatile events go first, answers never."""
 
     compression: bool = True
     """Whether permessage-deflate is offered (RFC 7692)."""

@@ -224,7 +224,7 @@ class Response(_message.Message):
     def __init__(self, data: _Optional[bytes] = ...) -> None: ...
 
 class Publish(_message.Message):
-    __slots__ = ("type", "data", "rooms", "users", "sessions", "everyone", "except_sessions", "except_users")
+    __slots__ = ("type", "data", "rooms", "users", "sessions", "everyone", "except_sessions", "except_users", "volatile")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     ROOMS_FIELD_NUMBER: _ClassVar[int]
@@ -233,6 +233,7 @@ class Publish(_message.Message):
     EVERYONE_FIELD_NUMBER: _ClassVar[int]
     EXCEPT_SESSIONS_FIELD_NUMBER: _ClassVar[int]
     EXCEPT_USERS_FIELD_NUMBER: _ClassVar[int]
+    VOLATILE_FIELD_NUMBER: _ClassVar[int]
     type: str
     data: bytes
     rooms: _containers.RepeatedScalarFieldContainer[str]
@@ -241,7 +242,8 @@ class Publish(_message.Message):
     everyone: bool
     except_sessions: _containers.RepeatedScalarFieldContainer[str]
     except_users: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, type: _Optional[str] = ..., data: _Optional[bytes] = ..., rooms: _Optional[_Iterable[str]] = ..., users: _Optional[_Iterable[str]] = ..., sessions: _Optional[_Iterable[str]] = ..., everyone: _Optional[bool] = ..., except_sessions: _Optional[_Iterable[str]] = ..., except_users: _Optional[_Iterable[str]] = ...) -> None: ...
+    volatile: bool
+    def __init__(self, type: _Optional[str] = ..., data: _Optional[bytes] = ..., rooms: _Optional[_Iterable[str]] = ..., users: _Optional[_Iterable[str]] = ..., sessions: _Optional[_Iterable[str]] = ..., everyone: _Optional[bool] = ..., except_sessions: _Optional[_Iterable[str]] = ..., except_users: _Optional[_Iterable[str]] = ..., volatile: _Optional[bool] = ...) -> None: ...
 
 class Published(_message.Message):
     __slots__ = ("reached",)

@@ -159,7 +159,7 @@ class Target:
             except_users=(*self._except_users, *_several(user)),
         )
 
-    async def emit(self, type: str, data: Any = None) -> Receipt:
+    async def emit(self, type: str, data: Any = None, *, volatile: bool = False) -> Receipt:
         """Send an event to everyone meant, and return how many sessions that reached.
 
         Each session gets it once, however many of the target's rooms it is in. What one handler emits to a session
@@ -168,6 +168,7 @@ class Target:
         Args:
             type: The event's type, such as ``chat.message``.
             data: Anything that can be told in JSON.
+            volatile: Drop it first for a client that reads too slowly, as fits what is soon outdated.
 
         Raises:
             ValueError: If the type is no name.
@@ -176,6 +177,7 @@ class Target:
         """
         frame = Frame()
         publish = frame.publish
+        publish.volatile = volatile
         publish.type = check_name(type)
         publish.data = encode(data)
         publish.everyone = self._everyone
@@ -379,9 +381,9 @@ class WsContext(Context[DB]):
         """Every session that can reach this service, except this one."""
         return Target(self._host, everyone=True, except_sessions=(self.socket.id,))
 
-    async def send(self, type: str, data: Any = None) -> Receipt:
-        """Send an event to this session alone."""
-        return await self.to(session=self.socket.id).emit(type, data)
+    async def send(self, type: str, data: Any = None, *, volatile: bool = False) -> Receipt:
+        """Send an event to this session alone; as ``emit`` otherwise."""
+        return await self.to(session=self.socket.id).emit(type, data, volatile=volatile)
 
     async def join(self, *rooms: str) -> None:
         """Make this session a member of the rooms; when this returns, it is one everywhere.

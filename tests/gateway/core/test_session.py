@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pylinkd.gateway.core.frames import text_frame
+from pylinkd.gateway.core.outbox import Kind, Policy
 from pylinkd.gateway.core.session import EndReason
 from pylinkd.protocol.envelope import JSON, MSGPACK, Codec
 from pylinkd.protocol.errors import ForbiddenError
@@ -93,6 +94,29 @@ def test_client_that_reads_is_never_too_slow() -> None:
     assert connection.closed is None
     assert taken == [True, True]
     assert connection.frames == [b"12345678", b"90123456"]
+
+
+def test_dropped_events_are_told() -> None:
+    """To the connection at once, and to a client that speaks a subprotocol of ours ahead of what is left."""
+    turns = Turns()
+    session = make_session(turns.turn, outbox_limit=40, outbox_policy=Policy.DROP_OLDEST, controls=True)
+    connection = connection_of(session)
+    connection.writable = False
+    events = [text_frame(b'{"type":"a","data":%d}' % number) for number in range(3)]
+
+    assert [session.send(event, Kind.EVENT) for event in events] == [True] * 3
+    connection.writable = True
+    session.flush()
+    session.answer(1, b"")
+    turns.end()
+
+    assert connection.drops == [1, 1]
+    assert connection.closed is None
+    assert connection.data() == [
+        {"type": "linkd.dropped", "data": {"events": 2}},
+        {"type": "a", "data": 2},
+        {"type": "response", "id": 1, "data": None},
+    ]
 
 
 @pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=["json", "msgpack"])

@@ -8,7 +8,7 @@ import pytest
 from picows import WSListener, WSTransport, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 from websockets.frames import Opcode
 
-from pylinkd.gateway.core.outbox import Turn
+from pylinkd.gateway.core.outbox import Outbox, Turn
 from pylinkd.gateway.core.session import EndReason, Session
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.handshake import canonical_head
@@ -123,7 +123,7 @@ def upgrade(owner: Owner, *, open: bool = True, there: bool = True) -> Upgrade:
         takes_sessions=lambda path: there,
         open=lambda: open,
     )
-    return Upgrade(door, owner, Turn(lambda flush: None), 4096, lambda: 1234.5)
+    return Upgrade(door, owner, Turn(lambda flush: None), lambda: Outbox(4096), lambda: 1234.5)
 
 
 async def test_client_that_may_come_in_becomes_a_session(socket_transport: SocketTransport) -> None:

@@ -7,37 +7,122 @@ answers to requests that arrived together, cost one system call. Writing is the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum, IntEnum, StrEnum
 from typing import Protocol
+
+
+class Kind(IntEnum):
+    """What a frame is to its client. The higher, the sooner it may be dropped for one that reads too slowly."""
+
+    ANSWER = 0
+    """An answer, an error, or a word of the gateway's own: never dropped."""
+
+    EVENT = 1
+    """Dropped where the policy is to drop."""
+
+    VOLATILE = 2
+    """Dropped first, whatever the policy: soon nobody will want it, such as who is typing."""
+
+
+class Policy(StrEnum):
+    """What becomes of a client whose outbox is full, once no volatile event is left to drop."""
+
+    DISCONNECT = "disconnect"
+    DROP_OLDEST = "drop_oldest"
+    DROP_NEWEST = "drop_newest"
+
+
+class Squeezed(Enum):
+    """What ``squeeze`` came to."""
+
+    QUEUED = "queued"
+    DROPPED = "dropped"
+    OVERFLOWED = "overflowed"
 
 
 class Outbox:
     """Frames accepted for one client and not yet handed to its connection.
 
     Args:
-        limit: Most bytes that may wait. A single frame is taken whatever its size, so that a large answer
-            does not pass for a slow client.
+        limit: Most bytes that may wait, what the transport holds included. A single frame is taken whatever its size,
+            so that a large answer does not pass for a slow client.
+        policy: What ``squeeze`` may drop.
+
+    Attributes:
+        frames: What waits, oldest first.
+        size: Bytes of it.
+        held: Bytes that the transport holds while it takes no more.
+        dropped: Events dropped since the session began.
     """
 
-    __slots__ = ("_limit", "frames", "size")
+    __slots__ = ("_kinds", "_limit", "_policy", "dropped", "frames", "held", "size")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, policy: Policy = Policy.DISCONNECT) -> None:
         self.frames: list[bytes] = []
         self.size = 0
+        self.held = 0
+        self.dropped = 0
         self._limit = limit
+        self._policy = policy
+        # Of the frames that may be dropped, by their place; most outboxes never have one when they are emptied.
+        self._kinds: dict[int, Kind] | None = None
 
-    def push(self, frame: bytes) -> bool:
+    def push(self, frame: bytes, kind: Kind = Kind.ANSWER) -> bool:
         """Queue ``frame`` and return ``True``; ``False``, and nothing queued, if it does not fit."""
         size = self.size + len(frame)
-        if size > self._limit and self.frames:
+        if size + self.held > self._limit and self.frames:
             return False
+        if kind and (kind is Kind.VOLATILE or self._policy is Policy.DROP_OLDEST):
+            if self._kinds is None:
+                self._kinds = {}
+            self._kinds[len(self.frames)] = kind
         self.size = size
         self.frames.append(frame)
         return True
+
+    def squeeze(self, frame: bytes, kind: Kind) -> Squeezed:
+        """Make room for a frame that does not fit, by dropping: volatile events first, then as the policy says."""
+        if kind is Kind.VOLATILE:
+            return self._drop_incoming()
+        self._drop(Kind.VOLATILE, len(frame))
+        if self._policy is Policy.DROP_OLDEST and not self._fits(frame):
+            self._drop(Kind.EVENT, len(frame))
+        if self.push(frame, kind):
+            return Squeezed.QUEUED
+        if kind is Kind.EVENT and self._policy is not Policy.DISCONNECT:
+            return self._drop_incoming()
+        return Squeezed.OVERFLOWED
+
+    def _drop_incoming(self) -> Squeezed:
+        self.dropped += 1
+        return Squeezed.DROPPED
+
+    def _fits(self, frame: bytes) -> bool:
+        return self.size + self.held + len(frame) <= self._limit
+
+    def _drop(self, kind: Kind, room: int) -> None:
+        """Drop what waits of this kind, oldest first, until there is room for so many bytes."""
+        kinds = self._kinds or {}
+        excess = self.size + self.held + room - self._limit
+        dropped: set[int] = set()
+        for place in [place for place, of in kinds.items() if of is kind]:
+            if excess <= 0:
+                break
+            excess -= len(self.frames[place])
+            dropped.add(place)
+        if not dropped:
+            return
+        self.dropped += len(dropped)
+        kept = [place for place in range(len(self.frames)) if place not in dropped]
+        self._kinds = {new: kinds[old] for new, old in enumerate(kept) if old in kinds}
+        self.frames = [self.frames[place] for place in kept]
+        self.size = sum(map(len, self.frames))
 
     def take(self) -> list[bytes]:
         """Hand over everything queued, oldest first, and become empty."""
         frames, self.frames = self.frames, []
         self.size = 0
+        self._kinds = None
         return frames
 
 

@@ -15,7 +15,7 @@ from ...protocol.envelope import Codec, MessageId
 from ...protocol.errors import CloseCode, LinkdError
 from ...protocol.identity import Identity
 from .format import Format
-from .outbox import Outbox, Turn
+from .outbox import Kind, Outbox, Squeezed, Turn
 
 RoomKey = tuple[str, str]
 """Namespace and name of a room."""
@@ -56,6 +56,9 @@ class Connection(Protocol):
     def close(self, code: int, reason: str, end: EndReason) -> None:
         """Begin the closing handshake. Later calls change nothing."""
 
+    def dropped(self, events: int) -> None:
+        """So many events were dropped since the client does not keep up with them."""
+
 
 class Session:
     """One client.
@@ -73,10 +76,11 @@ class Session:
         connection: Its WebSocket; ``None`` before the handshake is done and after the connection ended.
         rooms: Those it is in; rooms.py keeps it.
         in_flight: Messages that were handed to a service and are not answered.
+        outbox: What waits to be sent.
     """
 
     __slots__ = (
-        "_outbox",
+        "_dropped_told",
         "_overflowed",
         "_turn",
         "connected_at",
@@ -87,6 +91,7 @@ class Session:
         "identity",
         "in_flight",
         "metadata",
+        "outbox",
         "path",
         "remote_address",
         "rooms",
@@ -106,7 +111,7 @@ class Session:
         connected_at: float,
         metadata: Mapping[str, str],
         turn: Turn,
-        outbox_limit: int,
+        outbox: Outbox,
     ) -> None:
         self.id = id
         self.path = path
@@ -121,25 +126,34 @@ class Session:
         self.rooms: set[RoomKey] | frozenset[RoomKey] = _NO_ROOMS
         self.in_flight = 0
         self._turn = turn
-        self._outbox = Outbox(outbox_limit)
+        self.outbox = outbox
+        self._dropped_told = 0
         self._overflowed = False
 
-    def send(self, frame: bytes) -> bool:
+    def send(self, frame: bytes, kind: Kind = Kind.ANSWER) -> bool:
         """Queue one frame for the end of the turn; ``False``: the client is gone or too slow to take it."""
         if self.connection is None or self._overflowed:
             return False
-        outbox = self._outbox
-        if not outbox.push(frame):
+        outbox = self.outbox
+        if not outbox.push(frame, kind):
             # The client may be reading well and the turn be a busy one: what waits leaves before this is judged.
             self.flush()
-            if not outbox.push(frame):
-                # Closing happens in flush(), not here: the caller may be iterating over the members of a room.
-                self._overflowed = True
-                self._turn.add(self)
+            if not outbox.push(frame, kind) and not self._squeeze(frame, kind):
                 return False
         if len(outbox.frames) == 1:
             self._turn.add(self)
         return True
+
+    def _squeeze(self, frame: bytes, kind: Kind) -> bool:
+        before = self.outbox.dropped
+        outcome = self.outbox.squeeze(frame, kind)
+        if self.outbox.dropped > before and self.connection is not None:
+            self.connection.dropped(self.outbox.dropped - before)
+        if outcome is Squeezed.OVERFLOWED:
+            # Closing happens in flush(), not here: the caller may be iterating over the members of a room.
+            self._overflowed = True
+            self._turn.add(self)
+        return outcome is Squeezed.QUEUED
 
     def flush(self) -> None:
         """Hand the outbox to the connection, as far as that takes it."""
@@ -147,14 +161,23 @@ class Session:
         if connection is None:
             return
         if self._overflowed:
-            self._outbox.take()
+            self.outbox.take()
             connection.close(CloseCode.TRY_AGAIN_LATER, "reading too slowly", EndReason.SLOW_CONSUMER)
-        elif connection.writable and self._outbox.frames:
-            connection.write(self._outbox.take())
+        elif connection.writable and self.outbox.frames:
+            if self.outbox.dropped != self._dropped_told:
+                self._tell_dropped()
+            connection.write(self.outbox.take())
+
+    def _tell_dropped(self) -> None:
+        """Say how many events are missing, ahead of those that are left: a gap is never silent."""
+        events, self._dropped_told = self.outbox.dropped - self._dropped_told, self.outbox.dropped
+        if self.controls:
+            notice = self.format.codec.event("linkd.dropped", b'{"events":%d}' % events)
+            self.outbox.frames.insert(0, self.format.frame(notice))
 
     def take_outbox(self) -> list[bytes]:
         """What waits, for a connection that is about to close; the outbox is empty afterwards."""
-        return self._outbox.take()
+        return self.outbox.take()
 
     @property
     def codec(self) -> Codec:

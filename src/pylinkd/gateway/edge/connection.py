@@ -75,6 +75,7 @@ class Connection(WSListener):
         self._reading = True
         self._owed_pong: bytes | None = None
         self._backlog = 0
+        self._drop_told = False
         self.writable = True
         self.heard_at = self.messaged_at = owner.now
         self.pinged_at = self.unfinished_since = 0.0
@@ -177,10 +178,12 @@ class Connection(WSListener):
     def pause_writing(self) -> None:
         """See picows: the kernel takes no more."""
         self.writable = False
+        self._session.outbox.held = self._unsent
 
     def resume_writing(self) -> None:
         """See picows."""
         self.writable = True
+        self._session.outbox.held = 0
         if self._owed_pong is not None:
             owed, self._owed_pong = self._owed_pong, None
             self._send_control(pong_frame(owed))
@@ -250,6 +253,14 @@ class Connection(WSListener):
         """However the end began: a client that neither reads nor answers has only so long."""
         if self._timeout is None and self._transport is not None:
             self._timeout = asyncio.get_running_loop().call_later(self._owner.close_timeout, self._transport.abort)
+
+    def dropped(self, events: int) -> None:
+        """See core.session.Connection."""
+        if not self._drop_told:
+            self._drop_told = True
+            session = self._session
+            user = None if session.identity is None else session.identity.user
+            log.warning("events_dropped", session=session.id, user=user, events=events)
 
     # core.heartbeat.Pulse
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from typing import Any, cast
 
 import structlog
@@ -16,7 +17,7 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from ...protocol.errors import LinkdError
 from ..core.format import PLAIN, Format, Formats
-from ..core.outbox import Turn
+from ..core.outbox import Outbox, Turn
 from ..core.session import Session
 from ..guard.door import Admission, Door
 from .connection import Connection, Owner
@@ -55,18 +56,24 @@ class Upgrade(asyncio.Protocol):
         door: Says who may come in.
         owner: Owns the connection that results.
         turn: Flushes what the session sends.
-        outbox_limit: Bytes that may wait for the client.
+        make_outbox: Makes what keeps the client's frames.
         clock: Unix time in seconds.
         formats: How to compress; ``None``: compression is not offered.
     """
 
     def __init__(
-        self, door: Door, owner: Owner, turn: Turn, outbox_limit: int, clock: Any, formats: Formats | None = None
+        self,
+        door: Door,
+        owner: Owner,
+        turn: Turn,
+        make_outbox: Callable[[], Outbox],
+        clock: Callable[[], float],
+        formats: Formats | None = None,
     ) -> None:
         self._door = door
         self._owner = owner
         self._turn = turn
-        self._outbox_limit = outbox_limit
+        self._make_outbox = make_outbox
         self._clock = clock
         self._formats = formats
         self._transport: asyncio.Transport | None = None
@@ -122,7 +129,7 @@ class Upgrade(asyncio.Protocol):
             connected_at=self._clock(),
             metadata=request.metadata,
             turn=self._turn,
-            outbox_limit=self._outbox_limit,
+            outbox=self._make_outbox(),
         )
         chosen = {"Sec-WebSocket-Protocol": admission.subprotocol, "Sec-WebSocket-Extensions": extensions}
         response = WSUpgradeResponse.create_101_response({name: value for name, value in chosen.items() if value})

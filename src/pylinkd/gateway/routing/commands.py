@@ -13,6 +13,7 @@ from ...protocol.link_pb2 import Event, Frame, Publish, Register, RoomCommand
 from ...protocol.patterns import check_name
 from ...version import __version__
 from ..core.fanout import Broadcast
+from ..core.outbox import Kind
 from ..core.registry import Registry
 from ..core.rooms import Rooms
 from ..core.session import EndReason, Session
@@ -142,7 +143,8 @@ class Commands:
             check_name(publish.type)
         except ValueError as cause:
             raise BadRequestError(str(cause)) from cause
-        broadcast = Broadcast(publish.type, publish.data, self._registry.formats)
+        kind = Kind.VOLATILE if publish.volatile else Kind.EVENT
+        broadcast = Broadcast(publish.type, publish.data, self._registry.formats, kind)
         answer = Frame()
         answer.published.reached = broadcast.deliver(self._audience(publish, service), self._excepted(publish))
         instance.link.tell(answer, frame.request_id)
