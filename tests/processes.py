@@ -107,11 +107,12 @@ class Platform:
         self._folder = folder
         self._programs: list[Program] = []
         self.link = folder / "link.sock"
-        # No grace after the start: what a test asks for and no service offers is to be missing at once.
+        # No grace after the start, and no waiting for a service: what is not there is to be missing at once.
         self.env = {
             "LINKD_LINK": str(self.link),
             "LINKD_PORT": "0",
             "LINKD_STARTUP_GRACE_MS": "0",
+            "LINKD_PARK_TIMEOUT_MS": "0",
             **(env or {}),
         }
         self.gateway: Program

@@ -25,6 +25,26 @@ class Clock:
         return self.now
 
 
+class Timers:
+    """What is to be run later is run when a test says so."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: list[tuple[float, Callable[[], None]]] = []
+
+    def schedule(self, delay: float, function: Callable[[], None]) -> None:
+        """Run the function when so many seconds have passed."""
+        self._waiting.append((self._clock.now + delay, function))
+
+    def pass_(self, seconds: float) -> None:
+        """Let time pass, and run what is due."""
+        self._clock.now += seconds
+        due = [function for at, function in self._waiting if at <= self._clock.now]
+        self._waiting = [(at, function) for at, function in self._waiting if at > self._clock.now]
+        for function in due:
+            function()
+
+
 class Turns:
     """The end of a loop turn comes when a test says so."""
 
@@ -80,6 +100,9 @@ class RecordingConnection:
     def resume_reading(self) -> None:
         """Take messages again."""
         self.reading = True
+
+    def drain(self) -> None:
+        """Nothing changes for what is written."""
 
     def close(self, code: int, reason: str, end: EndReason) -> None:
         """Begin to close: what waits leaves first, as with a real connection."""

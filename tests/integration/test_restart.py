@@ -157,47 +157,106 @@ async def test_handler_in_flight_when_the_gateway_dies_harms_nobody(tmp_path: Pa
         assert service.process.returncode is None
 
 
-async def test_sigterm_of_the_gateway_closes_clients_with_1001(tmp_path: Path) -> None:
-    """The request in flight is answered first, then comes 1001; the status is 0 and no session is left."""
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 1001), (signal.SIGHUP, 1012)])
+async def test_stopping_gateway_releases_its_clients(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """The request in flight is answered first, then comes the close code; the status is 0 and no session is left."""
     async with platform(tmp_path) as running:
         service = await running.start_service(ECHO)
+        gate = tmp_path / "gate"
         async with client(running.url("/ws/echo")) as one, client(running.url("/ws")) as idle:
             await idle.ask("echo.any")
-            await one.send({"type": "echo.sleep", "data": 1.0, "id": "slow"})
-            await one.send({"type": "echo.overtake", "data": 0.0, "id": "begun"})
-            await one.answer("begun")
-            stopping = asyncio.create_task(running.gateway.stop(signal.SIGTERM))
+            await one.send({"type": "echo.hold", "data": str(gate), "id": "slow"})
+            await one.ask("echo.any")
+            stopping = asyncio.create_task(running.gateway.stop(number))
+            await running.gateway.wait_logged("gateway_stopping")
+            gate.touch()
 
-            assert await one.answer("slow") == {"type": "response", "id": "slow", "data": 1.0}
-            assert (await one.closed())[0] == 1001
-            assert (await idle.closed())[0] == 1001
+            assert await one.answer("slow") == {"type": "response", "id": "slow", "data": str(gate)}
+            assert (await one.closed())[0] == code
+            assert (await idle.closed())[0] == code
             assert await stopping == 0
         await service.wait_logged("test_disconnected", 2)
         assert {line["reason"] for line in service.logged("test_disconnected")} == {"gateway_shutdown"}
         assert not running.link.exists()
 
 
-async def test_stopping_gateway_takes_nothing_new(tmp_path: Path) -> None:
-    """While it waits for what is in flight, further messages are answered with 503 and handshakes refused."""
-    async with (
-        platform(tmp_path, ECHO) as running,
-        client(running.url("/ws/echo")) as one,
-        client(running.url("/ws/echo")) as other,
-    ):
-        await one.send({"type": "echo.sleep", "data": 2.0, "id": "slow"})
-        await one.send({"type": "echo.overtake", "data": 0.0, "id": "begun"})
-        await one.answer("begun")
+async def test_released_clients_are_told_when_to_come_back(tmp_path: Path) -> None:
+    """Each its own moment, spread over the time; /ready says 503 meanwhile; what they still ask gets 503 and handshakes
+    are refused."""
+    async with platform(tmp_path, ECHO) as running, contextlib.AsyncExitStack() as stack:
+        gate = tmp_path / "gate"
+        clients = [
+            await stack.enter_async_context(client(running.url("/ws/echo"), subprotocol="linkd.v1+json"))
+            for _ in range(20)
+        ]
+        for one in clients:
+            await one.send({"type": "echo.hold", "data": str(gate), "id": "slow"})
+            await one.ask("echo.any")
         stopping = asyncio.create_task(running.gateway.stop(signal.SIGTERM))
-        await running.gateway.wait_logged("gateway_stopping")
 
-        answer = await other.request("echo.any")
-        assert (answer["error"]["code"], answer["error"]["type"]) == (503, "SERVICE_UNAVAILABLE")
+        moments = [(await one.event("linkd.closing"))["retryAfterMs"] for one in clients]
+        answer = await clients[0].request("echo.any")
         with pytest.raises(InvalidStatus) as refusal:
             async with client(running.url("/ws/echo")):
                 pass
-        assert refusal.value.response.status_code == 503
-        assert await one.answer("slow")
+        async with httpx.AsyncClient(trust_env=False) as http:
+            ready = (await http.get(f"{running.http}/ready")).status_code
+        gate.touch()
+
+        assert len(set(moments)) == 20
+        assert max(moments) - min(moments) > 3000
+        assert (answer["error"]["code"], answer["error"]["retryAfterMs"]) == (503, moments[0])
+        assert (refusal.value.response.status_code, ready) == (503, 503)
+        for one in clients:
+            assert await one.answer("slow")
+            assert (await one.closed())[0] == 1001
         assert await stopping == 0
+
+
+async def test_gateway_that_waited_long_enough_answers_and_ends(tmp_path: Path) -> None:
+    """At the deadline what is in flight gets 503, and the status is 0 all the same."""
+    env = {"LINKD_SHUTDOWN_TIMEOUT_MS": "400"}
+    async with platform(tmp_path, ECHO, env=env) as running, client(running.url("/ws/echo")) as one:
+        await one.send({"type": "echo.hold", "data": str(tmp_path / "never"), "id": "slow"})
+        await one.ask("echo.any")
+
+        status = await running.gateway.stop()
+
+        assert (await one.answer("slow"))["error"]["code"] == 503
+        assert (await one.closed())[0] == 1001
+        assert status == 0
+
+
+async def test_second_signal_ends_the_gateway_at_once(tmp_path: Path) -> None:
+    """Whoever sends it does not want to wait."""
+    async with platform(tmp_path, ECHO) as running, client(running.url("/ws/echo")) as one:
+        await one.send({"type": "echo.hold", "data": str(tmp_path / "never"), "id": "slow"})
+        await one.ask("echo.any")
+        running.gateway.process.send_signal(signal.SIGTERM)
+        await running.gateway.wait_logged("gateway_stopping")
+
+        assert await running.gateway.stop(signal.SIGTERM) == -signal.SIGTERM
+
+
+async def test_no_client_notices_that_the_service_is_redeployed(tmp_path: Path) -> None:
+    """Clients that keep sending while the service is stopped and started again get every answer, in order."""
+    env = {"LINKD_PARK_TIMEOUT_MS": "30000"}
+    async with platform(tmp_path, env=env) as running, contextlib.AsyncExitStack() as stack:
+        service = await running.start_service(ECHO)
+        clients = [await stack.enter_async_context(client(running.url("/ws/echo"))) for _ in range(20)]
+        for one in clients:
+            await one.ask("echo.any", 0)
+        over = asyncio.Event()
+        busy = [asyncio.create_task(_keep_sending(one, over)) for one in clients]
+
+        assert await service.stop(signal.SIGTERM) == 0
+        await running.start_service(ECHO)
+        over.set()
+
+        outcomes: Counter[int] = Counter()
+        for counted in await asyncio.gather(*busy):
+            outcomes.update(counted)
+        assert set(outcomes) == {200}
 
 
 async def test_thousand_connections_in_a_burst_leave_nothing_behind(tmp_path: Path) -> None:

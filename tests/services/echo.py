@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypedDict
 
 import msgspec
@@ -122,6 +123,14 @@ async def echo_sleep(ctx: WsContext, data: float) -> float:
 @service.ws.on("echo.overtake", ordered=False)
 async def echo_overtake(ctx: WsContext, data: float) -> float:
     await asyncio.sleep(data)
+    return data
+
+
+@service.ws.on("echo.hold", ordered=False)
+async def echo_hold(ctx: WsContext, data: str) -> str:
+    """Answer once a file of this name is there."""
+    while not Path(data).exists():
+        await asyncio.sleep(0.01)
     return data
 
 

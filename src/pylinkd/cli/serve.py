@@ -13,7 +13,7 @@ from ..gateway.settings import Settings
 
 
 def serve(settings: Settings) -> None:
-    """Run a gateway until SIGTERM or SIGINT; a second signal ends the process at once.
+    """Run a gateway until SIGTERM, SIGINT, or SIGHUP (a restart); a second signal ends the process at once.
 
     Raises:
         LinkSocketError: If the link's socket cannot be opened.
@@ -24,18 +24,21 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
+    restart = False
     loop = asyncio.get_running_loop()
 
     def on_signal(number: int) -> None:
+        nonlocal restart
         if stop.is_set():
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+        restart = number == signal.SIGHUP
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, on_signal, number)
     gateway = Gateway(settings)
     await gateway.start()
     settle_collector()
     await stop.wait()
-    await gateway.stop()
+    await gateway.stop(restart=restart)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
-import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import msgspec
 import structlog
 import uvicorn
 
 from ..protocol.envelope import Message
-from ..protocol.errors import CloseCode, ServiceUnavailableError, SetupError
+from ..protocol.errors import CloseCode, ServiceUnavailableError
 from ..protocol.link_pb2 import Frame
+from .core.drain import Drain
 from .core.format import Formats
 from .core.heartbeat import Heartbeat, Verdict
 from .core.outbox import Outbox, Turn
@@ -25,6 +24,7 @@ from .core.session import EndReason, Session
 from .edge.connection import Connection
 from .edge.head import bounded_head
 from .edge.http import HttpFace
+from .edge.listener import Listener
 from .edge.upgrade import Upgrade
 from .guard.door import Door
 from .guard.tokens import Tokens
@@ -32,6 +32,7 @@ from .routing.actions import Actions
 from .routing.commands import Commands
 from .routing.inbound import Inbound
 from .routing.link import ServiceLink
+from .routing.parking import Parking
 from .routing.services import Services
 from .routing.sessions import Sessions
 from .routing.socket import LinkSocket, LinkSocketError
@@ -40,11 +41,8 @@ from .settings import Settings
 log = structlog.get_logger("linkd")
 
 _PING_INTERVAL = 5.0  # seconds between signs of life asked of a service
+_DRAIN_STEP = 0.02  # seconds between two looks at who may go
 _SILENCE_LIMIT = 20.0  # seconds after which a service that says nothing counts as hung
-
-
-class AddressInUseError(SetupError):
-    """The port is taken; the text says what to change."""
 
 
 class Gateway:
@@ -58,7 +56,6 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._settings = settings
         self._stopping = False
-        self._listening: list[socket.socket] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.close_timeout = settings.close_timeout
         self.max_message_size = settings.max_message_size
@@ -80,7 +77,7 @@ class Gateway:
         self._rooms = Rooms(settings.max_rooms_per_session)
         self._services = Services(loop.time, grace=settings.service_grace, startup_grace=settings.startup_grace)
         self._sessions = Sessions(self._registry, self._rooms, self._services)
-        self._inbound = Inbound(self._services, settings.session_window)
+        self._inbound = Inbound(self._services, settings.session_window, self._make_parking)
         self._actions = Actions(self._services)
         self._commands = Commands(
             gateway_instance=secrets.token_urlsafe(8),
@@ -105,7 +102,7 @@ class Gateway:
             max_body_size=settings.max_body_size,
             body_timeout=settings.body_timeout,
         )
-        self._server = _Server(
+        self._listener = Listener(
             uvicorn.Config(
                 self._http,
                 http=bounded_head(settings.max_head_size, settings.head_timeout),  # type: ignore[arg-type]  # likewise
@@ -117,8 +114,10 @@ class Gateway:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_graceful_shutdown=max(1, settings.shutdown_timeout_ms // 1000),
-            )
+            ),
+            settings.host,
+            settings.port,
+            "LINKD_HOST and LINKD_PORT",
         )
 
     # starting and stopping
@@ -128,59 +127,78 @@ class Gateway:
 
         Raises:
             LinkSocketError: If the link's socket cannot be opened.
-            AddressInUseError: If host and port cannot be listened on.
         """
-        self._listening = [_listen(self._settings.host, self._settings.port)]
         try:
             await self._link_socket.open()
         except LinkSocketError:
-            self._listening.pop().close()
+            await self._listener.close(0)
             raise
+        await self._listener.open()
         self._tasks = [
-            asyncio.create_task(self._server.serve(sockets=self._listening), name="linkd-http"),
             asyncio.create_task(self._watch_links(), name="linkd-links"),
             asyncio.create_task(self._beat(), name="linkd-heartbeat"),
         ]
-        await self._server.listening.wait()
         log.info("gateway_started", address=self.address, link=str(self._settings.link), env=self._settings.env)
 
     @property
     def address(self) -> str:
         """Where clients connect, such as ``http://127.0.0.1:3000``."""
-        scheme = "http" if self._settings.certfile is None else "https"
-        host, port = self._listening[0].getsockname()[:2]
-        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        return self._listener.address
 
-    async def stop(self) -> None:
-        """Take nothing new, let what is in flight finish for a while, close every connection, then every link."""
+    async def stop(self, *, restart: bool = False) -> None:
+        """Take nobody new, release the clients a few at a time, answer what is in flight, then close every link.
+
+        Args:
+            restart: Whether clients are told that another gateway takes over at once (1012), or not (1001).
+        """
         self._stopping = True
-        log.info("gateway_stopping", sessions=len(self._registry))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.shutdown_timeout):
-                while any(session.in_flight for session in self._registry):
-                    await asyncio.sleep(0.02)
-        for session in list(self._registry):
-            if session.connection is not None:
-                session.connection.close(CloseCode.GOING_AWAY, "the gateway stops", EndReason.SHUTDOWN)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.close_timeout):
-                while len(self._registry):
-                    await asyncio.sleep(0.02)
-        self._server.should_exit = True
-        await self._tasks[0]
-        for task in self._tasks[1:]:
+        log.info("gateway_stopping", sessions=len(self._registry), restart=restart)
+        deadline = asyncio.get_running_loop().time() + self._settings.shutdown_timeout
+        await self._release(CloseCode.SERVICE_RESTART if restart else CloseCode.GOING_AWAY)
+        for task in self._tasks:
             task.cancel()
+        await self._listener.close(deadline - asyncio.get_running_loop().time())
         self._link_socket.close()
         for link in list(self._commands.links):
             link.flush()
             link.close("the gateway stops")
         log.info("gateway_stopped")
 
+    async def _release(self, code: CloseCode) -> None:
+        """Release every client, and wait for the closing handshakes; cut who is not through in time."""
+        clock, settings = asyncio.get_running_loop().time, self._settings
+        within = max(settings.shutdown_timeout - self.close_timeout, settings.shutdown_timeout / 2)
+        drain = Drain(self._registry, clock(), within=within, rate=settings.drain_rate, spread=settings.drain_spread)
+        answered_by = clock() + within
+        while not drain.done:
+            if clock() >= answered_by:
+                self._inbound.abandon()
+                for link in self._commands.links:
+                    link.abandon()
+            for session in drain.step(clock()):
+                if session.connection is not None:
+                    session.connection.close(code, "the gateway stops", EndReason.SHUTDOWN)
+            await asyncio.sleep(_DRAIN_STEP)
+        closed_by = clock() + self.close_timeout
+        while len(self._registry) and clock() < closed_by:
+            await asyncio.sleep(_DRAIN_STEP)
+
     def _ready(self) -> bool:
         return not self._stopping and self._services.ready
 
     def _upgrade(self, **_: object) -> Upgrade:
         return Upgrade(self._door, self, self._turn, self._make_outbox, time.time, self._formats)
+
+    def _make_parking(self, give_up: Callable[[Session, Message], None]) -> Parking:
+        loop, settings = asyncio.get_running_loop(), self._settings
+        return Parking(
+            loop.time,
+            loop.call_later,
+            give_up,
+            timeout=settings.park_timeout,
+            max_messages=settings.park_messages,
+            max_bytes=settings.park_bytes,
+        )
 
     def _make_outbox(self) -> Outbox:
         return Outbox(self._settings.outbox_limit, self._settings.outbox_policy)
@@ -236,8 +254,8 @@ class Gateway:
 
     def received(self, session: Session, message: Message) -> None:
         """See edge.connection.Owner."""
-        if self._stopping:
-            session.fail(message.id, ServiceUnavailableError("The gateway is stopping.", retry_after=1.0))
+        if session.leaving is not None:
+            session.fail(message.id, ServiceUnavailableError("The gateway is stopping.", retry_after=session.leaving))
         else:
             self._inbound.route(session, message)
 
@@ -245,6 +263,7 @@ class Gateway:
         """See edge.connection.Owner."""
         assert isinstance(session.connection, Connection)
         self._heartbeat.discard(session.connection)
+        self._inbound.forget(session)
         self._sessions.end(session, reason)
 
 
@@ -258,35 +277,3 @@ class _SignOfLife:
 
     def failed(self, error: Exception) -> None:
         pass
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, with the signals left to the command line and a word when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-    except OSError as cause:
-        raise AddressInUseError(
-            f"cannot listen on {host} port {port} ({cause.strerror}): set LINKD_HOST and LINKD_PORT to a free address"
-        ) from cause
-    listening.setblocking(False)
-    return listening

@@ -127,8 +127,23 @@ class Settings(ProcessSettings):
     close_timeout_ms: Annotated[int, Field(ge=1)] = 5_000
     """How long a client may take to answer a close frame before the connection is cut."""
 
-    shutdown_timeout_ms: Annotated[int, Field(ge=0)] = 10_000
-    """How long requests in flight may take once the gateway was told to stop."""
+    park_timeout_ms: Annotated[int, Field(ge=0)] = 10_000
+    """How long a message waits for an instance of its service while that is restarted; then 503. 0: none waits."""
+
+    park_messages: Annotated[int, Field(ge=0)] = 10_000
+    """Messages that may wait so, all services together; what is more gets 503 at once."""
+
+    park_bytes: Annotated[int, Field(ge=0)] = 16 * 2**20
+    """Bytes of the messages that may wait so."""
+
+    shutdown_timeout_ms: Annotated[int, Field(ge=0)] = 30_000
+    """How long the gateway may take to release its clients and to answer what is in flight once it was told to stop."""
+
+    drain_rate: Annotated[float, Field(gt=0)] = 1000.0
+    """Clients released per second by a gateway that stops; more where they would not be through in time."""
+
+    drain_spread_ms: Annotated[int, Field(ge=0)] = 5_000
+    """Time over which the released clients are told to come back, each at its own moment."""
 
     @property
     def heartbeat_interval(self) -> float:
@@ -154,6 +169,16 @@ class Settings(ProcessSettings):
     def message_timeout(self) -> float:
         """``message_timeout_ms`` in seconds."""
         return self.message_timeout_ms / 1000
+
+    @property
+    def park_timeout(self) -> float:
+        """``park_timeout_ms`` in seconds."""
+        return self.park_timeout_ms / 1000
+
+    @property
+    def drain_spread(self) -> float:
+        """``drain_spread_ms`` in seconds."""
+        return self.drain_spread_ms / 1000
 
     @property
     def service_grace(self) -> float:

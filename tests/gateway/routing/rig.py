@@ -14,6 +14,7 @@ from pylinkd.gateway.routing.actions import Actions
 from pylinkd.gateway.routing.commands import Commands
 from pylinkd.gateway.routing.inbound import Inbound
 from pylinkd.gateway.routing.link import ServiceLink
+from pylinkd.gateway.routing.parking import Parking
 from pylinkd.gateway.routing.services import Services
 from pylinkd.gateway.routing.sessions import Sessions
 from pylinkd.protocol.envelope import JSON, Codec, Message, MessageId
@@ -22,10 +23,11 @@ from pylinkd.protocol.identity import Identity
 from pylinkd.protocol.link import PROTOCOL_VERSION, FrameReader, encode, fill_failure
 from pylinkd.protocol.link_pb2 import Action, Frame, Handler, Register
 
-from ..doubles import Clock, RecordingConnection, RecordingTransport, Turns, connection_of, make_session
+from ..doubles import Clock, RecordingConnection, RecordingTransport, Timers, Turns, connection_of, make_session
 
 GRACE = 30.0
 STARTUP_GRACE = 10.0
+PARK_BYTES = 1000
 
 
 class Process:
@@ -151,9 +153,12 @@ class Rig:
     Attributes:
         clock: The services' clock.
         turns: Ends the loop's turns for what is sent to clients.
+        timers: What waits for a time.
     """
 
-    def __init__(self, *, window: int = 4, link_window: int = 64, max_rooms: int = 3) -> None:
+    def __init__(
+        self, *, window: int = 4, link_window: int = 64, max_rooms: int = 3, park: float = 0.0, park_messages: int = 5
+    ) -> None:
         self.link_window = link_window
         self.window = window
         self.clock = Clock()
@@ -162,7 +167,19 @@ class Rig:
         self.rooms = Rooms(max_rooms)
         self.services = Services(self.clock, grace=GRACE, startup_grace=STARTUP_GRACE)
         self.sessions = Sessions(self.registry, self.rooms, self.services)
-        self.inbound = Inbound(self.services, window)
+        self.timers = Timers(self.clock)
+        self.inbound = Inbound(
+            self.services,
+            window,
+            lambda give_up: Parking(
+                self.clock,
+                self.timers.schedule,
+                give_up,
+                timeout=park,
+                max_messages=park_messages,
+                max_bytes=PARK_BYTES,
+            ),
+        )
         self.actions = Actions(self.services)
         self.commands = Commands(
             gateway_instance="gateway-1",
@@ -202,6 +219,7 @@ class Rig:
 
     def end(self, session: Session, reason: EndReason = EndReason.CLIENT_CLOSED) -> None:
         """The client is gone."""
+        self.inbound.forget(session)
         self.sessions.end(session, reason)
 
     def send(self, session: Session, type: str = "chat.send", id: MessageId | None = None, data: Any = None) -> None:

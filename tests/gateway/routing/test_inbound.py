@@ -304,6 +304,125 @@ async def test_held_session_that_ends_is_forgotten() -> None:
     assert session.connection is None
 
 
+# waiting for an instance
+
+PARK = 10.0
+
+
+async def test_message_waits_for_the_next_instance() -> None:
+    """In the order they came, after the session was adopted; the client notices nothing."""
+    rig = Rig(park=PARK)
+    first = rig.start()
+    session = rig.open("s-1")
+    first.open_all()
+    first.die()
+
+    for number in range(3):
+        rig.send(session, id=number)
+    heard_meanwhile = rig.heard(session)
+    second = rig.start()
+
+    assert heard_meanwhile == []
+    assert second.kinds() == ["session_opened", "inbound", "inbound", "inbound"]
+    second.open_all()
+    for _ in range(3):
+        second.answer(second.take("inbound"))
+    assert [answer["id"] for answer in rig.heard(session)] == [0, 1, 2]
+    assert session.in_flight == 0
+
+
+async def test_message_that_waited_too_long_is_answered() -> None:
+    """503 with retryAfterMs; later ones get it at once while the service stays away."""
+    rig = Rig(park=PARK)
+    process = rig.start()
+    session = rig.open("s-1")
+    process.open_all()
+    process.die()
+    rig.send(session, id=1)
+    rig.timers.pass_(PARK / 2)
+    rig.send(session, id=2)
+
+    rig.timers.pass_(PARK / 2)
+    first = rig.heard(session)
+    rig.send(session, id=3)
+
+    assert [(answer["id"], answer["error"]["code"]) for answer in first] == [(1, 503)]
+    assert first[0]["error"]["retryAfterMs"] > 0
+    assert [answer["id"] for answer in rig.heard(session)] == [1, 3]
+    rig.timers.pass_(PARK / 2)
+    assert [answer["id"] for answer in rig.heard(session)] == [1, 3, 2]
+    assert session.in_flight == 0
+
+
+@pytest.mark.parametrize(("messages", "data"), [(5, None), (2, "x" * 400)], ids=["number", "bytes"])
+async def test_waiting_is_bounded(messages: int, data: str | None) -> None:
+    """In number and in bytes: what is too much is answered at once."""
+    rig = Rig(park=PARK, window=100)
+    process = rig.start()
+    session = rig.open("s-1")
+    process.open_all()
+    process.die()
+
+    for number in range(messages + 1):
+        rig.send(session, id=number, data=data)
+
+    assert [answer["id"] for answer in rig.heard(session)] == [messages]
+    assert rig.inbound.parking.messages == messages
+
+
+async def test_waiting_messages_count_for_the_window() -> None:
+    """A client cannot make the gateway keep more of its messages than the window; reading goes on afterwards."""
+    rig = Rig(park=PARK, window=4)
+    process = rig.start()
+    session = rig.open("s-1")
+    process.open_all()
+    process.die()
+
+    for number in range(4):
+        rig.send(session, id=number)
+    assert not connection_of(session).reading
+    second = rig.start()
+    second.open_all()
+    for _ in range(4):
+        second.answer(second.take("inbound"))
+
+    assert connection_of(session).reading
+
+
+async def test_messages_of_a_session_that_ended_wait_no_more() -> None:
+    """Nothing is kept for it, and the next instance hears nothing of them."""
+    rig = Rig(park=PARK)
+    process = rig.start()
+    session = rig.open("s-1")
+    process.open_all()
+    process.die()
+    rig.send(session, id=1)
+
+    rig.end(session)
+
+    assert rig.inbound.parking.messages == 0
+    assert "inbound" not in rig.start().kinds()
+
+
+async def test_next_message_waits_until_a_draining_instance_has_finished() -> None:
+    """The order of a session's messages holds, and the instance that leaves gets nothing new."""
+    rig = Rig(park=PARK)
+    leaving = rig.start()
+    session = rig.open("s-1")
+    leaving.open_all()
+    rig.send(session, id=1)
+    rig.services.drain(leaving.link)
+    coming = rig.start()
+
+    rig.send(session, id=2)
+    before = coming.kinds()
+    leaving.answer(leaving.take("inbound"))
+
+    assert before == []
+    assert leaving.kinds() == []
+    assert coming.kinds() == ["session_opened", "inbound"]
+
+
 # every message with an id is answered exactly once, or its session has ended
 
 STEPS = st.lists(
@@ -318,6 +437,7 @@ STEPS = st.lists(
         st.tuples(st.just("start"), st.integers(0, 1), st.just(0)),
         st.tuples(st.just("drain"), st.integers(0, 3), st.just(0)),
         st.tuples(st.just("slow"), st.integers(0, 3), st.booleans()),
+        st.tuples(st.just("pass"), st.integers(1, 8), st.just(0)),
     ),
     max_size=60,
 )  # fmt: skip
@@ -326,8 +446,8 @@ STEPS = st.lists(
 class World:
     """Clients and services that do anything in any order."""
 
-    def __init__(self) -> None:
-        self.rig = Rig(window=3, link_window=5)
+    def __init__(self, park: float) -> None:
+        self.rig = Rig(window=3, link_window=5, park=park, park_messages=4)
         self.processes: list[Process] = []
         self.start(0)
         self.start(1)
@@ -369,6 +489,8 @@ class World:
                 self.rig.end(self.sessions[number])
         elif what == "start":
             self.start(number)
+        elif what == "pass":
+            self.rig.timers.pass_(number)
         elif process is not None:
             self.process_step(process, what, int(more))
 
@@ -391,21 +513,31 @@ class World:
             process.link.pause_writing() if more else process.link.resume_writing()
 
     def settle(self) -> None:
-        """Every process answers what it has."""
-        for process in self.processes:
-            process.link.resume_writing()
-            for frame in list(process.pump()):
-                process.answer(frame) if frame.WhichOneof("body") == "inbound" else process.done(frame)
-            process.unread.clear()
+        """Every process answers what it has, and what waits for none has waited long enough."""
+        self.answer_all()
+        self.rig.timers.pass_(PARK)
+        self.answer_all()
         self.rig.turns.end()
 
+    def answer_all(self) -> None:
+        """Every process answers what it has, and what comes to it meanwhile."""
+        for process in self.processes:
+            process.link.resume_writing()
+            while frames := list(process.pump()):
+                process.unread.clear()
+                for frame in frames:
+                    process.answer(frame) if frame.WhichOneof("body") == "inbound" else process.done(frame)
 
+
+@pytest.mark.parametrize("park", [0.0, PARK], ids=["no-parking", "parking"])
 @given(steps=STEPS)
-def test_every_message_with_an_id_is_answered_exactly_once(steps: list[tuple[str, int, int | str]]) -> None:
-    """Under any interleaving of answers, errors, refusals, ends, deaths, starts, draining and slow links."""
+def test_every_message_with_an_id_is_answered_exactly_once(
+    park: float, steps: list[tuple[str, int, int | str]]
+) -> None:
+    """Under any interleaving of answers, errors, refusals, ends, deaths, starts, draining, slow links and time."""
 
     async def scenario() -> None:
-        world = World()
+        world = World(park)
         for step in steps:
             world.step(*step)
         world.settle()
@@ -417,7 +549,8 @@ def test_every_message_with_an_id_is_answered_exactly_once(steps: list[tuple[str
             if session.connection is not None and connection.closed is None:
                 assert set(answers) == set(world.asked[number])
             assert set(answers) <= set(world.asked[number])
-            assert session.in_flight == 0
+            assert session.in_flight == 0 or session.connection is None
+            assert world.rig.inbound.parking.messages == world.rig.inbound.parking.bytes == 0
             assert connection.reading or session.connection is None
 
     with structlog.testing.capture_logs():

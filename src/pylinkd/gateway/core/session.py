@@ -53,6 +53,9 @@ class Connection(Protocol):
     def resume_reading(self) -> None:
         """Take messages again."""
 
+    def drain(self) -> None:
+        """Its client was told to come back later; only answers are still sent."""
+
     def close(self, code: int, reason: str, end: EndReason) -> None:
         """Begin the closing handshake. Later calls change nothing."""
 
@@ -75,7 +78,8 @@ class Session:
         metadata: Query parameters of the opening handshake, without the token.
         connection: Its WebSocket; ``None`` before the handshake is done and after the connection ended.
         rooms: Those it is in; rooms.py keeps it.
-        in_flight: Messages that were handed to a service and are not answered.
+        in_flight: Messages that were handed to a service, or wait for one, and are not answered.
+        leaving: Seconds after which it was told to come back, since the gateway stops; ``None``: it was not.
         outbox: What waits to be sent.
     """
 
@@ -90,6 +94,7 @@ class Session:
         "id",
         "identity",
         "in_flight",
+        "leaving",
         "metadata",
         "outbox",
         "path",
@@ -125,6 +130,7 @@ class Session:
         self.connection: Connection | None = None
         self.rooms: set[RoomKey] | frozenset[RoomKey] = _NO_ROOMS
         self.in_flight = 0
+        self.leaving: float | None = None
         self._turn = turn
         self.outbox = outbox
         self._dropped_told = 0
@@ -187,6 +193,14 @@ class Session:
     def notify(self, type: str, data: bytes) -> None:
         """Send an event of the gateway's own; ``data`` is JSON."""
         self.send(self.format.frame(self.format.codec.event(type, data)))
+
+    def release(self, retry_after: float) -> None:
+        """Tell the client to come back in so many seconds: from now on it gets answers and nothing new."""
+        self.leaving = retry_after
+        if self.controls:
+            self.notify("linkd.closing", b'{"retryAfterMs":%d}' % round(retry_after * 1000))
+        if self.connection is not None:
+            self.connection.drain()
 
     def answer(self, id: MessageId, data: bytes) -> None:
         """Send the answer to the message ``id``."""

@@ -229,6 +229,11 @@ class Connection(WSListener):
             self.unfinished_since = self.unfinished_since and self._owner.now
             self._transport.resume_reading()
 
+    def drain(self) -> None:
+        """See core.session.Connection."""
+        if self._open:
+            self._lifecycle.advance(State.DRAINING)
+
     def close(self, code: int, reason: str, end: EndReason) -> None:
         """See core.session.Connection. What waits in the outbox leaves first, if the client takes it."""
         if not self._open:

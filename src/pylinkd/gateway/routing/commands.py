@@ -117,6 +117,7 @@ class Commands:
         link.tell(answer, frame.request_id)
         if not known:
             self._services.settle(instance.service)
+            self._inbound.settle(instance.service)
             log.info(
                 "service_registered",
                 service=instance.service.name,

@@ -123,12 +123,7 @@ class ServiceLink(asyncio.Protocol):
         """See asyncio.Protocol."""
         self._transport = None
         self._congested = False
-        questions, self._questions = self._questions, {}
-        for question in questions.values():
-            try:
-                question.failed(LinkLostError(retry_after=1.0))
-            except Exception:
-                log.exception("answer_failed", service=self.name)  # the others wait for theirs
+        self.abandon()
         self._receiver.lost(self)
 
     def pause_writing(self) -> None:
@@ -180,6 +175,15 @@ class ServiceLink(asyncio.Protocol):
         frame = Frame()
         fill_failure(frame.failure, error)
         self.tell(frame, request_id)
+
+    def abandon(self) -> None:
+        """Wait for no answer any more: every question fails now."""
+        questions, self._questions = self._questions, {}
+        for question in questions.values():
+            try:
+                question.failed(LinkLostError(retry_after=1.0))
+            except Exception:
+                log.exception("answer_failed", service=self.name)  # the others wait for theirs
 
     def close(self, reason: str) -> None:
         """Cut the link after what was written has left."""
