@@ -111,12 +111,14 @@ class Platform:
         self.env = {
             "LINKD_LINK": str(self.link),
             "LINKD_PORT": "0",
+            "LINKD_ADMIN_PORT": "0",
             "LINKD_STARTUP_GRACE_MS": "0",
             "LINKD_PARK_TIMEOUT_MS": "0",
             **(env or {}),
         }
         self.gateway: Program
         self.port = 0
+        self.admin = ""
 
     async def start_gateway(self) -> Program:
         """Start the gateway, on the same port if there was one before."""
@@ -126,6 +128,7 @@ class Platform:
         self._programs.append(self.gateway)
         started = await self.gateway.wait_logged("gateway_started")
         self.port = int(started["address"].rpartition(":")[2])
+        self.admin = started["admin"]
         return self.gateway
 
     async def start_service(self, target: str | Path, env: dict[str, str] | None = None) -> Program:

@@ -152,3 +152,15 @@ def test_settings_do_not_change() -> None:
 
     with pytest.raises(ValueError, match="frozen"):
         settings.port = 1
+
+
+@pytest.mark.parametrize(
+    ("port", "told", "chosen"), [("3000", None, 13000), ("60000", None, 50000), ("0", None, 0), ("3000", "7", 7)]
+)
+def test_admin_port_follows_the_port(monkeypatch: pytest.MonkeyPatch, port: str, told: str | None, chosen: int) -> None:
+    """Unless it is told, so that gateways side by side do not meet."""
+    monkeypatch.setenv("LINKD_PORT", port)
+    if told is not None:
+        monkeypatch.setenv("LINKD_ADMIN_PORT", told)
+
+    assert load_settings(Settings).chosen_admin_port == chosen

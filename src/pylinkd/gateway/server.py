@@ -14,6 +14,8 @@ import uvicorn
 from ..protocol.envelope import Message
 from ..protocol.errors import CloseCode, ServiceUnavailableError
 from ..protocol.link_pb2 import Frame
+from .admin.face import admin_face
+from .admin.metrics import Metrics
 from .core.drain import Drain
 from .core.format import Formats
 from .core.heartbeat import Heartbeat, Verdict
@@ -21,6 +23,7 @@ from .core.outbox import Outbox, Turn
 from .core.registry import Registry
 from .core.rooms import Rooms
 from .core.session import EndReason, Session
+from .core.traffic import Traffic
 from .edge.connection import Connection
 from .edge.head import bounded_head
 from .edge.http import HttpFace
@@ -61,6 +64,8 @@ class Gateway:
         self.max_message_size = settings.max_message_size
         self.max_fragments = settings.max_fragments
 
+        self.traffic = Traffic()
+        self.congested: set[Session] = set()
         self.now = loop.time()
         self._step = min(1.0, settings.heartbeat_interval / 8)
         self._heartbeat: Heartbeat[Connection] = Heartbeat(
@@ -86,6 +91,7 @@ class Gateway:
             services=self._services,
             inbound=self._inbound,
             actions=self._actions,
+            traffic=self.traffic,
         )
         self._link_socket = LinkSocket(settings.link, lambda: ServiceLink(self._commands, settings.link_window))
         self._door = Door(
@@ -105,7 +111,7 @@ class Gateway:
         self._listener = Listener(
             uvicorn.Config(
                 self._http,
-                http=bounded_head(settings.max_head_size, settings.head_timeout),  # type: ignore[arg-type]  # likewise
+                http=bounded_head(settings.max_head_size, settings.head_timeout, self.traffic),  # type: ignore[arg-type]  # likewise
                 ws=self._upgrade,  # type: ignore[arg-type]  # a factory serves where uvicorn asks for a class
                 ssl_certfile=settings.certfile,
                 ssl_keyfile=settings.keyfile,
@@ -118,6 +124,20 @@ class Gateway:
             settings.host,
             settings.port,
             "LINKD_HOST and LINKD_PORT",
+        )
+        metrics = Metrics(
+            traffic=self.traffic,
+            registry=self._registry,
+            rooms=self._rooms,
+            services=self._services,
+            parking=self._inbound.parking,
+            congested=lambda: self.congested,
+        )
+        self._admin = Listener(
+            uvicorn.Config(admin_face(metrics), lifespan="off", log_config=None, access_log=False, server_header=False),
+            settings.admin_host,
+            settings.chosen_admin_port,
+            "LINKD_ADMIN_HOST and LINKD_ADMIN_PORT",
         )
 
     # starting and stopping
@@ -132,13 +152,21 @@ class Gateway:
             await self._link_socket.open()
         except LinkSocketError:
             await self._listener.close(0)
+            await self._admin.close(0)
             raise
         await self._listener.open()
+        await self._admin.open()
         self._tasks = [
             asyncio.create_task(self._watch_links(), name="linkd-links"),
             asyncio.create_task(self._beat(), name="linkd-heartbeat"),
         ]
-        log.info("gateway_started", address=self.address, link=str(self._settings.link), env=self._settings.env)
+        log.info(
+            "gateway_started",
+            address=self.address,
+            admin=self._admin.address,
+            link=str(self._settings.link),
+            env=self._settings.env,
+        )
 
     @property
     def address(self) -> str:
@@ -157,6 +185,7 @@ class Gateway:
         await self._release(CloseCode.SERVICE_RESTART if restart else CloseCode.GOING_AWAY)
         for task in self._tasks:
             task.cancel()
+        await self._admin.close(0)
         await self._listener.close(deadline - asyncio.get_running_loop().time())
         self._link_socket.close()
         for link in list(self._commands.links):
@@ -220,8 +249,10 @@ class Gateway:
         """Look after silent connections."""
         clock = asyncio.get_running_loop().time
         while True:
+            due = clock() + self._step
             await asyncio.sleep(self._step)
             self.now = clock()
+            self.traffic.loop_lag.observe(max(0.0, self.now - due))
             for connection, verdict in self._heartbeat.due(self.now):
                 try:
                     self._carry_out(connection, verdict)
@@ -263,6 +294,7 @@ class Gateway:
         """See edge.connection.Owner."""
         assert isinstance(session.connection, Connection)
         self._heartbeat.discard(session.connection)
+        self.traffic.ends[reason] += 1
         self._inbound.forget(session)
         self._sessions.end(session, reason)
 

@@ -19,6 +19,9 @@ DEVELOPMENT_SECRET = "linkd-development-secret-never-use-it-in-production"  # no
 """Signs tokens where nothing else is set and the environment is not production."""
 
 
+_ADMIN_OFFSET = 10_000
+
+
 class SettingsError(SetupError):
     """A setting is wrong; the text is one sentence that says what to change."""
 
@@ -54,6 +57,13 @@ class Settings(ProcessSettings):
 
     port: Annotated[int, Field(ge=0, le=65535)] = 3000
     """Port for HTTP and WebSocket; 0 takes a free one, which the log names."""
+
+    admin_host: str = "127.0.0.1"
+    """Address of the metrics. Loopback unless told: they are no client's business."""
+
+    admin_port: Annotated[int | None, Field(ge=0, le=65535)] = None
+    """Port of the metrics. Unless told, 10,000 above the port (below, where there is none), so that several gateways
+    on one machine do not meet; a free one, which the log names, where the port is 0."""
 
     jwt_secret: Annotated[str, Field(repr=False)] = DEVELOPMENT_SECRET
     """Secret of HS256 tokens, 32 bytes or more."""
@@ -144,6 +154,13 @@ class Settings(ProcessSettings):
 
     drain_spread_ms: Annotated[int, Field(ge=0)] = 5_000
     """Time over which the released clients are told to come back, each at its own moment."""
+
+    @property
+    def chosen_admin_port(self) -> int:
+        """``admin_port``, or what follows from ``port``."""
+        if self.admin_port is not None or not self.port:
+            return self.admin_port or 0
+        return self.port + _ADMIN_OFFSET if self.port + _ADMIN_OFFSET <= 65535 else self.port - _ADMIN_OFFSET
 
     @property
     def heartbeat_interval(self) -> float:

@@ -12,6 +12,7 @@ from picows import WSUpgradeResponse, WSUpgradeResponseWithListener
 from websockets.frames import Close, Frame, Opcode
 
 from pylinkd.gateway.core.session import EndReason, Session
+from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.handshake import canonical_head
 from pylinkd.gateway.edge.upgrade import feed, make_protocol
@@ -44,6 +45,8 @@ class Client:
 
     def __init__(self, transport: SocketTransport, codec: Codec = JSON) -> None:
         self.messages: list[Message] = []
+        self.traffic = Traffic()
+        self.congested: set[Session] = set()
         self.ends: list[EndReason] = []
         self.fails = False
         self.transport = transport

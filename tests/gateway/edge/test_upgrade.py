@@ -10,6 +10,7 @@ from websockets.frames import Opcode
 
 from pylinkd.gateway.core.outbox import Outbox, Turn
 from pylinkd.gateway.core.session import EndReason, Session
+from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.handshake import canonical_head
 from pylinkd.gateway.edge.upgrade import Upgrade, feed, make_protocol
@@ -101,6 +102,8 @@ class Owner:
     def __init__(self) -> None:
         self.sessions: list[Session] = []
         self.messages: list[Message] = []
+        self.traffic = Traffic()
+        self.congested: set[Session] = set()
         self.ends: list[EndReason] = []
 
     def opened(self, session: Session, connection: Connection) -> None:

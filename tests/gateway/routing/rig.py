@@ -10,6 +10,7 @@ import msgspec
 from pylinkd.gateway.core.registry import Registry
 from pylinkd.gateway.core.rooms import Rooms
 from pylinkd.gateway.core.session import EndReason, Session
+from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.routing.actions import Actions
 from pylinkd.gateway.routing.commands import Commands
 from pylinkd.gateway.routing.inbound import Inbound
@@ -188,6 +189,7 @@ class Rig:
             services=self.services,
             inbound=self.inbound,
             actions=self.actions,
+            traffic=Traffic(),
         )
 
     def connect(self) -> Process:

@@ -14,6 +14,7 @@ from ...protocol.errors import BadRequestError, CloseCode
 from ..core.frames import close_frame, ping_frame, pong_frame
 from ..core.lifecycle import Lifecycle, State
 from ..core.session import EndReason, Session
+from ..core.traffic import Traffic
 from .messages import Messages, Opcode, reserved_bit
 from .violation import ProtocolViolation, check_close_code, check_text
 
@@ -22,7 +23,9 @@ log = structlog.get_logger("linkd.edge")
 _JOIN_LIMIT = 64 * 1024  # bytes up to which copying frames into one piece is cheaper than a vectored write
 
 # Plain integers: comparing with an enum's members costs a microsecond a frame.
-_TEXT, _BINARY, _CLOSE, _PING = (int(opcode) for opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE, Opcode.PING))
+_TEXT, _BINARY, _CLOSE, _PING, _PONG = (
+    int(opcode) for opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE, Opcode.PING, Opcode.PONG)
+)
 
 _END_BY_CODE = {
     CloseCode.PROTOCOL_ERROR: EndReason.PROTOCOL_ERROR,
@@ -39,6 +42,9 @@ class Owner(Protocol):
     close_timeout: float
     max_message_size: int
     max_fragments: int
+    traffic: Traffic
+    congested: set[Session]
+    """The sessions whose clients read too slowly now; kept by their connections."""
     now: float
     """The time, as of the last step of the heartbeat: exact enough to tell who is silent, and free to read."""
 
@@ -60,9 +66,33 @@ class Connection(WSListener):
         session: The client behind it.
     """
 
+    __slots__ = (
+        "_backlog",
+        "_codec",
+        "_drop_told",
+        "_end",
+        "_lifecycle",
+        "_messages",
+        "_owed_pong",
+        "_owner",
+        "_ping_sent",
+        "_reading",
+        "_session",
+        "_timeout",
+        "_traffic",
+        "_transport",
+        "_websocket",
+        "heard_at",
+        "messaged_at",
+        "pinged_at",
+        "unfinished_since",
+        "writable",
+    )
+
     def __init__(self, owner: Owner, session: Session) -> None:
         self._owner = owner
         self._session = session
+        self._traffic = owner.traffic
         self._codec = session.format.codec
         self._messages = Messages(
             owner.max_message_size, owner.max_fragments, inflates=session.format.window_bits is not None
@@ -75,10 +105,19 @@ class Connection(WSListener):
         self._reading = True
         self._owed_pong: bytes | None = None
         self._backlog = 0
+        self._ping_sent = 0.0
         self._drop_told = False
         self.writable = True
         self.heard_at = self.messaged_at = owner.now
         self.pinged_at = self.unfinished_since = 0.0
+
+    def _advance(self, state: State) -> None:
+        states, lifecycle = self._traffic.states, self._lifecycle
+        if lifecycle.state is not State.CONNECTING:
+            states[lifecycle.state] -= 1
+        lifecycle.advance(state)
+        if state is not State.CLOSED:
+            states[state] += 1
 
     # picows.WSListener
 
@@ -86,7 +125,7 @@ class Connection(WSListener):
         """See picows."""
         self._websocket = transport
         self._transport = transport.underlying_transport
-        self._lifecycle.advance(State.CONNECTED if self._session.identity is None else State.AUTHENTICATED)
+        self._advance(State.CONNECTED if self._session.identity is None else State.AUTHENTICATED)
         self._owner.opened(self._session, self)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -131,11 +170,18 @@ class Connection(WSListener):
             else:
                 # Only the latest need be answered (RFC 6455 §5.5.3), when the client reads again.
                 self._owed_pong = payload
+        elif opcode == _PONG:
+            if self._ping_sent:
+                self._traffic.round_trip.observe(asyncio.get_running_loop().time() - self._ping_sent)
+                self._ping_sent = 0.0
         elif opcode == _CLOSE:
             self._close_received(frame)
 
     def _message(self, binary: bool, payload: bytes) -> None:
         session, codec = self._session, self._codec
+        traffic = self._traffic
+        traffic.messages_in += 1
+        traffic.bytes_in += len(payload)
         self.messaged_at = self.heard_at
         self.unfinished_since = 0.0
         try:
@@ -172,18 +218,21 @@ class Connection(WSListener):
             # picows closed: a frame that is wrong by itself, or a fault of ours.
             end = _END_BY_CODE.get(CloseCode(int(handshake.sent.code)), EndReason.PROTOCOL_ERROR)  # type: ignore[call-overload]
         self._transport = self._websocket = None
-        self._lifecycle.advance(State.CLOSED)
+        self._owner.congested.discard(self._session)
+        self._advance(State.CLOSED)
         self._owner.ended(self._session, end or EndReason.CONNECTION_LOST)
 
     def pause_writing(self) -> None:
         """See picows: the kernel takes no more."""
         self.writable = False
         self._session.outbox.held = self._unsent
+        self._owner.congested.add(self._session)
 
     def resume_writing(self) -> None:
         """See picows."""
         self.writable = True
         self._session.outbox.held = 0
+        self._owner.congested.discard(self._session)
         if self._owed_pong is not None:
             owed, self._owed_pong = self._owed_pong, None
             self._send_control(pong_frame(owed))
@@ -197,11 +246,18 @@ class Connection(WSListener):
             return
         assert self._transport is not None
         if len(frames) == 1:
-            self._transport.write(frames[0])
-        elif sum(map(len, frames)) <= _JOIN_LIMIT:
-            self._transport.write(b"".join(frames))
+            frame = frames[0]
+            size = len(frame)
+            self._transport.write(frame)
         else:
-            self._transport.writelines(frames)
+            size = sum(map(len, frames))
+            if size <= _JOIN_LIMIT:
+                self._transport.write(b"".join(frames))
+            else:
+                self._transport.writelines(frames)
+        traffic = self._traffic
+        traffic.messages_out += len(frames)
+        traffic.bytes_out += size
 
     @property
     def _open(self) -> bool:
@@ -232,7 +288,7 @@ class Connection(WSListener):
     def drain(self) -> None:
         """See core.session.Connection."""
         if self._open:
-            self._lifecycle.advance(State.DRAINING)
+            self._advance(State.DRAINING)
 
     def close(self, code: int, reason: str, end: EndReason) -> None:
         """See core.session.Connection. What waits in the outbox leaves first, if the client takes it."""
@@ -251,7 +307,7 @@ class Connection(WSListener):
         assert self._transport is not None
         if self._open:
             self._transport.write(frame)
-        self._lifecycle.advance(State.CLOSING)
+        self._advance(State.CLOSING)
         self._limit_closing()
 
     def _limit_closing(self) -> None:
@@ -261,6 +317,7 @@ class Connection(WSListener):
 
     def dropped(self, events: int) -> None:
         """See core.session.Connection."""
+        self._traffic.events_dropped += events
         if not self._drop_told:
             self._drop_told = True
             session = self._session
@@ -272,6 +329,7 @@ class Connection(WSListener):
     def ping(self) -> None:
         """Ask a silent client for a sign of life."""
         self.pinged_at = self._owner.now
+        self._ping_sent = asyncio.get_running_loop().time()
         self._backlog = self._unsent
         self._send_control(ping_frame(b""))
 

@@ -14,6 +14,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ...protocol.errors import BadRequestError, LinkdError
+from ..core.traffic import Traffic
 from .handshake import refusal
 
 _STALL_FACTOR = 6  # a client may take so many times the head's time limit to read a part of an answer
@@ -43,12 +44,14 @@ class BoundedHead(HttpToolsProtocol):
     Args:
         max_size: Bytes.
         timeout: Seconds.
+        traffic: Counts the refusals.
     """
 
-    def __init__(self, *args: Any, max_size: int, timeout: float, **options: Any) -> None:
+    def __init__(self, *args: Any, max_size: int, timeout: float, traffic: Traffic, **options: Any) -> None:
         super().__init__(*args, **options)
         self._max_size = max_size
         self._head_timeout = timeout
+        self._traffic = traffic
         self._head_size = 0
         self._in_head = True
         self._refused = False
@@ -154,6 +157,7 @@ class BoundedHead(HttpToolsProtocol):
     def _refuse(self, error: LinkdError) -> None:
         self._refused = True
         self._head_ended()
+        self._traffic.handshakes[str(error.code)] += 1
         log.info("head_refused", code=error.code, remote_address=self.client[0] if self.client else "")
         self.transport.write(refusal(error))
         self.transport.close()
@@ -161,10 +165,10 @@ class BoundedHead(HttpToolsProtocol):
         self.loop.call_later(self._head_timeout, self.transport.abort)
 
 
-def bounded_head(max_size: int, timeout: float) -> Callable[..., BoundedHead]:
+def bounded_head(max_size: int, timeout: float, traffic: Traffic) -> Callable[..., BoundedHead]:
     """What uvicorn calls to make the protocol of a new connection."""
 
     def make(*args: Any, **options: Any) -> BoundedHead:
-        return BoundedHead(*args, max_size=max_size, timeout=timeout, **options)
+        return BoundedHead(*args, max_size=max_size, timeout=timeout, traffic=traffic, **options)
 
     return make

@@ -98,6 +98,7 @@ class Upgrade(asyncio.Protocol):
                 request.path, request.tokens, request.headers.get("authorization"), request.subprotocols
             )
         except LinkdError as error:
+            self._owner.traffic.handshakes[str(error.code)] += 1
             log.info("handshake_refused", code=error.code, type=error.type, remote_address=_address(transport))
             transport.write(refusal(error))
             transport.close()
@@ -117,6 +118,7 @@ class Upgrade(asyncio.Protocol):
             self._websocket.resume_writing()
 
     def _accept(self, transport: asyncio.Transport, request: OpeningRequest, admission: Admission) -> None:
+        self._owner.traffic.handshakes["accepted"] += 1
         format, extensions = self._negotiate(request, admission)
         session = Session(
             id=secrets.token_urlsafe(16),

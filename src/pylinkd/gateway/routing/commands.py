@@ -17,6 +17,7 @@ from ..core.outbox import Kind
 from ..core.registry import Registry
 from ..core.rooms import Rooms
 from ..core.session import EndReason, Session
+from ..core.traffic import Traffic
 from .actions import Actions
 from .inbound import Inbound
 from .link import ServiceLink
@@ -43,6 +44,7 @@ class Commands:
         services: Services,
         inbound: Inbound,
         actions: Actions,
+        traffic: Traffic,
     ) -> None:
         self._gateway_instance = gateway_instance
         self._registry = registry
@@ -50,6 +52,7 @@ class Commands:
         self._services = services
         self._inbound = inbound
         self._actions = actions
+        self._traffic = traffic
         self.links: set[ServiceLink] = set()
         self._carry_out: dict[str, Callable[[Instance, Frame], None]] = {
             "publish": self._publish,
@@ -147,7 +150,9 @@ class Commands:
         kind = Kind.VOLATILE if publish.volatile else Kind.EVENT
         broadcast = Broadcast(publish.type, publish.data, self._registry.formats, kind)
         answer = Frame()
-        answer.published.reached = broadcast.deliver(self._audience(publish, service), self._excepted(publish))
+        reached = broadcast.deliver(self._audience(publish, service), self._excepted(publish))
+        self._traffic.fanout.observe(reached)
+        answer.published.reached = reached
         instance.link.tell(answer, frame.request_id)
 
     def _audience(self, publish: Publish, service: Service) -> Collection[Session]:

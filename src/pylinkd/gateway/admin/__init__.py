@@ -1,0 +1,1 @@
+"""What operators see: metrics, on an address of their own."""

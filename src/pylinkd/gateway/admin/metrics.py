@@ -1,0 +1,144 @@
+"""The gateway's numbers in the format of Prometheus.
+
+Nothing is kept here: what the parts count anyway is read when somebody asks. Labels are states, reasons, statuses and
+names of services, so that their number is bounded; never users, rooms or sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from ..core.registry import Registry
+from ..core.rooms import Rooms
+from ..core.session import Session
+from ..core.traffic import Histogram, Traffic
+from ..routing.parking import Parking
+from ..routing.services import Services
+
+
+class Metrics(Collector):
+    """All of the gateway's metrics.
+
+    Args:
+        traffic: What passed through.
+        registry: The sessions.
+        rooms: The rooms.
+        services: The services and their links.
+        parking: Messages that wait for a service.
+        congested: The sessions whose clients read too slowly now.
+    """
+
+    def __init__(
+        self,
+        *,
+        traffic: Traffic,
+        registry: Registry,
+        rooms: Rooms,
+        services: Services,
+        parking: Parking,
+        congested: Callable[[], Iterable[Session]],
+    ) -> None:
+        self._traffic = traffic
+        self._registry = registry
+        self._rooms = rooms
+        self._services = services
+        self._parking = parking
+        self._congested = congested
+        self._all = CollectorRegistry()
+        self._all.register(self)
+        ProcessCollector(registry=self._all)
+        GCCollector(registry=self._all)
+
+    def text(self) -> bytes:
+        """What a scrape gets."""
+        return generate_latest(self._all)
+
+    def collect(self) -> Iterator[Metric]:
+        """See prometheus_client."""
+        yield from self._connections()
+        yield from self._messages()
+        yield from self._queues()
+        yield from self._links()
+        yield _histogram("linkd_fanout_recipients", "Sessions that took an event", self._traffic.fanout)
+        yield _histogram("linkd_heartbeat_round_trip_seconds", "From a ping to its pong", self._traffic.round_trip)
+        yield _histogram("linkd_loop_lag_seconds", "How late the event loop came", self._traffic.loop_lag)
+
+    def _connections(self) -> Iterator[Metric]:
+        traffic = self._traffic
+        yield _gauges("linkd_connections", "Connections by state", "state", traffic.states)
+        yield _gauges(
+            "linkd_sessions",
+            "Sessions that reach a service",
+            "service",
+            {service.name: len(service.attachments) for service in self._services},
+        )
+        yield GaugeMetricFamily("linkd_users", "Users with a session", self._registry.users)
+        yield GaugeMetricFamily("linkd_rooms", "Rooms with a member", len(self._rooms))
+        yield _counters("linkd_handshakes", "Opening handshakes by outcome", "outcome", traffic.handshakes)
+        yield _counters("linkd_sessions_ended", "Sessions that ended, by reason", "reason", traffic.ends)
+
+    def _messages(self) -> Iterator[Metric]:
+        traffic = self._traffic
+        messages = {"in": traffic.messages_in, "out": traffic.messages_out}
+        yield _counters("linkd_messages", "Messages from and to clients", "direction", messages)
+        bytes_ = {"in": traffic.bytes_in, "out": traffic.bytes_out}
+        yield _counters("linkd_message_bytes", "Bytes of these messages", "direction", bytes_)
+        yield CounterMetricFamily("linkd_events_dropped", "Events dropped for slow clients", traffic.events_dropped)
+
+    def _queues(self) -> Iterator[Metric]:
+        waiting = [session.outbox.size + session.outbox.held for session in self._congested()]
+        yield GaugeMetricFamily("linkd_clients_congested", "Clients that read too slowly now", len(waiting))
+        yield GaugeMetricFamily("linkd_outbox_bytes", "Bytes that wait for these clients", sum(waiting))
+        yield GaugeMetricFamily("linkd_outbox_bytes_max", "Bytes that wait for the slowest", max(waiting, default=0))
+        yield GaugeMetricFamily("linkd_parked_messages", "Messages that wait for a service", self._parking.messages)
+        yield GaugeMetricFamily("linkd_parked_bytes", "Bytes of these messages", self._parking.bytes)
+
+    def _links(self) -> Iterator[Metric]:
+        links = {service.name: [instance.link for instance in service.instances] for service in self._services}
+        yield _gauges(
+            "linkd_service_instances",
+            "Instances of a service",
+            "service",
+            {name: len(found) for name, found in links.items()},
+        )
+        yield _gauges(
+            "linkd_service_questions",
+            "Unanswered questions to a service, out of its instances' windows",
+            "service",
+            {name: sum(link.questions for link in found) for name, found in links.items()},
+        )
+        yield _gauges(
+            "linkd_service_links_congested",
+            "Instances whose clients are not read from",
+            "service",
+            {name: sum(link.congested for link in found) for name, found in links.items()},
+        )
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([str(key)], value)
+    return family
+
+
+def _counters(name: str, text: str, label: str, values: Mapping[str, float]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([str(key)], value)
+    return family
+
+
+def _histogram(name: str, text: str, values: Histogram) -> HistogramMetricFamily:
+    buckets: list[tuple[str, float]] = []
+    below = 0
+    for bound, count in zip([*map(str, values.bounds), "+Inf"], values.counts, strict=True):
+        below += count
+        buckets.append((bound, below))
+    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=values.total)
