@@ -101,11 +101,14 @@ class Platform:
     Args:
         folder: A temporary folder of the test's.
         env: Settings for every process, such as ``LINKD_MAX_MESSAGE_SIZE``.
+
+    Attributes:
+        programs: Everything that was started, in order.
     """
 
     def __init__(self, folder: Path, env: dict[str, str] | None = None) -> None:
         self._folder = folder
-        self._programs: list[Program] = []
+        self.programs: list[Program] = []
         self.link = folder / "link.sock"
         # No grace after the start, and no waiting for a service: what is not there is to be missing at once.
         self.env = {
@@ -125,7 +128,7 @@ class Platform:
         if self.port:
             self.env["LINKD_PORT"] = str(self.port)
         self.gateway = await start_program(self._folder, "gateway", "serve", env=self.env)
-        self._programs.append(self.gateway)
+        self.programs.append(self.gateway)
         started = await self.gateway.wait_logged("gateway_started")
         self.port = int(started["address"].rpartition(":")[2])
         self.admin = started["admin"]
@@ -134,7 +137,7 @@ class Platform:
     async def start_service(self, target: str | Path, env: dict[str, str] | None = None) -> Program:
         """Start a service (``path.py`` or ``module:name``) and wait until the gateway has taken it."""
         service = await start_program(self._folder, "service", "run", str(target), env={**self.env, **(env or {})})
-        self._programs.append(service)
+        self.programs.append(service)
         await service.wait_logged("service_started")
         return service
 
@@ -158,7 +161,7 @@ class Platform:
 
     async def close(self) -> None:
         """End every process that this started."""
-        for program in reversed(self._programs):
+        for program in reversed(self.programs):
             if program.process.returncode is None:
                 await program.kill()
 

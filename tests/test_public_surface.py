@@ -16,7 +16,7 @@ SURFACE = {
         "BadRequestError", "CloseCode", "ConflictError", "Context", "EventContext", "ForbiddenError",
         "HandlerTimeoutError", "HttpContext", "Identity", "InternalError", "InvalidJsonError", "LinkdError", "Member",
         "Middleware", "Next", "NotFoundError", "PayloadTooLargeError", "RateLimitedError", "Receipt", "RefusedError",
-        "RegistrationError", "Response", "Service", "ServiceUnavailableError", "Socket", "Target",
+        "RegistrationError", "Response", "Service", "ServiceUnavailableError", "Socket", "Stream", "StreamAbortedError", "StreamIdleError", "Target",
         "UnauthorizedError", "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__",
     ],
     "pylinkd.testing": ["Client", "Emitted", "Gateway", "decode", "run"],

@@ -26,6 +26,7 @@ from .sdk.context import Context, EventContext, HttpContext, Member, Receipt, So
 from .sdk.link import RefusedError
 from .sdk.middleware import Middleware, Next
 from .sdk.service import Service
+from .sdk.streams import Stream, StreamAbortedError, StreamIdleError
 from .sdk.validation import RegistrationError
 from .version import __version__
 
@@ -55,6 +56,9 @@ __all__ = [
     "Service",
     "ServiceUnavailableError",
     "Socket",
+    "Stream",
+    "StreamAbortedError",
+    "StreamIdleError",
     "Target",
     "UnauthorizedError",
     "UnknownMessageTypeError",

@@ -69,7 +69,7 @@ class RecordingConnection:
     Attributes:
         writable: Set it to play a client whose socket takes no more.
         writes: The frames of each write.
-        reading: Whether messages are taken from the client.
+        holds: Why no messages are taken from the client.
         closed: Code, reason and end of the first ``close``.
         drops: What it was told of dropped events.
         broken: Writing raises.
@@ -79,7 +79,7 @@ class RecordingConnection:
         self._session = session
         self.writable = True
         self.writes: list[list[bytes]] = []
-        self.reading = True
+        self.holds = 0
         self.pauses = 0
         self.closed: tuple[int, str, EndReason] | None = None
         self.drops: list[int] = []
@@ -92,14 +92,19 @@ class RecordingConnection:
         if self.closed is None:
             self.writes.append(frames)
 
-    def pause_reading(self) -> None:
+    @property
+    def reading(self) -> bool:
+        """Whether messages are taken from the client."""
+        return not self.holds
+
+    def hold(self, reason: int) -> None:
         """Take no more messages from the client."""
         self.pauses += self.reading
-        self.reading = False
+        self.holds |= reason
 
-    def resume_reading(self) -> None:
-        """Take messages again."""
-        self.reading = True
+    def release(self, reason: int) -> None:
+        """One reason less."""
+        self.holds &= ~reason
 
     def drain(self) -> None:
         """Nothing changes for what is written."""

@@ -27,11 +27,15 @@ _Type = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TYPE_LENGTH)]
 
 # gc=False: the fields cannot form a cycle, and the collector need not walk messages that are in flight.
 class Message(msgspec.Struct, gc=False, frozen=True):
-    """What a client sent. ``data`` is undecoded; ``id`` is ``None`` where no answer is wanted."""
+    """What a client sent. ``data`` is undecoded; ``id`` is ``None`` where no answer is wanted.
+
+    With ``stream`` it announces chunks that follow.
+    """
 
     type: _Type
     data: msgspec.Raw = msgspec.Raw()
     id: _Id = None
+    stream: bool = False
 
 
 class Codec(Protocol):
@@ -100,6 +104,8 @@ def _diagnose(envelope: object) -> BadEnvelopeError:
         )
     if "type" not in envelope:
         return BadEnvelopeError('The message has no "type".', field="type", id=id)
+    if not isinstance(envelope.get("stream", False), bool):
+        return BadEnvelopeError('"stream" must be true or false.', field="stream", id=id)
     return BadEnvelopeError(f'"type" must be a string of 1 to {MAX_TYPE_LENGTH} characters.', field="type", id=id)
 
 

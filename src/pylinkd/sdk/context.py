@@ -16,6 +16,7 @@ from ..protocol.link_pb2 import Frame, RoomCommand
 from ..protocol.patterns import check_name
 from .dispatch import Mailbox
 from .link import Asker
+from .streams import Stream
 from .validation import Schema, encode
 
 if TYPE_CHECKING:
@@ -338,7 +339,7 @@ class WsContext(Context[DB]):
         end_reason: In ``on_disconnect``: why the session ended, such as ``client_closed``. Else ``None``.
     """
 
-    __slots__ = ("_last_rooms", "end_reason", "raw", "socket")
+    __slots__ = ("_last_rooms", "_stream", "end_reason", "raw", "socket")
 
     def __init__(
         self,
@@ -356,6 +357,18 @@ class WsContext(Context[DB]):
         self.raw = raw
         self.end_reason = end_reason
         self._last_rooms = last_rooms
+        self._stream: Stream | None = None
+
+    @property
+    def stream(self) -> Stream:
+        """The chunks of the stream.
+
+        Raises:
+            RuntimeError: If this is no handler of streams.
+        """
+        if self._stream is None:
+            raise RuntimeError("only a handler registered with on_stream has a stream")
+        return self._stream
 
     @property
     def type(self) -> str:

@@ -18,8 +18,9 @@ from .actions import ActionHandler, Response, parse_query
 from .context import EventContext, Host, HttpContext, Socket, WsContext
 from .dispatch import DEFAULT_TIMEOUT, Job, Mailbox
 from .events import EventHandler
+from .streams import Stream
 from .validation import Handler, encode
-from .websocket import MessageHandler
+from .websocket import MessageHandler, StreamHandler
 
 log = structlog.get_logger("linkd.service")
 
@@ -129,12 +130,49 @@ class MessageJob(Question):
         refusal = socket._refusal or handler.requirement.refusal(socket.identity)
         if refusal is not None:
             raise refusal.with_traceback(None)  # the session's own would grow with each message
-        result = await handler.call(WsContext(self._host, self._type, socket, self._data))
+        result = await handler.call(self._context())
         _RESPONSE.data = encode(result, socket._msgpack)
         return _RESPONSE_FRAME
 
+    def _context(self) -> WsContext[Any]:
+        return WsContext(self._host, self._type, self._socket, self._data)
+
     def _what(self) -> dict[str, Any]:
         return {"type": self._type, **_who(self._socket)}
+
+
+class StreamJob(MessageJob):
+    """A client's stream."""
+
+    __slots__ = ("_over", "_stream")
+
+    def __init__(
+        self,
+        host: Host,
+        link: Answerable,
+        request_id: int,
+        handler: StreamHandler,
+        socket: Socket,
+        type: str,
+        data: bytes,
+        stream: Stream,
+        over: Callable[[], None],
+    ) -> None:
+        super().__init__(host, link, request_id, handler, socket, type, data)
+        self._stream = stream
+        self._over = over
+
+    def _context(self) -> WsContext[Any]:
+        ctx = super()._context()
+        ctx._stream = self._stream
+        return ctx
+
+    async def run(self) -> None:
+        """See Job."""
+        try:
+            await super().run()
+        finally:
+            self._over()
 
 
 class HookJob(Question):

@@ -18,9 +18,10 @@ from .actions import Actions
 from .context import Socket, WsContext
 from .dispatch import Dispatcher, Job
 from .events import Events
-from .jobs import ActionJob, Answerable, Deferred, EventJob, HookJob, MessageJob, done
+from .jobs import ActionJob, Answerable, Deferred, EventJob, HookJob, MessageJob, StreamJob, done
 from .link import Asker
-from .websocket import WebSocket
+from .streams import Stream
+from .websocket import StreamHandler, WebSocket
 
 log = structlog.get_logger("linkd.service")
 
@@ -82,10 +83,14 @@ class Runtime:
         self.link: Asker = Offline()
         self.sockets: dict[str, Socket] = {}
         self.dispatcher = Dispatcher(max_concurrent)
+        self._streams: dict[int, Stream] = {}
         self._instance = secrets.token_urlsafe(8)
         self._gateway_instance: str | None = None
         self._handle: dict[str, _Handle] = {
             "inbound": self._inbound,
+            "stream_opened": self._stream_opened,
+            "stream_chunk": self._stream_chunk,
+            "stream_aborted": self._stream_aborted,
             "session_opened": self._session_opened,
             "session_closed": self._session_closed,
             "http_request": self._http_request,
@@ -125,6 +130,7 @@ class Runtime:
                 auth=message.requirement.auth,
                 roles=sorted(message.requirement.roles),
                 description=message.description,
+                stream=isinstance(message, StreamHandler),
             )
         register.catch_all = service.ws.catches_all
         for action in service.action.handlers:
@@ -172,6 +178,10 @@ class Runtime:
     def lost(self) -> None:
         """See link.Owner."""
         self.link = Offline()
+        # The numbers of streams are the link's.
+        streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            stream.abort("gateway_lost")
 
     def received(self, link: Answerable, kind: str, frame: Frame) -> None:
         """See link.Owner."""
@@ -191,13 +201,45 @@ class Runtime:
         handler = self.service.ws.find(type)
         if socket is None:
             link.fail(request_id, ServiceUnavailableError("The session is not known here.", retry_after=1.0))
-        elif handler is None:
+        elif handler is None or isinstance(handler, StreamHandler):
             link.fail(request_id, UnknownMessageTypeError(details={"type": type}))
         else:
             job: Job = MessageJob(self, link, request_id, handler, socket, type, inbound.data)
             if not handler.ordered and not socket._ready:
                 job = Deferred(socket._mailbox, partial(self.dispatcher.add, job))
             self.dispatcher.add(job)
+
+    def _stream_opened(self, link: Answerable, frame: Frame) -> None:
+        opened, request_id = frame.stream_opened, frame.request_id
+        socket = self.sockets.get(opened.session)
+        handler = self.service.ws.find(opened.type)
+        if socket is None:
+            link.fail(request_id, ServiceUnavailableError("The session is not known here.", retry_after=1.0))
+        elif not isinstance(handler, StreamHandler):
+            link.fail(request_id, UnknownMessageTypeError(details={"type": opened.type}))
+        else:
+            stream = self._streams[request_id] = Stream(
+                link, request_id, max_size=handler.max_size, idle_timeout=handler.idle_timeout
+            )
+
+            def over() -> None:
+                if self._streams.get(request_id) is stream:
+                    del self._streams[request_id]
+
+            job: Job = StreamJob(self, link, request_id, handler, socket, opened.type, opened.data, stream, over)
+            if not socket._ready:
+                job = Deferred(socket._mailbox, partial(self.dispatcher.add, job))
+            self.dispatcher.add(job)
+
+    def _stream_chunk(self, link: Answerable, frame: Frame) -> None:
+        stream = self._streams.get(frame.request_id)
+        if stream is not None:  # else it was answered already
+            stream.feed(frame.stream_chunk.data, frame.stream_chunk.last)
+
+    def _stream_aborted(self, link: Answerable, frame: Frame) -> None:
+        stream = self._streams.get(frame.request_id)
+        if stream is not None:
+            stream.abort(frame.stream_aborted.reason)
 
     def _session_opened(self, link: Answerable, frame: Frame) -> None:
         wire = frame.session_opened.session

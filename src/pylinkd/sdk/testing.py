@@ -22,7 +22,7 @@ import msgspec
 from ..protocol.errors import BadRequestError, InternalError, LinkdError, NotFoundError, UnknownMessageTypeError
 from ..protocol.identity import Identity
 from ..protocol.link import fill_identity
-from ..protocol.link_pb2 import CODEC_JSON, Event, Frame, Publish, RoomCommand
+from ..protocol.link_pb2 import CODEC_JSON, Event, Frame, Publish, RoomCommand, StreamAborted, StreamChunk
 from .actions import Response, decode_result
 from .jobs import done
 from .runtime import Runtime
@@ -80,6 +80,32 @@ class Client:
         frame.inbound.data = encode(data)
         answer = (await self._gateway.tell(frame)).response.data
         return msgspec.json.decode(answer) if answer else None
+
+    async def upload(self, type: str, chunks: Iterable[bytes], data: Any = None, *, abort: bool = False) -> Any:
+        """Send a stream and return the answer's data, decoded.
+
+        Args:
+            type: Its type.
+            chunks: What is sent.
+            data: What it is announced with.
+            abort: Give it up after the chunks, instead of ending it.
+
+        Raises:
+            LinkdError: If the service answers with an error.
+        """
+        frame = Frame()
+        frame.stream_opened.session = self.id
+        frame.stream_opened.type = type
+        frame.stream_opened.data = encode(data)
+        answer = asyncio.ensure_future(self._gateway.tell(frame))
+        await asyncio.sleep(0)  # it is announced
+        for chunk in chunks:
+            self._gateway.say(Frame(request_id=frame.request_id, stream_chunk=StreamChunk(data=chunk)))
+        if abort:
+            self._gateway.say(Frame(request_id=frame.request_id, stream_aborted=StreamAborted(reason="aborted")))
+        else:
+            self._gateway.say(Frame(request_id=frame.request_id, stream_chunk=StreamChunk(last=True)))
+        return decode_result((await answer).response.data)
 
     async def next_event(self, type: str | None = None) -> Emitted:
         """The next event that was not returned before, of this type if one is given; others are passed over.
@@ -248,6 +274,10 @@ class Gateway:
 
     # the service's counterpart: what it is told
 
+    def say(self, frame: Frame) -> None:
+        """Send the service a frame that is not answered."""
+        self._runtime.received(self, str(frame.WhichOneof("body")), frame)
+
     async def tell(self, frame: Frame) -> Frame:
         """Send the service a frame and return its answer.
 
@@ -265,6 +295,8 @@ class Gateway:
 
     def answer(self, request_id: int, frame: Frame) -> None:
         """The service answers."""
+        if frame.WhichOneof("body") == "stream_credit":
+            return  # it has taken a chunk; here the chunks do not wait for that
         answer = Frame()
         answer.CopyFrom(frame)  # the service may use the frame again for its next answer
         self._asked.pop(request_id).set_result(answer)

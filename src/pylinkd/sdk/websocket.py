@@ -12,6 +12,7 @@ from ..protocol.patterns import check_name
 from .context import WsContext
 from .dispatch import DEFAULT_TIMEOUT
 from .middleware import Middleware, Next, Reach, Stack
+from .streams import DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_SIZE
 from .validation import NO_SCHEMA, Handler, RegistrationError, Schema, schema_of, where
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
@@ -46,6 +47,26 @@ class HandlerOptions(GroupOptions, total=False):
 
     description: str
     validate: Any
+
+
+class StreamOptions(TypedDict, total=False):
+    """How a handler of streams is run, and for whom.
+
+    Attributes:
+        auth: Only for clients that signed in.
+        roles: Only for clients that have one of these roles; implies ``auth``.
+        timeout: Seconds after which the handler is cancelled and the client told 408; ``None``, the default: never.
+        description: For people and generated documentation.
+        max_size: Most bytes of a stream; 64 MiB unless told. What is larger is answered with 413.
+        idle_timeout: Seconds to wait for the next chunk; 30 unless told. Then the stream is answered with 408.
+    """
+
+    auth: bool
+    roles: Iterable[str]
+    timeout: float | None
+    description: str
+    max_size: int
+    idle_timeout: float
 
 
 class MessageHandler:
@@ -93,6 +114,50 @@ class MessageHandler:
         return self.function(ctx, self.schema.read(ctx.raw, ctx.socket._msgpack))
 
 
+class StreamHandler(MessageHandler):
+    """A registered handler of streams: ``async def handler(ctx, chunks)``.
+
+    Attributes:
+        max_size: Most bytes of a stream.
+        idle_timeout: Seconds to wait for the next chunk.
+    """
+
+    __slots__ = ("idle_timeout", "max_size")
+
+    def __init__(
+        self,
+        type: str,
+        function: Handler,
+        *,
+        max_size: int = DEFAULT_MAX_SIZE,
+        idle_timeout: float = DEFAULT_IDLE_TIMEOUT,
+        timeout: float | None = None,
+        auth: bool = False,
+        roles: Iterable[str] = (),
+        description: str = "",
+    ) -> None:
+        place = where(function)
+        if max_size < 1 or idle_timeout <= 0:
+            raise RegistrationError(f"{place}: max_size and idle_timeout are positive")
+        # A stream holds nobody up: the session's messages are handled beside it.
+        super().__init__(
+            type,
+            function,
+            auth=auth,
+            roles=roles,
+            timeout=timeout,
+            ordered=False,
+            description=description,
+            validate=Any,
+        )
+        self.max_size = max_size
+        self.idle_timeout = idle_timeout
+
+    def endpoint(self, ctx: WsContext[Any]) -> Awaitable[Any]:
+        """Run the function with the chunks."""
+        return self.function(ctx, ctx.stream)
+
+
 class WebSocket:
     """The messages of one service. Handlers may be added, replaced and removed while it runs.
 
@@ -138,6 +203,23 @@ class WebSocket:
             return function
 
         return register if handler is None else register(handler)
+
+    def on_stream(self, type: str, **options: Unpack[StreamOptions]) -> Callable[[F], F]:
+        """Handle streams of this type: messages too large to be kept, as their chunks come.
+
+        The handler is ``async def handler(ctx, chunks)``, and ``async for chunk in chunks`` gives ``bytes``. What it
+        returns is the answer, also where it returns before the end. ``ctx.data`` is what the client announced it with.
+
+        Raises:
+            RegistrationError: If the type is taken or no name, or the handler is not of this form.
+            TypeError: If there is no option of this name.
+        """
+
+        def register(function: F) -> F:
+            self._add(StreamHandler(type, function, **options))
+            return function
+
+        return register
 
     def _add(self, handler: MessageHandler) -> None:
         place = where(handler.function)
@@ -290,6 +372,16 @@ class Group:
         """As ``ws.on``, with the group's prefix before the type and its options where none is given."""
         merged: HandlerOptions = {**self._options, **options}
         return self._websocket.on(f"{self._prefix}.{type}", handler, **merged)
+
+    def on_stream(self, type: str, **options: Unpack[StreamOptions]) -> Callable[[F], F]:
+        """As ``ws.on_stream``, with the group's prefix before the type and its ``auth`` and ``roles``."""
+        shared: StreamOptions = {}
+        if "auth" in self._options:
+            shared["auth"] = self._options["auth"]
+        if "roles" in self._options:
+            shared["roles"] = self._options["roles"]
+        merged: StreamOptions = {**shared, **options}
+        return self._websocket.on_stream(f"{self._prefix}.{type}", **merged)
 
     def group(self, prefix: str, **options: Unpack[GroupOptions]) -> Group:
         """A group inside this one; what is not given is this one's."""

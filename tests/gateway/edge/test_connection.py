@@ -11,7 +11,7 @@ import structlog
 from picows import WSUpgradeResponse, WSUpgradeResponseWithListener
 from websockets.frames import Close, Frame, Opcode
 
-from pylinkd.gateway.core.session import EndReason, Session
+from pylinkd.gateway.core.session import EndReason, Hold, Session
 from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.handshake import canonical_head
@@ -294,12 +294,12 @@ async def test_large_burst_arrives_whole(client: Client) -> None:
 
 async def test_reading_stops_and_goes_on(client: Client) -> None:
     """The back pressure of a session's window; closing reads on, for the client's close frame."""
-    client.connection.pause_reading()
+    client.connection.hold(Hold.WINDOW)
     assert not client.transport.reading
-    client.connection.resume_reading()
+    client.connection.release(Hold.WINDOW)
     assert client.transport.reading
 
-    client.connection.pause_reading()
+    client.connection.hold(Hold.WINDOW)
     client.connection.close(1000, "", EndReason.DISCONNECTED)
 
     assert client.transport.reading
@@ -336,8 +336,8 @@ async def test_connection_that_is_gone_takes_orders_in_silence(client: Client) -
     """Pausing, writing and closing after the end change nothing."""
     client.lose()
 
-    client.connection.pause_reading()
-    client.connection.resume_reading()
+    client.connection.hold(Hold.WINDOW)
+    client.connection.release(Hold.WINDOW)
     client.connection.write([b"x"])
     client.connection.close(1000, "", EndReason.DISCONNECTED)
     client.connection.cut()

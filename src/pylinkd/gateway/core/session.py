@@ -8,7 +8,7 @@ sessions, never connections.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Protocol
 
 from ...protocol.envelope import Codec, MessageId
@@ -37,6 +37,35 @@ class EndReason(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
+class Hold(IntEnum):
+    """Why nothing is read from a client, as bits; it is read from when no reason is left."""
+
+    WINDOW = 1
+    """As many of its messages are unanswered as may be."""
+
+    LINK = 2
+    """Its service has too much to do."""
+
+    STREAM = 4
+    """A handler has not taken the chunks that came."""
+
+
+class Upload(Protocol):
+    """A stream that the client sends (routing/streams.py)."""
+
+    replied: bool
+    """The handler has answered; what still comes of the stream is thrown away."""
+
+    def chunk(self, data: bytes) -> None:
+        """A part of it came."""
+
+    def end(self) -> None:
+        """Its end came."""
+
+    def abort(self, reason: str) -> None:
+        """Nothing more will come."""
+
+
 class Connection(Protocol):
     """What a session needs of its WebSocket."""
 
@@ -47,11 +76,11 @@ class Connection(Protocol):
     def write(self, frames: list[bytes]) -> None:
         """Send frames in one system call."""
 
-    def pause_reading(self) -> None:
-        """Take no more messages from the client."""
+    def hold(self, reason: int) -> None:
+        """Take no more messages from the client, for this reason too."""
 
-    def resume_reading(self) -> None:
-        """Take messages again."""
+    def release(self, reason: int) -> None:
+        """This reason is gone."""
 
     def drain(self) -> None:
         """Its client was told to come back later; only answers are still sent."""
@@ -79,6 +108,7 @@ class Session:
         connection: Its WebSocket; ``None`` before the handshake is done and after the connection ended.
         rooms: Those it is in; rooms.py keeps it.
         in_flight: Messages that were handed to a service, or wait for one, and are not answered.
+        upload: The stream that it sends; ``None``: none.
         leaving: Seconds after which it was told to come back, since the gateway stops; ``None``: it was not.
         outbox: What waits to be sent.
     """
@@ -100,6 +130,7 @@ class Session:
         "path",
         "remote_address",
         "rooms",
+        "upload",
         "user_agent",
     )
 
@@ -130,6 +161,7 @@ class Session:
         self.connection: Connection | None = None
         self.rooms: set[RoomKey] | frozenset[RoomKey] = _NO_ROOMS
         self.in_flight = 0
+        self.upload: Upload | None = None
         self.leaving: float | None = None
         self._turn = turn
         self.outbox = outbox

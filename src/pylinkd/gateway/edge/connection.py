@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol, cast
 
+import msgspec
 import structlog
 from picows import WSFrame, WSListener, WSTransport
 from picows.picows import WSCloseHandshake
@@ -26,6 +27,8 @@ _JOIN_LIMIT = 64 * 1024  # bytes up to which copying frames into one piece is ch
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = (
     int(opcode) for opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE, Opcode.PING, Opcode.PONG)
 )
+
+_BIN = (b"\xc4", b"\xc5", b"\xc6")  # how a binary value begins in MessagePack, where a message is a map
 
 _END_BY_CODE = {
     CloseCode.PROTOCOL_ERROR: EndReason.PROTOCOL_ERROR,
@@ -71,12 +74,12 @@ class Connection(WSListener):
         "_codec",
         "_drop_told",
         "_end",
+        "_holds",
         "_lifecycle",
         "_messages",
         "_owed_pong",
         "_owner",
         "_ping_sent",
-        "_reading",
         "_session",
         "_timeout",
         "_traffic",
@@ -102,7 +105,7 @@ class Connection(WSListener):
         self._transport: asyncio.Transport | None = None
         self._timeout: asyncio.TimerHandle | None = None
         self._end: EndReason | None = None
-        self._reading = True
+        self._holds = 0
         self._owed_pong: bytes | None = None
         self._backlog = 0
         self._ping_sent = 0.0
@@ -156,8 +159,12 @@ class Connection(WSListener):
     def _other_frame(self, opcode: int, frame: WSFrame) -> None:
         reserved = frame.rsv1 << 2 | frame.rsv2 << 1 | frame.rsv3
         if opcode < _CLOSE:
-            complete = self._messages.take(opcode, bool(frame.fin), reserved, frame.get_payload_as_bytes())
-            if complete is not None:
+            messages = self._messages
+            messages.streams = self._session.upload is not None and not self._codec.binary
+            complete = messages.take(opcode, bool(frame.fin), reserved, frame.get_payload_as_bytes())
+            if messages.piecewise and complete is not None:
+                self._chunk(complete[1], last=opcode == _BINARY and bool(frame.fin) and not complete[1])
+            elif complete is not None:
                 self._message(complete[0] == _BINARY, complete[1])
             elif not self.unfinished_since:
                 self.unfinished_since = self._owner.now
@@ -188,11 +195,31 @@ class Connection(WSListener):
             if binary != codec.binary:
                 kind, other = ("binary", "text") if codec.binary else ("text", "binary")
                 raise BadRequestError(f"This connection speaks {codec.name}: send {kind} messages, not {other}.")
+            if session.upload is not None and payload[:1] in _BIN:
+                chunk = msgspec.msgpack.decode(payload, type=bytes)
+                self._chunk(chunk, last=not chunk)
+                return
             message = codec.decode(payload)
+        except msgspec.DecodeError:
+            session.fail(None, BadRequestError("The message is not valid MessagePack."))
+            return
         except BadRequestError as error:
             session.fail(error.id if isinstance(error, BadEnvelopeError) else None, error)
             return
         self._owner.received(session, message)
+
+    def _chunk(self, chunk: bytes, *, last: bool) -> None:
+        """A part of the session's stream came: an empty message is its end, an empty fragment means nothing."""
+        self.messaged_at = self.heard_at
+        self.unfinished_since = 0.0
+        self._traffic.bytes_in += len(chunk)
+        upload = self._session.upload
+        if upload is None:
+            return  # it was answered and ended while a message of it was under way
+        if last:
+            upload.end()
+        elif chunk:
+            upload.chunk(chunk)
 
     def _close_received(self, frame: WSFrame) -> None:
         if self._lifecycle.open:
@@ -270,20 +297,24 @@ class Connection(WSListener):
             assert self._transport is not None
             self._transport.write(frame)
 
-    def pause_reading(self) -> None:
+    def hold(self, reason: int) -> None:
         """See core.session.Connection."""
-        if self._reading and self._transport is not None:
-            self._reading = False
+        if not self._holds and self._transport is not None:
             self._transport.pause_reading()
+        self._holds |= reason
 
-    def resume_reading(self) -> None:
+    def release(self, reason: int) -> None:
         """See core.session.Connection."""
-        if not self._reading and self._transport is not None:
-            self._reading = True
-            # While nothing was read nothing could be heard.
-            self.heard_at = self.messaged_at = self._owner.now
-            self.unfinished_since = self.unfinished_since and self._owner.now
-            self._transport.resume_reading()
+        if self._holds & reason:
+            self._holds &= ~reason
+            if not self._holds and self._transport is not None:
+                self._read_again(self._transport)
+
+    def _read_again(self, transport: asyncio.Transport) -> None:
+        # While nothing was read nothing could be heard.
+        self.heard_at = self.messaged_at = self._owner.now
+        self.unfinished_since = self.unfinished_since and self._owner.now
+        transport.resume_reading()
 
     def drain(self) -> None:
         """See core.session.Connection."""
@@ -300,8 +331,8 @@ class Connection(WSListener):
         if frames:
             self.write(frames)
         self._send_close(close_frame(code, reason))
-        # The client's close frame has to be read, however full its window was.
-        self.resume_reading()
+        # The client's close frame has to be read, whatever held it back.
+        self.release(self._holds)
 
     def _send_close(self, frame: bytes) -> None:
         assert self._transport is not None
@@ -336,7 +367,7 @@ class Connection(WSListener):
     @property
     def held(self) -> bool:
         """Whether we do not read, and so cannot hear."""
-        return not self._reading
+        return bool(self._holds)
 
     @property
     def _unsent(self) -> int:

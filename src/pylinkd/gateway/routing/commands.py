@@ -22,6 +22,7 @@ from .actions import Actions
 from .inbound import Inbound
 from .link import ServiceLink
 from .services import Instance, Service, Services
+from .streams import Upload
 
 log = structlog.get_logger("linkd.services")
 
@@ -62,6 +63,7 @@ class Commands:
             "call": self._call,
             "event": self._event,
             "draining": self._draining,
+            "stream_credit": self._stream_credit,
         }
 
     # Receiver
@@ -251,6 +253,11 @@ class Commands:
     def _draining(self, instance: Instance, frame: Frame) -> None:
         self._services.drain(instance.link)
         instance.link.tell(_done(), frame.request_id)
+
+    def _stream_credit(self, instance: Instance, frame: Frame) -> None:
+        upload = instance.link.question(frame.request_id)
+        if isinstance(upload, Upload):
+            upload.taken()
 
     def _session(self, instance: Instance, id: str) -> Session:
         """The session, if the service knows it.

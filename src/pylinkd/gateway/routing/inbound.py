@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...protocol.envelope import Message, MessageId
-from ...protocol.errors import LinkdError, ServiceUnavailableError, UnknownMessageTypeError
+from ...protocol.errors import (
+    BadRequestError,
+    ConflictError,
+    LinkdError,
+    ServiceUnavailableError,
+    UnknownMessageTypeError,
+)
 from ...protocol.identity import OPEN
 from ...protocol.link_pb2 import Frame
 from ...protocol.patterns import RESERVED_PREFIX
-from ..core.session import Session
+from ..core.session import Hold, Session
 from .link import ServiceLink
 from .parking import Parking
 from .services import EVERY_SERVICE, Attachment, Instance, Service, Services
+from .streams import Upload
+
+ABORT = "linkd.abort"
+"""The message with which a client gives its stream up."""
 
 
 class Inbound:
@@ -38,6 +48,9 @@ class Inbound:
 
     def route(self, session: Session, message: Message) -> None:
         """Hand the message to the service it is for, keep it until that is back, or answer why neither can be."""
+        if session.upload is not None and message.type == ABORT:
+            session.upload.abort("aborted")
+            return
         services = self._services
         service = (
             services.by_type.get(message.type, services.catch_all)
@@ -59,6 +72,10 @@ class Inbound:
         if instance is None:
             self._park(session, message, service)
             return
+        if message.stream:
+            session.in_flight += 1
+            Upload(session, message.id, instance.link, self.done).open(message)
+            return
         wire = self._wire
         wire.session = session.id
         wire.type = message.type
@@ -68,9 +85,9 @@ class Inbound:
         link.ask(self._frame, _Answer(self, session, message.id))
         if link.congested:
             self._held.setdefault(link, set()).add(session)
-            self._pause(session)
-        elif session.in_flight >= self._window:
-            self._pause(session)
+            _hold(session, Hold.LINK)
+        if session.in_flight >= self._window:
+            _hold(session, Hold.WINDOW)
 
     def _instance(self, session: Session, service: Service, attachment: Attachment) -> Instance | None:
         """Who handles the session's next message; ``None``: nobody yet."""
@@ -96,16 +113,19 @@ class Inbound:
         refusal = requirement.refusal(session.identity)
         if refusal is not None:
             raise refusal
+        if message.stream or instance.streams:
+            _check_stream(session, message, instance)
 
     # waiting for an instance
 
     def _park(self, session: Session, message: Message, service: Service) -> None:
-        if not self.parking.park(session, service, message):
+        # The chunks of a stream would have to wait with it.
+        if message.stream or not self.parking.park(session, service, message):
             session.fail(message.id, ServiceUnavailableError(retry_after=1.0))
             return
         session.in_flight += 1
         if session.in_flight >= self._window:
-            self._pause(session)
+            _hold(session, Hold.WINDOW)
 
     def _give_up(self, session: Session, message: Message) -> None:
         try:
@@ -130,6 +150,8 @@ class Inbound:
     def forget(self, session: Session) -> None:
         """The session ended."""
         self.parking.forget(session)
+        if session.upload is not None:
+            session.upload.abort("gone")
 
     def abandon(self) -> None:
         """Nothing is waited for any more."""
@@ -138,8 +160,9 @@ class Inbound:
     def ready(self, link: ServiceLink) -> None:
         """The link takes messages again: go on reading from the clients that were held back for it."""
         for session in self._held.pop(link, ()):
-            if session.in_flight < self._window:
-                self._resume(session)
+            # On /ws another service's link may hold the session back still.
+            if session.connection is not None and not any(session in held for held in self._held.values()):
+                session.connection.release(Hold.LINK)
 
     def done(self, session: Session) -> None:
         """A message was answered."""
@@ -148,19 +171,24 @@ class Inbound:
             for service in self.parking.services(session):
                 self._unpark(session, service)
         # Resuming at half the window reads the next messages together instead of one for each answer.
-        # On /ws another service's link may be what holds the session back.
-        if session.in_flight == self._window // 2 and not any(session in held for held in self._held.values()):
-            self._resume(session)
+        if session.in_flight == self._window // 2 and session.connection is not None:
+            session.connection.release(Hold.WINDOW)
 
-    @staticmethod
-    def _pause(session: Session) -> None:
-        if session.connection is not None:
-            session.connection.pause_reading()
 
-    @staticmethod
-    def _resume(session: Session) -> None:
-        if session.connection is not None:
-            session.connection.resume_reading()
+def _hold(session: Session, reason: Hold) -> None:
+    if session.connection is not None:
+        session.connection.hold(reason)
+
+
+def _check_stream(session: Session, message: Message, instance: Instance) -> None:
+    """Raise what keeps a message from being a stream, or from being none."""
+    takes = message.type in instance.streams
+    if takes and not message.stream:
+        raise BadRequestError('This type takes a stream: announce it with "stream": true.')
+    if message.stream and not takes:
+        raise BadRequestError("This type takes no stream.")
+    if message.stream and session.upload is not None and not session.upload.replied:
+        raise ConflictError("The session's last stream has not ended.", type="STREAM_OPEN")
 
 
 class _Answer:

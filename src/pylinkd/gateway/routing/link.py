@@ -147,22 +147,27 @@ class ServiceLink(asyncio.Protocol):
         """How many questions are unanswered."""
         return len(self._questions)
 
-    def ask(self, frame: Frame, question: Question) -> None:
-        """Send a question. It fails at once if the process is gone or the frame too large."""
+    def ask(self, frame: Frame, question: Question) -> int:
+        """Send a question and return its number. It fails at once if the process is gone or the frame too large."""
         self._last_id = frame.request_id = self._last_id + 1
         if self._transport is None:
             question.failed(LinkLostError(retry_after=1.0))
-            return
+            return self._last_id
         try:
             encoded = encode(frame)
         except LinkProtocolError as error:
             log.error("frame_too_large", service=self.name, error=str(error))
             question.failed(InternalError())
-            return
+            return frame.request_id
         self._questions[self._last_id] = question
         if len(self._questions) >= self._window:
             self._congested = True
         self._write(encoded)
+        return frame.request_id
+
+    def question(self, request_id: int) -> Question | None:
+        """The unanswered question with this number."""
+        return self._questions.get(request_id)
 
     def tell(self, frame: Frame, request_id: int) -> None:
         """Answer the service's question ``request_id``; without one (0) nobody waits and nothing is sent."""

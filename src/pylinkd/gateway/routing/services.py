@@ -44,6 +44,7 @@ class Instance:
         """Take over what the process offers now."""
         self.registration = registration
         self.handlers = {handler.type: Requirement.of(handler.auth, handler.roles) for handler in registration.handlers}
+        self.streams = {handler.type for handler in registration.handlers if handler.stream}
         self.catch_all = registration.catch_all
         self.events = [Pattern(text) for text in registration.events]
         self.actions = {action.name: Requirement.of(action.auth, action.roles) for action in registration.actions}

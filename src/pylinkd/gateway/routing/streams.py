@@ -1,0 +1,117 @@
+"""Large messages as streams: chunks of a client on their way to one handler, a few at a time.
+
+A client announces a stream with a message, sends the chunks, and ends it. The handler's answer is the announcement's.
+A session has one stream at a time. What is sent beyond a few chunks that the handler has not taken stays with its
+client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...protocol.envelope import Message, MessageId
+from ...protocol.errors import LinkdError
+from ...protocol.link_pb2 import Frame
+from ..core.session import Hold, Session
+from .link import ServiceLink
+
+_WINDOW = 4  # chunks that the handler has not taken, from which on nothing more is read from the client
+
+
+class Upload:
+    """One stream. A Question (link.py): its answer is the handler's.
+
+    Attributes:
+        ended: The client has sent the end, or given up.
+        replied: See core.session.Upload.
+    """
+
+    __slots__ = ("_done", "_id", "_link", "_request_id", "_session", "_untaken", "ended", "replied")
+
+    def __init__(
+        self, session: Session, id: MessageId | None, link: ServiceLink, done: Callable[[Session], None]
+    ) -> None:
+        self._session = session
+        self._id = id
+        self._link = link
+        self._done = done
+        self._request_id = 0
+        self._untaken = 0
+        self.ended = False
+        self.replied = False
+
+    def open(self, message: Message) -> None:
+        """Announce the stream to the service."""
+        frame = Frame()
+        frame.stream_opened.session = self._session.id
+        frame.stream_opened.type = message.type
+        frame.stream_opened.data = bytes(message.data)
+        self._session.upload = self
+        self._request_id = self._link.ask(frame, self)
+
+    def chunk(self, data: bytes) -> None:
+        """Pass a chunk on, and hold the client back where the handler has enough of them."""
+        if self.replied or self.ended:
+            return
+        self._untaken += 1
+        frame = Frame()
+        frame.stream_chunk.data = data
+        self._link.tell(frame, self._request_id)
+        if self._untaken >= _WINDOW and self._session.connection is not None:
+            self._session.connection.hold(Hold.STREAM)
+
+    def taken(self) -> None:
+        """The handler has taken a chunk."""
+        self._untaken -= 1
+        if self._untaken == _WINDOW // 2:
+            self._go_on()
+
+    def end(self) -> None:
+        """The client has sent everything."""
+        frame = Frame()
+        frame.stream_chunk.last = True
+        self._finish(frame)
+
+    def abort(self, reason: str) -> None:
+        """The client has given up, or is gone."""
+        frame = Frame()
+        frame.stream_aborted.reason = reason
+        self._finish(frame)
+
+    def _finish(self, frame: Frame) -> None:
+        if not self.ended and not self.replied:
+            self._link.tell(frame, self._request_id)
+        self.ended = True
+        self._forget()
+
+    def _forget(self) -> None:
+        """A session may open the next stream once this one is both ended and answered."""
+        if self.ended and self.replied and self._session.upload is self:
+            self._session.upload = None
+
+    def _go_on(self) -> None:
+        if self._session.connection is not None:
+            self._session.connection.release(Hold.STREAM)
+
+    # link.Question
+
+    def answered(self, frame: Frame) -> None:
+        """See Question."""
+        try:
+            if self._id is not None:
+                self._session.answer(self._id, frame.response.data)
+        finally:
+            self._over()
+
+    def failed(self, error: LinkdError) -> None:
+        """See Question."""
+        try:
+            self._session.fail(self._id, error)
+        finally:
+            self._over()
+
+    def _over(self) -> None:
+        self.replied = True
+        self._forget()
+        self._go_on()
+        self._done(self._session)
