@@ -7,7 +7,6 @@ with 400, and the connection goes on.
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -181,8 +180,3 @@ def one_by_one(exchanges: Iterable[tuple[bytes, Heard]]) -> Iterator[Step]:
     for sent, heard in exchanges:
         yield Say(sent)
         yield Hear((heard,))
-
-
-def numbered(prefix: str, cases: Iterable[Callable[[str], Case]]) -> list[Case]:
-    """Cases whose numbers count from 1."""
-    return [make(f"{prefix}.{index}") for make, index in zip(cases, itertools.count(1), strict=False)]

@@ -1,4 +1,4 @@
-"""What groups 12 and 13 compress, in place of the suite's files, whose licences differ: made anew, always the same.
+"""What groups 12 and 13 compress, in place of the suite's files, which are not ours: made anew, always the same.
 
 Of the same five kinds, from what nearly vanishes to what hardly shrinks: a JSON file, a picture, prose, a page of HTML
 and a PDF, which is compressed already for the most part.
@@ -12,8 +12,10 @@ import random
 from functools import cache
 
 _SIZE = 160_000  # more than the largest message, so that each message of a case begins elsewhere
-_WORDS = ["Geist", "Natur", "Wissen", "schöner", "Lärm", "träumt", "Größe", "Mühe", "fühlt", "süß", "Straße", "Eis",
-          "Hexenküche", "Walpurgisnacht", "Osterspaziergang", "Strom", "Bäche", "befreit", "Glück", "ist", "und", "der"]  # fmt: skip
+_WORDS = [
+    "Geist", "Natur", "Wissen", "schöner", "Lärm", "träumt", "Größe", "Mühe", "fühlt", "süß", "Straße", "Eis", "und",
+    "Hexenküche", "Walpurgisnacht", "Osterspaziergang", "Strom", "Bäche", "befreit", "Glück", "ist", "der",
+]  # fmt: skip
 
 
 def _draw(kind: str) -> random.Random:
