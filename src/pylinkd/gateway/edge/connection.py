@@ -134,8 +134,8 @@ class Connection(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """See picows. The frame's memory is not ours after the call."""
         self.heard_at = self._owner.now
+        opcode: int = frame.msg_type  # type: ignore[assignment]
         try:
-            opcode: int = frame.msg_type  # type: ignore[assignment]
             if opcode != _CLOSE and (not self._lifecycle.open or transport.is_close_frame_sent):
                 # What was under way when we, or picows, began to close.
                 self._limit_closing()
@@ -151,6 +151,8 @@ class Connection(WSListener):
         except ProtocolViolation as violation:
             end = _END_BY_CODE.get(violation.code, EndReason.PROTOCOL_ERROR)
             self.close(violation.code, violation.reason, end)
+            if opcode == _CLOSE and self._transport is not None:
+                self._transport.close()  # both sides have said it
         except Exception:
             # The top of the stack for everything a message sets off: one client's trouble ends here.
             log.exception("connection_failed", session=self._session.id)
@@ -223,15 +225,16 @@ class Connection(WSListener):
 
     def _close_received(self, frame: WSFrame) -> None:
         if self._lifecycle.open:
-            code = int(frame.get_close_code())  # type: ignore[call-overload]
+            payload = frame.get_payload_as_bytes()
+            code = int.from_bytes(payload[:2], "big") if payload else None
             self._end = EndReason.CLIENT_CLOSED
             try:
-                if code:
+                if code is not None:
                     check_close_code(code)
             except ProtocolViolation as violation:
                 self._end, code = EndReason.PROTOCOL_ERROR, violation.code
             # RFC 6455 §5.5.1: the code that came is the code that goes back, and none for none.
-            self._send_close(close_frame(code or None))
+            self._send_close(close_frame(code))
         if self._transport is not None:
             self._transport.close()
 
