@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import burst, connections, live, memory
+from . import burst, connections, hostile, live, memory
 from .programs import raise_descriptors
 
 
@@ -29,6 +29,7 @@ class Scenario(Protocol):
 
 SCENARIOS: dict[str, Scenario] = {
     "live": live,
+    "hostile": hostile,
     "memory": memory,
     "connections": connections,
     "burst": burst,
