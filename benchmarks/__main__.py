@@ -5,20 +5,51 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any, Protocol
 
-from . import live
+from . import burst, connections, hostile, live, memory
+from .programs import raise_descriptors
+
+
+class Scenario(Protocol):
+    """What a module of a scenario offers."""
+
+    __doc__: str | None
+    """Its first line says what is measured."""
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the scenario's own options."""
+
+    def run(self, options: argparse.Namespace) -> dict[str, Any]:
+        """Measure; figures that JSON can tell."""
+
+    def table(self, results: dict[str, Any]) -> str:
+        """The figures for people."""
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "live": live,
+    "hostile": hostile,
+    "memory": memory,
+    "connections": connections,
+    "burst": burst,
+}
 
 
 def main() -> None:
     """Read the command line and run the scenario."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("scenario", choices=["live"])
-    parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured")
-    parser.add_argument("--seconds", type=int, default=4, help="how long requests are sent in each round")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    choices = parser.add_subparsers(dest="scenario", required=True)
+    for name, scenario in SCENARIOS.items():
+        assert scenario.__doc__ is not None
+        choice = choices.add_parser(name, help=scenario.__doc__.splitlines()[0], description=scenario.__doc__)
+        choice.add_argument("--json", type=Path, help="where to write the figures")
+        scenario.arguments(choice)
     options = parser.parse_args()
-    results = live.run(options.rounds, options.seconds)
-    print(live.table(results))
+    raise_descriptors()
+    scenario = SCENARIOS[options.scenario]
+    results = scenario.run(options)
+    print(scenario.table(results))
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=2))
 

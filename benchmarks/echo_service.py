@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -45,3 +46,22 @@ async def join(ctx: WsContext) -> None:
 async def publish(ctx: WsContext) -> int:
     """Send an event to the room."""
     return (await ctx.to("crowd").emit("bench.event", {"text": "x" * 64})).reached
+
+
+class Burst(msgspec.Struct):
+    """How many events, and whether they leave together."""
+
+    count: int
+    together: bool
+
+
+@service.ws.on("bench.burst")
+async def burst(ctx: WsContext, wanted: Burst) -> None:
+    """Send events to the room: all at once, or each when the one before it is confirmed."""
+    crowd = ctx.to("crowd")
+    data = {"text": "x" * 64}
+    if wanted.together:
+        await asyncio.gather(*(crowd.emit("bench.event", data) for _ in range(wanted.count)))
+    else:
+        for _ in range(wanted.count):
+            await crowd.emit("bench.event", data)

@@ -6,19 +6,28 @@ the machine's speed changes over minutes.
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 from statistics import median
 from typing import Any
 
-from .programs import HERE, Server, limit, linkd, load, load_command, resident_kib
+from .programs import HERE, Server, limit, linkd, load, load_command
+from .usage import resident_kib
 
 _SERVICE = HERE / "echo_service.py"
 _PATH = "/ws/bench"
 
 
-def run(rounds: int, seconds: int) -> dict[str, Any]:
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """See __main__.Scenario."""
+    parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured")
+    parser.add_argument("--seconds", type=int, default=4, help="how long requests are sent in each round")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure everything ``rounds`` times, interleaved with the limit; requests for ``seconds`` each."""
+    rounds, seconds = options.rounds, options.seconds
     results: dict[str, Any] = {"rounds": rounds}
     for connections, outstanding in ((64, 1), (64, 4), (1000, 1)):
         name = f"requests, {connections} connections, {outstanding} outstanding"

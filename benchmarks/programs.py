@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -14,6 +15,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from urllib.request import urlopen
+
+import jwt
+
+from pylinkd.gateway.settings import DEVELOPMENT_SECRET
 
 HERE = Path(__file__).parent
 LOAD = HERE / "load" / "build" / "load"
@@ -44,6 +49,7 @@ def linkd(target: Path, path: str, env: dict[str, str] | None = None) -> Iterato
             "LINKD_LINK": f"{folder}/link.sock",
             "LINKD_PORT": "0",
             "LINKD_LOG_FORMAT": "json",
+            "PYTHONPATH": str(HERE.parent),  # services import what belongs to the benchmarks
             **(env or {}),
         }
         log = Path(folder) / "gateway.log"
@@ -59,10 +65,28 @@ def linkd(target: Path, path: str, env: dict[str, str] | None = None) -> Iterato
         yield Server(port, path, {"gateway": gateway.pid, "service": service.pid})
 
 
+def raise_descriptors() -> int:
+    """Allow this process, and what it starts from now on, as many descriptors as the machine lets it; how many."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
+
+
+def write_tokens(file: Path, count: int) -> None:
+    """Tokens of ``count`` users, one a line, that the gateway of ``linkd`` accepts for an hour."""
+    until = int(time.time()) + 3600
+    claims = ({"sub": f"u-{number}", "name": f"User {number}", "exp": until} for number in range(count))
+    file.write_text("\n".join(jwt.encode(claim, DEVELOPMENT_SECRET, algorithm="HS256") for claim in claims))
+
+
 @contextlib.contextmanager
-def limit() -> Iterator[Server]:
-    """An epoll server in C that does nothing but answer: what the machine can do."""
-    process = subprocess.Popen([ECHO], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def limit(event: str = '{"type":"bench.event","data":{}}') -> Iterator[Server]:
+    """An epoll server in C that does nothing but answer: what the machine can do.
+
+    Args:
+        event: What everybody else gets when one publishes.
+    """
+    process = subprocess.Popen([ECHO, "0", event], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
         port = json.loads(process.stdout.readline())["listening"]
@@ -87,13 +111,6 @@ def load_command(scenario: str, server: Server, options: dict[str, Any]) -> list
     for pid in server.pids.values():
         command += ["--watch", str(pid)]
     return command
-
-
-def resident_kib(pid: int) -> int:
-    """Memory of a process in KiB."""
-    match = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert match is not None
-    return int(match.group(1))
 
 
 @contextlib.contextmanager

@@ -64,12 +64,16 @@ static void append_text(struct buffer *buffer, const char *text)
     buffer_append(buffer, text, strlen(text));
 }
 
-static void write_handshake(struct buffer *request, const struct target *target)
+static void write_handshake(struct buffer *request, const struct target *target, const char *token)
 {
     char host[64];
     snprintf(host, sizeof host, "%.40s:%d", target->host, target->port);
     append_text(request, "GET ");
     append_text(request, target->path);
+    if (token) {
+        append_text(request, strchr(target->path, '?') ? "&token=" : "?token=");
+        append_text(request, token);
+    }
     append_text(request, " HTTP/1.1\r\nHost: ");
     append_text(request, host);
     append_text(request, "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -81,17 +85,48 @@ static void write_handshake(struct buffer *request, const struct target *target)
     append_text(request, "\r\n");
 }
 
+static bool read_tokens(struct client *client, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    if (!file) {
+        perror(path);
+        return false;
+    }
+    size_t got;
+    do {
+        buffer_reserve(&client->tokens, READ_SIZE);
+        got = fread(client->tokens.bytes + client->tokens.length, 1, READ_SIZE, file);
+        client->tokens.length += got;
+    } while (got);
+    fclose(file);
+    buffer_append(&client->tokens, "", 1);
+    client->token = calloc(client->tokens.length, sizeof *client->token);
+    if (!client->token) {
+        perror("load");
+        return false;
+    }
+    char *rest = NULL;
+    for (char *line = strtok_r((char *)client->tokens.bytes, "\n", &rest); line;
+         line = strtok_r(NULL, "\n", &rest))
+        client->token[client->token_count++] = line;
+    if (!client->token_count)
+        fprintf(stderr, "load: no token in %s\n", path);
+    return client->token_count;
+}
+
 bool client_init(struct client *client, const struct target *target, uint32_t count)
 {
-    *client = (struct client){.epoll = -1, .count = count, .deadline = FOREVER};
+    *client =
+        (struct client){.epoll = -1, .count = count, .deadline = FOREVER, .target = target};
     if (!raise_descriptors(count) ||
         !parse_address(target->host, target->port, &client->server) ||
-        (target->source && !parse_address(target->source, 0, &client->source)))
+        (target->source && !parse_address(target->source, 0, &client->source)) ||
+        (target->tokens && !read_tokens(client, target->tokens)))
         return false;
     signal(SIGPIPE, SIG_IGN);
     /* The default slack of 50 µs would show in the paced latencies. */
     prctl(PR_SET_TIMERSLACK, 1);
-    write_handshake(&client->handshake, target);
+    write_handshake(&client->handshake, target, NULL);
 
     client->epoll = epoll_create1(EPOLL_CLOEXEC);
     client->connections = calloc(count, sizeof *client->connections);
@@ -122,6 +157,8 @@ void client_free(struct client *client)
     client->connections = NULL;
     buffer_free(&client->handshake);
     buffer_free(&client->input);
+    buffer_free(&client->tokens);
+    free(client->token);
     if (client->epoll >= 0)
         close(client->epoll);
 }
@@ -200,9 +237,15 @@ static void send_handshake(struct client *client, struct connection *connection)
     int error = 0;
     socklen_t size = sizeof error;
     getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    struct buffer *handshake = &client->handshake;
+    if (client->token_count) {
+        handshake->length = 0;
+        write_handshake(handshake, client->target,
+                        client->token[connection->index % client->token_count]);
+    }
     /* A new socket has room for a whole handshake: no need to keep a rest. */
-    size_t length = client->handshake.length;
-    if (!error && send(connection->fd, client->handshake.bytes, length, 0) != (ssize_t)length)
+    size_t length = handshake->length;
+    if (!error && send(connection->fd, handshake->bytes, length, 0) != (ssize_t)length)
         error = errno;
     if (error) {
         fail(client, connection, 0, error);

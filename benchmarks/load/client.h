@@ -80,6 +80,11 @@ struct client {
     uint64_t refused[STATUS_MAX];
     uint64_t close_codes[CLOSE_CODE_MAX];
 
+    const struct target *target;
+    struct buffer tokens; /* the file's text, each line ended by a NUL */
+    const char **token;   /* the lines */
+    size_t token_count;
+
     struct buffer input; /* what recv fills, shared by all connections */
 };
 
@@ -88,6 +93,7 @@ struct target {
     int port;
     const char *path;
     const char *source; /* address to bind, or NULL */
+    const char *tokens; /* file with one a line; the connections take them in turn, or NULL */
     const char *const *headers;
     size_t header_count;
 };

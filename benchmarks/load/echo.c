@@ -3,7 +3,8 @@
  * the generator's own limit. It trusts its client and is not a server to use.
  *
  *   any message         {"type":"response","id":<its id>,"data":null}
- *   of type "publish"   that, and {"type":"bench.event","data":{}} to all others
+ *   of type "publish"   that, and {"type":"bench.event","data":{}}, or the text of
+ *                       the command line, to all others
  *
  * Prints {"listening":PORT} when ready, and its CPU time once standard input
  * ends. */
@@ -350,7 +351,7 @@ static void report(const struct server *server)
            seconds_of(own.ru_utime), seconds_of(own.ru_stime));
 }
 
-static bool start(struct server *server, int port)
+static bool start(struct server *server, int port, const char *event)
 {
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
@@ -376,8 +377,7 @@ static bool start(struct server *server, int port)
         return false;
     }
     watch(server, EPOLL_CTL_ADD, server->listener, EPOLLIN);
-    static const char event[] = "{\"type\":\"bench.event\",\"data\":{}}";
-    frame_append(&server->event, OPCODE_TEXT, event, sizeof event - 1, 0);
+    frame_append(&server->event, OPCODE_TEXT, event, strlen(event), 0);
     printf("{\"listening\":%d}\n", ntohs(address.sin_port));
     fflush(stdout);
     return true;
@@ -397,8 +397,9 @@ int main(int argc, char **argv)
 {
     static struct server server;
     signal(SIGPIPE, SIG_IGN);
-    if (argc > 2 || !start(&server, argc == 2 ? atoi(argv[1]) : 0)) {
-        fprintf(stderr, "usage: echo [PORT] (0 or none: a free one)\n");
+    const char *event = argc > 2 ? argv[2] : "{\"type\":\"bench.event\",\"data\":{}}";
+    if (argc > 3 || !start(&server, argc > 1 ? atoi(argv[1]) : 0, event)) {
+        fprintf(stderr, "usage: echo [PORT [EVENT]] (0 or none: a free one)\n");
         return 2;
     }
     /* Refused for a file or /dev/null: the server then runs until it is killed. */

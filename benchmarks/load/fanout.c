@@ -163,7 +163,9 @@ static void begin_round(struct fanout *run, struct connection *publisher)
         .expected = (uint64_t)run->joined * run->options->burst,
         .pending = run->joined,
     };
-    for (uint32_t i = 0; i < run->options->burst; i++) {
+    uint32_t publishes =
+        run->options->publishes ? run->options->publishes : run->options->burst;
+    for (uint32_t i = 0; i < publishes; i++) {
         size_t length = request_number(&run->publish, ++run->published);
         client_send(publisher, OPCODE_TEXT, run->publish.text, length);
     }

@@ -12,11 +12,14 @@ static const char usage[] =
     "usage: load requests --port P --path PATH --connections N [--outstanding W] [--seconds S]\n"
     "            [--warmup S] [--payload BYTES] [--type TYPE] [--rate R]\n"
     "       load fanout   --port P --path PATH --members N [--broadcasts B] [--interval-ms I]\n"
-    "            --join JSON --publish JSON [--burst K] [--event TYPE] [--round-timeout S]\n"
+    "            --join JSON --publish JSON [--burst K] [--publishes M] [--event TYPE]\n"
+    "            [--round-timeout S]\n"
+    "       load stream   --port P --path PATH --members N --rate R [--seconds S] [--payload BYTES]\n"
+    "            --join JSON [--type TYPE] [--event TYPE]\n"
     "       load idle     --port P --path PATH --connections N [--hold] [--hold-seconds S]\n"
     "       load storm    --port P --path PATH --connections N [--concurrency C]\n"
     "all:   [--host ADDRESS] [--source ADDRESS] [--header 'Name: value']... [--watch PID]...\n"
-    "       [--deadline S] [-v]\n";
+    "       [--tokens FILE] [--deadline S] [-v]\n";
 
 static _Noreturn void refuse(const char *what, const char *value)
 {
@@ -50,6 +53,7 @@ enum long_option {
     SOURCE,
     HEADER,
     WATCH,
+    TOKENS,
     DEADLINE,
     CONNECTIONS,
     OUTSTANDING,
@@ -60,6 +64,7 @@ enum long_option {
     RATE,
     BROADCASTS,
     BURST,
+    PUBLISHES,
     INTERVAL,
     ROUND_TIMEOUT,
     JOIN,
@@ -77,6 +82,7 @@ static const struct option long_options[] = {
     {"source", required_argument, NULL, SOURCE},
     {"header", required_argument, NULL, HEADER},
     {"watch", required_argument, NULL, WATCH},
+    {"tokens", required_argument, NULL, TOKENS},
     {"deadline", required_argument, NULL, DEADLINE},
     {"verbose", no_argument, NULL, 'v'},
     {"connections", required_argument, NULL, CONNECTIONS},
@@ -89,6 +95,7 @@ static const struct option long_options[] = {
     {"rate", required_argument, NULL, RATE},
     {"broadcasts", required_argument, NULL, BROADCASTS},
     {"burst", required_argument, NULL, BURST},
+    {"publishes", required_argument, NULL, PUBLISHES},
     {"interval-ms", required_argument, NULL, INTERVAL},
     {"round-timeout", required_argument, NULL, ROUND_TIMEOUT},
     {"join", required_argument, NULL, JOIN},
@@ -117,6 +124,7 @@ static void set(struct options *options, int option, const char *value)
             refuse("too many processes to watch", value);
         options->watched[options->watched_count++] = whole("--watch", value, 1, 1 << 22);
         break;
+    case TOKENS: options->target.tokens = value; break;
     case DEADLINE: options->deadline = number("--deadline", value, 0.1, 86400); break;
     case 'v': options->verbose = true; break;
     case CONNECTIONS: options->connections = whole("--connections", value, 1, 1e6); break;
@@ -128,6 +136,7 @@ static void set(struct options *options, int option, const char *value)
     case RATE: options->rate = number("--rate", value, 0.1, 1e7); break;
     case BROADCASTS: options->broadcasts = whole("--broadcasts", value, 1, 1e6); break;
     case BURST: options->burst = whole("--burst", value, 1, 1e6); break;
+    case PUBLISHES: options->publishes = whole("--publishes", value, 1, 1e6); break;
     case INTERVAL: options->interval_ms = number("--interval-ms", value, 0, 1e6); break;
     case ROUND_TIMEOUT: options->round_timeout = number("--round-timeout", value, 0.1, 3600); break;
     case JOIN: options->join = value; break;
@@ -162,6 +171,7 @@ int main(int argc, char **argv)
     } scenarios[] = {
         {"requests", run_requests},
         {"fanout", run_fanout},
+        {"stream", run_stream},
         {"idle", run_idle},
         {"storm", run_storm},
     };

@@ -25,7 +25,8 @@ struct options {
     double rate;
     /* fanout */
     uint32_t broadcasts;
-    uint32_t burst;
+    uint32_t burst;     /* events of a round */
+    uint32_t publishes; /* messages that publish them; 0: one for each event */
     double interval_ms;
     double round_timeout;
     const char *join;
@@ -41,6 +42,7 @@ struct options {
 /* Each prints its report and returns the exit status. */
 int run_requests(const struct options *options);
 int run_fanout(const struct options *options);
+int run_stream(const struct options *options);
 int run_idle(const struct options *options);
 int run_storm(const struct options *options);
 
