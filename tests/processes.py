@@ -23,6 +23,12 @@ ROOT = Path(__file__).parent.parent
 STARTUP = 20.0  # seconds; a busy machine may take long to import everything
 
 
+def resident(pid: int) -> int:
+    """Memory of a process in bytes."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.partition("VmRSS:")[2].split()[0]) * 1024
+
+
 def make_token(
     user: str = "u-1",
     *,

@@ -14,7 +14,7 @@ import pytest_asyncio
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from tests.processes import Platform, platform
+from tests.processes import Platform, platform, resident
 
 from .client import Client, client, error_of
 
@@ -41,12 +41,6 @@ async def send_stream(one: Client, type: str, chunks: list[bytes], data: Any = N
     await one.send(announcement(type, data, id))
     for chunk in (*chunks, b""):
         await one.send_raw(chunk)
-
-
-def resident(pid: int) -> int:
-    """Memory of a process in bytes."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(text.partition("VmRSS:")[2].split()[0]) * 1024
 
 
 async def test_chunks_reach_the_handler_in_order(streams: Platform) -> None:

@@ -28,7 +28,8 @@ from .edge.connection import Connection
 from .edge.head import bounded_head
 from .edge.http import HttpFace
 from .edge.listener import Listener
-from .edge.upgrade import Upgrade
+from .edge.receptions import Receptions
+from .edge.upgrade import Upgrade, shrink
 from .guard.door import Door
 from .guard.tokens import Tokens
 from .routing.actions import Actions
@@ -66,6 +67,9 @@ class Gateway:
 
         self.traffic = Traffic()
         self.congested: set[Session] = set()
+        self.receptions: Receptions[Connection] = Receptions(
+            settings.max_receptions, lambda connection: shrink(connection, settings.max_message_size)
+        )
         self.now = loop.time()
         self._step = min(1.0, settings.heartbeat_interval / 8)
         self._heartbeat: Heartbeat[Connection] = Heartbeat(
@@ -282,6 +286,10 @@ class Gateway:
                 "window": self._settings.session_window,
             }
             session.notify("linkd.welcome", msgspec.json.encode(welcome))
+
+    def receiving(self, session: Session) -> None:
+        """See edge.connection.Owner."""
+        self._inbound.receiving(session)
 
     def received(self, session: Session, message: Message) -> None:
         """See edge.connection.Owner."""

@@ -90,6 +90,10 @@ class Settings(ProcessSettings):
     message_timeout_ms: Annotated[int, Field(ge=100)] = 30_000
     """How long a message may take from its first fragment to its last; then 1008."""
 
+    reception_limit: Annotated[int, Field(ge=2**20)] = 64 * 2**20
+    """Bytes that the buffers of large messages may take while they arrive, all clients together; further clients are
+    not read from until there is room."""
+
     max_body_size: Annotated[int, Field(ge=0, le=8 * 2**20)] = 2**20
     """Bytes of an HTTP request's body; a larger one is answered with 413."""
 
@@ -154,6 +158,11 @@ class Settings(ProcessSettings):
 
     drain_spread_ms: Annotated[int, Field(ge=0)] = 5_000
     """Time over which the released clients are told to come back, each at its own moment."""
+
+    @property
+    def max_receptions(self) -> int:
+        """How many large messages may arrive at once: a buffer has up to twice the size of the largest."""
+        return max(1, self.reception_limit // (2 * self.max_message_size))
 
     @property
     def chosen_admin_port(self) -> int:

@@ -26,6 +26,9 @@ BATCH_FRAMES = 16
 """Frames that leave in one write. Measured: without a bound gateway and service take turns instead of
 overlapping (a quarter fewer requests at 1,000 connections); one by one costs too many system calls."""
 
+_REUSED_BYTES = 2**18  # what a reused frame may keep
+_REUSED_OVERHEAD = 256  # bytes of a message beside its data: ids, type, and what protobuf adds
+
 _LENGTH = struct.Struct(">I")
 
 
@@ -112,6 +115,29 @@ class Batch:
 
     def __bool__(self) -> bool:
         return bool(self._frames)
+
+
+class Reused:
+    """One frame for many messages, each encoded before the next: a new frame for each costs 0.4 µs.
+
+    A protobuf message frees what its fields held only when it is freed itself, so the frame is renewed from time to
+    time: without that it would keep every byte that passed.
+    """
+
+    __slots__ = ("_left", "frame")
+
+    def __init__(self) -> None:
+        self._renew()
+
+    def _renew(self) -> None:
+        self.frame = Frame()
+        self._left = _REUSED_BYTES
+
+    def used(self, size: int) -> None:
+        """The frame was encoded with ``size`` bytes of data in it."""
+        self._left -= size + _REUSED_OVERHEAD
+        if self._left < 0:
+            self._renew()
 
 
 def fill_failure(failure: Failure, error: LinkdError) -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from ..protocol.errors import HandlerTimeoutError, InternalError, LinkdError
 from ..protocol.identity import Identity
-from ..protocol.link import read_identity
+from ..protocol.link import Reused, read_identity
 from ..protocol.link_pb2 import Call, Event, Frame, HttpRequest
 from .actions import ActionHandler, Response, parse_query
 from .context import EventContext, Host, HttpContext, Socket, WsContext
@@ -93,9 +93,7 @@ class Question(Job):
             self._link.fail(self._request_id, self._internal(cause))
 
 
-# One frame for all answers to messages: run() encodes it before anybody else can. A new one costs 0.4 µs.
-_RESPONSE_FRAME = Frame()
-_RESPONSE = _RESPONSE_FRAME.response
+_reused = Reused()  # for the answers to messages: run() encodes one before anybody else can write the next
 
 
 class MessageJob(Question):
@@ -131,8 +129,11 @@ class MessageJob(Question):
         if refusal is not None:
             raise refusal.with_traceback(None)  # the session's own would grow with each message
         result = await handler.call(self._context())
-        _RESPONSE.data = encode(result, socket._msgpack)
-        return _RESPONSE_FRAME
+        data = encode(result, socket._msgpack)
+        frame = _reused.frame
+        frame.response.data = data
+        _reused.used(len(data))
+        return frame
 
     def _context(self) -> WsContext[Any]:
         return WsContext(self._host, self._type, self._socket, self._data)

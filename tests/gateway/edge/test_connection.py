@@ -15,6 +15,7 @@ from pylinkd.gateway.core.session import EndReason, Hold, Session
 from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.handshake import canonical_head
+from pylinkd.gateway.edge.receptions import Receptions
 from pylinkd.gateway.edge.upgrade import feed, make_protocol
 from pylinkd.protocol.envelope import JSON, MSGPACK, Codec, Message
 
@@ -47,6 +48,7 @@ class Client:
         self.messages: list[Message] = []
         self.traffic = Traffic()
         self.congested: set[Session] = set()
+        self.receptions: Receptions[Connection] = Receptions(1000, lambda connection: None)
         self.ends: list[EndReason] = []
         self.fails = False
         self.transport = transport
@@ -64,6 +66,9 @@ class Client:
 
     def opened(self, session: Session, connection: Connection) -> None:
         session.connection = connection
+
+    def receiving(self, session: Session) -> None:
+        """Nothing holds it back."""
 
     def received(self, session: Session, message: Message) -> None:
         if self.fails:

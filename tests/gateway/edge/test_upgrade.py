@@ -13,6 +13,7 @@ from pylinkd.gateway.core.session import EndReason, Session
 from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.handshake import canonical_head
+from pylinkd.gateway.edge.receptions import Receptions
 from pylinkd.gateway.edge.upgrade import Upgrade, feed, make_protocol
 from pylinkd.gateway.guard.door import Door
 from pylinkd.gateway.guard.tokens import Tokens
@@ -104,11 +105,15 @@ class Owner:
         self.messages: list[Message] = []
         self.traffic = Traffic()
         self.congested: set[Session] = set()
+        self.receptions: Receptions[Connection] = Receptions(1000, lambda connection: None)
         self.ends: list[EndReason] = []
 
     def opened(self, session: Session, connection: Connection) -> None:
         session.connection = connection
         self.sessions.append(session)
+
+    def receiving(self, session: Session) -> None:
+        """Nothing holds it back."""
 
     def received(self, session: Session, message: Message) -> None:
         self.messages.append(message)

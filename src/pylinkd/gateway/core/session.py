@@ -49,6 +49,9 @@ class Hold(IntEnum):
     STREAM = 4
     """A handler has not taken the chunks that came."""
 
+    RECEPTION = 8
+    """Too many large messages are being received."""
+
 
 class Upload(Protocol):
     """A stream that the client sends (routing/streams.py)."""

@@ -14,9 +14,10 @@ from ...protocol.envelope import BadEnvelopeError, Message
 from ...protocol.errors import BadRequestError, CloseCode
 from ..core.frames import close_frame, ping_frame, pong_frame
 from ..core.lifecycle import Lifecycle, State
-from ..core.session import EndReason, Session
+from ..core.session import EndReason, Hold, Session
 from ..core.traffic import Traffic
 from .messages import Messages, Opcode, reserved_bit
+from .receptions import Receptions
 from .violation import ProtocolViolation, check_close_code, check_text
 
 log = structlog.get_logger("linkd.edge")
@@ -46,6 +47,7 @@ class Owner(Protocol):
     max_message_size: int
     max_fragments: int
     traffic: Traffic
+    receptions: Receptions[Connection]
     congested: set[Session]
     """The sessions whose clients read too slowly now; kept by their connections."""
     now: float
@@ -53,6 +55,9 @@ class Owner(Protocol):
 
     def opened(self, session: Session, connection: Connection) -> None:
         """The opening handshake is done."""
+
+    def receiving(self, session: Session) -> None:
+        """A large message begins to arrive."""
 
     def received(self, session: Session, message: Message) -> None:
         """A message came."""
@@ -80,6 +85,7 @@ class Connection(WSListener):
         "_owed_pong",
         "_owner",
         "_ping_sent",
+        "_receiving",
         "_session",
         "_timeout",
         "_traffic",
@@ -110,6 +116,7 @@ class Connection(WSListener):
         self._backlog = 0
         self._ping_sent = 0.0
         self._drop_told = False
+        self._receiving = False
         self.writable = True
         self.heard_at = self.messaged_at = owner.now
         self.pinged_at = self.unfinished_since = 0.0
@@ -126,6 +133,8 @@ class Connection(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """See picows."""
+        if self._websocket is not None:
+            return  # the handshake of a new protocol with a smaller buffer
         self._websocket = transport
         self._transport = transport.underlying_transport
         self._advance(State.CONNECTED if self._session.identity is None else State.AUTHENTICATED)
@@ -157,6 +166,9 @@ class Connection(WSListener):
             # The top of the stack for everything a message sets off: one client's trouble ends here.
             log.exception("connection_failed", session=self._session.id)
             self.close(CloseCode.INTERNAL_ERROR, "internal error", EndReason.INTERNAL_ERROR)
+        if self._receiving and frame.last_in_buffer and not frame.tail_size:
+            self._receiving = False
+            self._owner.receptions.rest(self)
 
     def _other_frame(self, opcode: int, frame: WSFrame) -> None:
         reserved = frame.rsv1 << 2 | frame.rsv2 << 1 | frame.rsv3
@@ -248,6 +260,7 @@ class Connection(WSListener):
             # picows closed: a frame that is wrong by itself, or a fault of ours.
             end = _END_BY_CODE.get(CloseCode(int(handshake.sent.code)), EndReason.PROTOCOL_ERROR)  # type: ignore[call-overload]
         self._transport = self._websocket = None
+        self._owner.receptions.forget(self)
         self._owner.congested.discard(self._session)
         self._advance(State.CLOSED)
         self._owner.ended(self._session, end or EndReason.CONNECTION_LOST)
@@ -357,6 +370,34 @@ class Connection(WSListener):
             session = self._session
             user = None if session.identity is None else session.identity.user
             log.warning("events_dropped", session=session.id, user=user, events=events)
+
+    # what picows reads into (upgrade.py), and receptions.Receiver
+
+    def receives(self) -> None:
+        """A large buffer was read into."""
+        if self._transport is not None:
+            if not self._receiving:
+                self._receiving = True
+                self._owner.receiving(self._session)
+            self._owner.receptions.begin(self)
+
+    def wait(self) -> None:
+        """See receptions.Receiver."""
+        self.hold(Hold.RECEPTION)
+
+    def go_on(self) -> None:
+        """See receptions.Receiver."""
+        self._owner.receiving(self._session)  # the link may be congested by now
+        self.release(Hold.RECEPTION)
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """What it reads from and writes to; ``None`` once it is gone."""
+        return self._transport
+
+    def replace(self, websocket: WSTransport) -> None:
+        """Another picows protocol reads its frames from now on."""
+        self._websocket = websocket
 
     # core.heartbeat.Pulse
 

@@ -118,6 +118,9 @@ class BoundedHead(HttpToolsProtocol):
             self._refuse(BadRequestError("An opening handshake follows no request that is still being answered."))
         else:
             super().handle_websocket_upgrade()
+            # Parser and protocol hold each other: each accepted connection would leave both to the garbage collector,
+            # which comes seldom here. Measured: 0.6 KiB a connection.
+            self.parser = None  # type: ignore[assignment]
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol: the client does not read. It has so long until its connection is cut."""

@@ -27,8 +27,10 @@ from .handshake import OpeningRequest, canonical_head, refusal
 log = structlog.get_logger("linkd.edge")
 
 _READ_BUFFER = 2048  # bytes; picows's minimum, which it doubles for a client that sends more at once
-_MAX_READ = 16 * 1024  # bytes; a few hundred of the smallest messages
+_MAX_READ = 4 * 1024  # bytes; some sixty of the smallest messages
+_LARGE = 8 * 1024  # bytes; what reads of this size never make a buffer grow to, unless for a single frame
 _MAX_USER_AGENT = 256
+_ANY_KEY = "AAAAAAAAAAAAAAAAAAAAAA=="
 
 
 class _Quiet:
@@ -143,9 +145,19 @@ class Upgrade(asyncio.Protocol):
         self._websocket = websocket = make_protocol(listener, self._owner.max_message_size)
         websocket.connection_made(transport)
         feed(websocket, canonical_head(request.key))
+        # picows keeps both for as long as the connection lives; nobody reads them again. 0.7 KiB a connection.
+        for kept in (websocket.transport.request, websocket.transport.response):
+            kept.headers = None
         # uvicorn makes this object the transport's protocol when this call returns; the change to picows comes
         # after it and before the loop reads again.
-        asyncio.get_running_loop().call_soon(_hand_over, transport, websocket)
+        asyncio.get_running_loop().call_soon(self._hand_over, transport)
+
+    def _hand_over(self, transport: asyncio.Transport) -> None:
+        websocket, self._websocket = self._websocket, None  # uvloop keeps this object as long as the transport
+        if transport.is_closing():
+            websocket.connection_lost(None)
+        else:
+            transport.set_protocol(websocket)
 
     def _negotiate(self, request: OpeningRequest, admission: Admission) -> tuple[Format, str | None]:
         """The session's format, and what the answer says of extensions."""
@@ -163,11 +175,25 @@ class _Reading(WSProtocol):  # type: ignore[misc]
     meanwhile: without a bound a client that floods is handed thousands of messages past its window.
     """
 
-    __slots__ = ()
+    __slots__ = ("_large",)
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._large = False
 
     def get_buffer(self, size_hint: int) -> memoryview:
         buffer: memoryview = super().get_buffer(size_hint)
+        size = len(buffer)
+        if size <= _MAX_READ:
+            return buffer
+        self._large = size > _LARGE
         return buffer[:_MAX_READ]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._large and self.listener is not None:
+            # Now, not in the next turn: libuv reads up to 32 times before it lets the loop go on.
+            self.listener.receives()
+        super().buffer_updated(nbytes)
 
 
 def make_protocol(listener_factory: Any, max_frame_size: int) -> Any:
@@ -191,6 +217,37 @@ def make_protocol(listener_factory: Any, max_frame_size: int) -> Any:
     )
 
 
+def shrink(connection: Connection, max_frame_size: int) -> None:
+    """Give a connection another picows protocol, whose buffer is small. Only between two frames.
+
+    picows knows no other way to a protocol that reads frames than a handshake; the answer to this one goes nowhere.
+    """
+    transport = connection.transport
+    if transport is None or transport.is_closing():
+        return
+    answer = WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), connection)
+    websocket = make_protocol(lambda _: answer, max_frame_size)
+    websocket.connection_made(_Nowhere(transport))
+    feed(websocket, canonical_head(_ANY_KEY))
+    websocket.connection_made(transport)
+    connection.replace(websocket.transport)
+    transport.set_protocol(websocket)
+
+
+class _Nowhere(asyncio.Transport):
+    """Stands in for a transport, and writes nothing."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._transport = transport
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        pass
+
+
 def feed(websocket: Any, data: bytes) -> None:
     """Give a picows protocol bytes as if they came from the socket."""
     while data:
@@ -199,13 +256,6 @@ def feed(websocket: Any, data: bytes) -> None:
         buffer[:size] = data[:size]
         websocket.buffer_updated(size)
         data = data[size:]
-
-
-def _hand_over(transport: asyncio.Transport, websocket: Any) -> None:
-    if transport.is_closing():
-        websocket.connection_lost(None)
-    else:
-        transport.set_protocol(websocket)
 
 
 def _address(transport: asyncio.Transport) -> str:

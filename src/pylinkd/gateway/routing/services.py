@@ -273,6 +273,13 @@ class Services:
         service = self.by_path.get(path)
         return () if service is None else (service,)
 
+    def looking_after(self, session: Session) -> Iterator[Instance]:
+        """The instances that the session is pinned to."""
+        for service in self._reached(session.path):
+            attachment = service.attachments.get(session)
+            if attachment is not None and attachment.instance is not None:
+                yield attachment.instance
+
     def attach(self, session: Session) -> None:
         """A session begins: tell the services on its path."""
         if session.path == EVERY_SERVICE:
