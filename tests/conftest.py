@@ -1,8 +1,39 @@
-"""What all tests share: the fixtures of real servers, and the summary of a run."""
+"""What all tests share: real servers, the option that puts gateways behind TLS, and the summary of a run."""
 
 from __future__ import annotations
 
+import pytest
+
+from .certificates import Certificate, make_certificate
 from .conformance.summary import pytest_terminal_summary
+from .processes import Platform
 from .servers.postgres import postgres_server
 
 __all__ = ["postgres_server", "pytest_terminal_summary"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """See pytest."""
+    parser.addoption("--tls", action="store_true", help="start every gateway with a certificate: wss:// and https://")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under ``--tls`` leave out what is marked as ``plain``: deselected, since nobody has to look at it again."""
+    if config.getoption("--tls"):
+        left_out = [item for item in items if item.get_closest_marker("plain")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """The certificate of this run."""
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tls(request: pytest.FixtureRequest) -> None:
+    """Under ``--tls`` give every gateway of this run the certificate."""
+    if request.config.getoption("--tls"):
+        # Asked for here and not as an argument: a run without the option may need none.
+        Platform.default_certificate = request.getfixturevalue("certificate")

@@ -7,17 +7,19 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import jwt
 
 from pylinkd.gateway.settings import DEVELOPMENT_SECRET
+from tests.certificates import Certificate, trust
 
 ROOT = Path(__file__).parent.parent
 STARTUP = 20.0  # seconds; a busy machine may take long to import everything
@@ -107,15 +109,22 @@ class Platform:
     Args:
         folder: A temporary folder of the test's.
         env: Settings for every process, such as ``LINKD_MAX_MESSAGE_SIZE``.
+        certificate: What the gateway serves TLS with; ``None``: the default one, if the run has any.
 
     Attributes:
         programs: Everything that was started, in order.
     """
 
-    def __init__(self, folder: Path, env: dict[str, str] | None = None) -> None:
+    default_certificate: ClassVar[Certificate | None] = None
+    """The run's, set once by ``--tls``; ``None``: plain TCP."""
+
+    def __init__(
+        self, folder: Path, env: dict[str, str] | None = None, *, certificate: Certificate | None = None
+    ) -> None:
         self._folder = folder
         self.programs: list[Program] = []
         self.link = folder / "link.sock"
+        self.certificate = certificate or self.default_certificate
         # No grace after the start, and no waiting for a service: what is not there is to be missing at once.
         self.env = {
             "LINKD_LINK": str(self.link),
@@ -123,6 +132,7 @@ class Platform:
             "LINKD_ADMIN_PORT": "0",
             "LINKD_STARTUP_GRACE_MS": "0",
             "LINKD_PARK_TIMEOUT_MS": "0",
+            **({} if self.certificate is None else self.certificate.env),
             **(env or {}),
         }
         self.gateway: Program
@@ -149,19 +159,30 @@ class Platform:
 
     def url(self, path: str, token: str | None = None) -> str:
         """The WebSocket URL of a path."""
+        scheme = "ws" if self.certificate is None else "wss"
         query = "" if token is None else f"?token={token}"
-        return f"ws://127.0.0.1:{self.port}{path}{query}"
+        return f"{scheme}://127.0.0.1:{self.port}{path}{query}"
 
     @property
     def http(self) -> str:
         """The HTTP URL of the gateway."""
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "http" if self.certificate is None else "https"
+        return f"{scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def trust(self) -> ssl.SSLContext | None:
+        """What a client of the gateway needs to trust it; ``None``: it speaks plain TCP."""
+        return trust(self.http)
+
+    def http_client(self, timeout: float = 5.0) -> httpx.AsyncClient:
+        """An HTTP client of the gateway: it trusts it, and a path is enough of a URL."""
+        return httpx.AsyncClient(base_url=self.http, verify=self.trust or True, timeout=timeout, trust_env=False)
 
     async def wait_ready(self) -> None:
         """Wait until a service takes messages."""
         deadline = time.monotonic() + STARTUP
-        async with httpx.AsyncClient() as client:
-            while (await client.get(f"{self.http}/ready")).status_code != 200:
+        async with self.http_client() as client:
+            while (await client.get("/ready")).status_code != 200:
                 assert time.monotonic() < deadline, "no service became ready"
                 await asyncio.sleep(0.02)
 
@@ -173,9 +194,11 @@ class Platform:
 
 
 @contextlib.asynccontextmanager
-async def platform(folder: Path, *targets: str | Path, env: dict[str, str] | None = None) -> AsyncIterator[Platform]:
+async def platform(
+    folder: Path, *targets: str | Path, env: dict[str, str] | None = None, certificate: Certificate | None = None
+) -> AsyncIterator[Platform]:
     """A running gateway with these services."""
-    running = Platform(folder, env)
+    running = Platform(folder, env, certificate=certificate)
     try:
         await running.start_gateway()
         for target in targets:

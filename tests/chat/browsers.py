@@ -83,7 +83,11 @@ async def window(
     """A window on this address, with cookies and storage of its own."""
     width, height = size
     context = await browser.new_context(
-        viewport={"width": width, "height": height}, has_touch=touch, is_mobile=touch, device_scale_factor=2
+        viewport={"width": width, "height": height},
+        has_touch=touch,
+        is_mobile=touch,
+        device_scale_factor=2,
+        ignore_https_errors=True,  # a browser cannot be given the certificate of the run without changing the machine
     )
     try:
         shown = Window(await context.new_page())

@@ -124,7 +124,7 @@ class Chat:
     @contextlib.asynccontextmanager
     async def window(self, user: User, path: str = "/ws/chat") -> AsyncIterator[Client]:
         """A connected window of a user, once the service has taken it."""
-        async with connect(self.platform.url(path, user.token)) as socket:
+        async with connect(self.platform.url(path, user.token), ssl=self.platform.trust) as socket:
             client = Client(socket, user)
             # Messages wait for on_connect: after this answer the user is in their rooms.
             await client.ask("chat.rooms")
@@ -133,7 +133,7 @@ class Chat:
     async def http(self, method: str, path: str, user: User | None = None, **options: Any) -> httpx.Response:
         """Ask over HTTP."""
         headers = {**({} if user is None else user.headers), **options.pop("headers", {})}
-        async with httpx.AsyncClient(base_url=self.platform.http, timeout=PATIENCE) as client:
+        async with self.platform.http_client(PATIENCE) as client:
             return await client.request(method, path, headers=headers, **options)
 
     async def new_room(self, owner: User, *, private: bool = False, name: str = "Test room") -> str:

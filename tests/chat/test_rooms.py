@@ -188,7 +188,7 @@ async def test_malformed_room_id_is_a_room_that_does_not_exist(chat: Chat, id: s
 @pytest.mark.parametrize("type", ["chat.join", "chat.send", "chat.rooms"])
 async def test_anonymous_client_can_do_nothing(chat: Chat, type: str) -> None:
     """Without a token every message is answered 401."""
-    async with connect(chat.platform.url("/ws/chat")) as socket:
+    async with connect(chat.platform.url("/ws/chat"), ssl=chat.platform.trust) as socket:
         refusal = await Client(socket, User("Nobody")).refusal(type, room=GENERAL, message="hello")
 
     assert refusal["code"] == 401

@@ -15,6 +15,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from tests.certificates import trust
+
 WAIT = 15.0  # seconds; a busy machine may take long over anything
 
 
@@ -113,6 +115,7 @@ async def client(
         sent["Authorization"] = f"Bearer {token}"
     async with connect(
         url,
+        ssl=trust(url),
         additional_headers=sent,
         subprotocols=None if subprotocol is None else [Subprotocol(subprotocol)],
         compression=None,
@@ -126,7 +129,7 @@ async def client(
 async def refused(url: str, headers: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
     """Status and JSON body of the answer to an opening handshake that must fail."""
     try:
-        websocket = await connect(url, additional_headers=headers, proxy=None, open_timeout=WAIT)
+        websocket = await connect(url, ssl=trust(url), additional_headers=headers, proxy=None, open_timeout=WAIT)
     except InvalidStatus as refusal:
         body: dict[str, Any] = json.loads(refusal.response.body or b"null")
         return refusal.response.status_code, body

@@ -10,6 +10,8 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 
+from tests.processes import Platform
+
 WAIT = 15.0
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
@@ -77,7 +79,8 @@ class RawWebSocket:
         """End the TCP connection with a reset, as a crashed client's kernel does."""
         raw = self._writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._writer.close()
+        # Not close(): over TLS it would say goodbye first, which a crashed client does not.
+        self._writer.transport.abort()
 
     def close(self) -> None:
         """End the TCP connection."""
@@ -102,29 +105,31 @@ def opening(path: str, port: int, *extra: str) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def raw_websocket(port: int, path: str, *extra: str) -> AsyncIterator[RawWebSocket]:
-    """A connection that was accepted."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def raw_connection(running: Platform) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to the gateway on which nothing was said, but for what TLS says."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port, ssl=running.trust)
     try:
-        writer.write(opening(path, port, *extra))
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def raw_websocket(running: Platform, path: str, *extra: str) -> AsyncIterator[RawWebSocket]:
+    """A connection that was accepted."""
+    async with raw_connection(running) as (reader, writer):
+        writer.write(opening(path, running.port, *extra))
         async with asyncio.timeout(WAIT):
             head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101 "), head
         yield RawWebSocket(reader, writer)
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
 
 
-async def http_exchange(port: int, request: bytes) -> bytes:
+async def http_exchange(running: Platform, request: bytes) -> bytes:
     """Send bytes, and return everything that comes back until the other side ends the connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
+    async with raw_connection(running) as (reader, writer):
         writer.write(request)
         async with asyncio.timeout(WAIT):
             return await reader.read()
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()

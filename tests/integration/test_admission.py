@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 import pytest_asyncio
 
@@ -23,8 +22,8 @@ async def porter(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Plat
 
 async def counts(running: Platform) -> dict[str, int]:
     """What the porter counted."""
-    async with httpx.AsyncClient(trust_env=False) as http:
-        found: dict[str, int] = (await http.get(f"{running.http}/porter/counts")).json()
+    async with running.http_client() as http:
+        found: dict[str, int] = (await http.get("/porter/counts")).json()
         return found
 
 

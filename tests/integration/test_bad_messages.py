@@ -153,7 +153,7 @@ async def test_data_of_the_right_shape_is_taken(echo: Platform, schema: str) -> 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 async def test_message_over_the_limit_closes_with_1009(echo: Platform, opcode: int) -> None:
     """One byte too many in one frame ends this connection, and only this one."""
-    async with client(echo.url("/ws/echo")) as other, raw_websocket(echo.port, "/ws/echo") as one:
+    async with client(echo.url("/ws/echo")) as other, raw_websocket(echo, "/ws/echo") as one:
         await one.send(frame(opcode, b"x" * (LIMIT + 1)))
 
         assert await one.close_code() == 1009
@@ -171,7 +171,7 @@ async def test_message_at_the_limit_is_taken(echo: Platform) -> None:
 
 async def test_fragments_over_the_limit_close_with_1009(echo: Platform) -> None:
     """The limit is the message's, however many frames it comes in."""
-    async with raw_websocket(echo.port, "/ws/echo") as one:
+    async with raw_websocket(echo, "/ws/echo") as one:
         half = b"x" * (LIMIT // 2 + 1)
         await one.send(frame(TEXT, half, fin=False), frame(0, half))
 
@@ -180,7 +180,7 @@ async def test_fragments_over_the_limit_close_with_1009(echo: Platform) -> None:
 
 async def test_length_alone_over_the_limit_closes_with_1009(echo: Platform) -> None:
     """A frame that only announces too much is refused before its payload comes."""
-    async with raw_websocket(echo.port, "/ws/echo") as one:
+    async with raw_websocket(echo, "/ws/echo") as one:
         await one.send(frame(TEXT, b"x" * 70_000)[:14])
 
         assert await one.close_code() == 1009
@@ -199,7 +199,7 @@ async def test_binary_where_json_was_agreed_is_refused(echo: Platform) -> None:
 
 async def test_text_where_messagepack_was_agreed_is_refused(echo: Platform) -> None:
     """A text message is answered with 400, in MessagePack."""
-    async with raw_websocket(echo.port, "/ws/echo", "Sec-WebSocket-Protocol: linkd.v1+msgpack") as one:
+    async with raw_websocket(echo, "/ws/echo", "Sec-WebSocket-Protocol: linkd.v1+msgpack") as one:
         await one.receive()  # linkd.welcome
         await one.send(frame(TEXT, b'{"type":"echo.any","id":1}'))
         opcode, payload = await one.receive()
@@ -213,7 +213,7 @@ async def test_text_where_messagepack_was_agreed_is_refused(echo: Platform) -> N
 )
 async def test_bad_messagepack_is_answered(echo: Platform, payload: bytes) -> None:
     """What is no MessagePack map with a type is answered with 400."""
-    async with raw_websocket(echo.port, "/ws/echo", "Sec-WebSocket-Protocol: linkd.v1+msgpack") as one:
+    async with raw_websocket(echo, "/ws/echo", "Sec-WebSocket-Protocol: linkd.v1+msgpack") as one:
         await one.receive()  # linkd.welcome
         await one.send(frame(BINARY, payload))
         answer = msgspec.msgpack.decode((await one.receive())[1])
@@ -224,7 +224,7 @@ async def test_bad_messagepack_is_answered(echo: Platform, payload: bytes) -> No
 @pytest.mark.parametrize("payload", [b"\xff\xfe", b'{"type":"\xc3\x28"}', b"\xed\xa0\x80", b"\xf4\x90\x80\x80"])
 async def test_text_that_is_not_utf8_closes_with_1007(echo: Platform, payload: bytes) -> None:
     """RFC 6455 §8.1: the connection fails, and only this one."""
-    async with client(echo.url("/ws/echo")) as other, raw_websocket(echo.port, "/ws/echo") as one:
+    async with client(echo.url("/ws/echo")) as other, raw_websocket(echo, "/ws/echo") as one:
         await one.send(frame(TEXT, payload))
 
         assert await one.close_code() == 1007
@@ -235,7 +235,7 @@ async def test_utf8_split_between_fragments_is_taken(echo: Platform) -> None:
     """A character may begin in one frame and end in the next."""
     payload = '{"type":"echo.any","id":1,"data":"ü"}'.encode()
     cut = payload.index("ü".encode()) + 1
-    async with raw_websocket(echo.port, "/ws/echo") as one:
+    async with raw_websocket(echo, "/ws/echo") as one:
         await one.send(frame(TEXT, payload[:cut], fin=False), frame(0, payload[cut:]))
 
         assert json.loads((await one.receive())[1]) == {"type": "response", "id": 1, "data": "ü"}
@@ -260,7 +260,7 @@ BROKEN_FRAMES = [
 @pytest.mark.parametrize(("data", "code"), BROKEN_FRAMES)
 async def test_broken_frame_closes_the_connection(echo: Platform, data: bytes, code: int) -> None:
     """A breach of RFC 6455 ends this connection with its code, and only this one."""
-    async with client(echo.url("/ws/echo")) as other, raw_websocket(echo.port, "/ws/echo") as one:
+    async with client(echo.url("/ws/echo")) as other, raw_websocket(echo, "/ws/echo") as one:
         await one.send(data)
 
         assert await one.close_code() == code

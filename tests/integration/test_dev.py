@@ -8,7 +8,8 @@ from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.processes import start_program
+from tests.certificates import trust
+from tests.processes import Platform, start_program
 
 SERVICE = """
 from pylinkd import Service, WsContext
@@ -33,13 +34,13 @@ async def test_service_restarts_on_a_change_and_its_client_stays(tmp_path: Path)
     folder = tmp_path / "code"
     folder.mkdir()
     (folder / "hello.py").write_text(SERVICE)
-    env = {"LINKD_PORT": "0", "LINKD_LINK": str(tmp_path / "link.sock")}
+    env = Platform(tmp_path).env
     program = await start_program(tmp_path, "dev", "dev", str(folder / "hello.py"), env=env)
     try:
         started = await program.wait_logged("gateway_started")
         await program.wait_logged("service_registered")
         url = started["address"].replace("http", "ws") + "/ws/dev"
-        async with connect(url) as client:
+        async with connect(url, ssl=trust(url)) as client:
             assert await answer(client) == '{"type":"response","id":1,"data":1}'
 
             (folder / "hello.py").write_text(SERVICE.replace("return 1", "return 2"))
@@ -60,7 +61,7 @@ async def test_service_that_cannot_start_is_started_again_when_its_file_is_mende
     folder = tmp_path / "code"
     folder.mkdir()
     (folder / "hello.py").write_text("this is no python")
-    env = {"LINKD_PORT": "0", "LINKD_LINK": str(tmp_path / "link.sock")}
+    env = Platform(tmp_path).env
     program = await start_program(tmp_path, "dev", "dev", str(folder / "hello.py"), env=env)
     try:
         await program.wait_logged("service_ended")

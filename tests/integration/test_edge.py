@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 import json
-import ssl
 import zlib
 from pathlib import Path
 
-import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import connect
 
+from tests.certificates import Certificate
 from tests.processes import platform
 
 from .client import client
@@ -48,7 +41,7 @@ async def test_head_over_the_limit_is_refused(tmp_path: Path) -> None:
         for rest in (b"\r\n\r\n", b""):
             head = b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 4096 + rest
 
-            answer = await http_exchange(running.port, head)
+            answer = await http_exchange(running, head)
 
             assert answer.startswith(b"HTTP/1.1 431 ")
 
@@ -57,7 +50,7 @@ async def test_head_that_does_not_come_is_cut(tmp_path: Path) -> None:
     """408 for half a head and for none at all, on a second request of the connection too."""
     async with platform(tmp_path, env={"LINKD_HEAD_TIMEOUT_MS": "200"}) as running:
         for head in (b"", b"GET / HT", b"GET /live HTTP/1.1\r\nHost: x\r\n\r\nGET /live HTTP/1.1\r\nHo"):
-            answer = await http_exchange(running.port, head)
+            answer = await http_exchange(running, head)
 
             assert b"HTTP/1.1 408 " in answer
 
@@ -67,7 +60,7 @@ async def test_body_that_does_not_come_is_cut(tmp_path: Path) -> None:
     async with platform(tmp_path, ECHO, env={"LINKD_BODY_TIMEOUT_MS": "200"}) as running:
         head = b"POST /anything HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf"
 
-        answer = await http_exchange(running.port, head)
+        answer = await http_exchange(running, head)
 
         assert answer.startswith(b"HTTP/1.1 408 ")
 
@@ -77,7 +70,7 @@ async def test_opening_handshake_behind_an_unanswered_request_is_refused(tmp_pat
     async with platform(tmp_path, ECHO) as running:
         pipelined = b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n" + opening("/ws/echo", running.port)
 
-        answer = await http_exchange(running.port, pipelined)
+        answer = await http_exchange(running, pipelined)
 
         assert b"HTTP/1.1 400 " in answer
         assert b"HTTP/1.1 101 " not in answer
@@ -86,7 +79,7 @@ async def test_opening_handshake_behind_an_unanswered_request_is_refused(tmp_pat
 async def test_frame_over_the_limit_is_not_handled_when_it_comes_late(tmp_path: Path) -> None:
     """What follows the gateway's close frame is nobody's message."""
     env = {"LINKD_MAX_MESSAGE_SIZE": "256"}
-    async with platform(tmp_path, ECHO, env=env) as running, raw_websocket(running.port, "/ws/echo") as raw:
+    async with platform(tmp_path, ECHO, env=env) as running, raw_websocket(running, "/ws/echo") as raw:
         large = frame(TEXT, request("x" * 2000))
         await raw.send(large[:100])
         await raw.send(large[100:], frame(TEXT, request("late")))
@@ -98,7 +91,7 @@ async def test_frame_over_the_limit_is_not_handled_when_it_comes_late(tmp_path: 
 
 async def test_flood_is_answered_in_full_and_in_order(tmp_path: Path) -> None:
     """20,000 small messages in one piece, far more than the window: none is lost, none overtakes."""
-    async with platform(tmp_path, ECHO) as running, raw_websocket(running.port, "/ws/echo") as raw:
+    async with platform(tmp_path, ECHO) as running, raw_websocket(running, "/ws/echo") as raw:
         count = 20_000
         flood = b"".join(frame(TEXT, b'{"type":"echo.any","id":%d,"data":1}' % number) for number in range(count))
         sending = asyncio.create_task(raw.send(flood))
@@ -110,10 +103,10 @@ async def test_flood_is_answered_in_full_and_in_order(tmp_path: Path) -> None:
 
 async def test_plain_request_to_a_websocket_path_says_what_to_do(tmp_path: Path) -> None:
     """400 with one sentence; another version of the protocol gets 426 and the one that is spoken."""
-    async with platform(tmp_path, ECHO) as running, httpx.AsyncClient() as http:
-        plain = await http.get(f"{running.http}/ws/echo")
+    async with platform(tmp_path, ECHO) as running, running.http_client() as http:
+        plain = await http.get("/ws/echo")
         upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "8"}
-        old = await http.get(f"{running.http}/ws/echo", headers=upgrade)
+        old = await http.get("/ws/echo", headers=upgrade)
 
         assert (plain.status_code, plain.json()["error"]["type"]) == (400, "BAD_REQUEST")
         assert (old.status_code, old.headers["Sec-WebSocket-Version"]) == (426, "13")
@@ -122,44 +115,15 @@ async def test_plain_request_to_a_websocket_path_says_what_to_do(tmp_path: Path)
 # TLS
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate of its own for 127.0.0.1, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .sign(key, hashes.SHA256())
-    )
-    certfile, keyfile = folder / "cert.pem", folder / "key.pem"
-    certfile.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    keyfile.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return certfile, keyfile
-
-
-async def test_websocket_and_http_over_tls(tmp_path: Path) -> None:
-    """On the one port, with large messages both ways."""
-    certfile, keyfile = certificate(tmp_path)
-    env = {"LINKD_CERTFILE": str(certfile), "LINKD_KEYFILE": str(keyfile)}
-    async with platform(tmp_path, ECHO, env=env) as running:
-        context = ssl.create_default_context(cafile=str(certfile))
-        text = "x" * 60_000
-        async with connect(f"wss://127.0.0.1:{running.port}/ws/echo", ssl=context) as websocket:
+async def test_websocket_and_http_over_tls(tmp_path: Path, certificate: Certificate) -> None:
+    """On the one port, with large messages both ways, in the run without ``--tls`` too."""
+    async with platform(tmp_path, ECHO, certificate=certificate) as running:
+        async with client(running.url("/ws/echo")) as one:
             for _ in range(3):
-                await websocket.send(request(text).decode())
-                answer = json.loads(await websocket.recv())
-                assert answer["data"] == text
-        async with httpx.AsyncClient(verify=context) as http:
-            assert (await http.get(f"https://127.0.0.1:{running.port}/live")).status_code == 200
+                assert await one.ask("echo.any", "x" * 60_000) == "x" * 60_000
+        async with running.http_client() as http:
+            assert (await http.get("/live")).status_code == 200
+        assert running.url("/").startswith("wss://")
 
 
 # compression
@@ -171,7 +135,7 @@ async def test_large_messages_with_and_without_compression(tmp_path: Path, compr
     text = "to be or not to be " * 2000
     async with (
         platform(tmp_path, ECHO) as running,
-        connect(running.url("/ws/echo"), compression=compression) as websocket,
+        connect(running.url("/ws/echo"), ssl=running.trust, compression=compression) as websocket,
     ):
         await websocket.send(request(text).decode())
 
@@ -186,7 +150,7 @@ async def test_compression_that_is_off_is_not_offered(tmp_path: Path) -> None:
     """And a client that asked for it is served all the same."""
     async with (
         platform(tmp_path, ECHO, env={"LINKD_COMPRESSION": "false"}) as running,
-        connect(running.url("/ws/echo")) as websocket,
+        connect(running.url("/ws/echo"), ssl=running.trust) as websocket,
     ):
         await websocket.send(request("x" * 5000).decode())
 
@@ -197,7 +161,7 @@ async def test_compression_that_is_off_is_not_offered(tmp_path: Path) -> None:
 
 async def test_compressed_message_in_fragments_with_a_ping_between(tmp_path: Path) -> None:
     """RSV1 stands on the first frame alone (RFC 7692 §6.1)."""
-    async with platform(tmp_path, ECHO) as running, raw_websocket(running.port, "/ws/echo", OFFER) as raw:
+    async with platform(tmp_path, ECHO) as running, raw_websocket(running, "/ws/echo", OFFER) as raw:
         body = deflated(request("x" * 300))
         half = len(body) // 2
         await raw.send(
@@ -226,7 +190,7 @@ async def test_compressed_message_in_fragments_with_a_ping_between(tmp_path: Pat
 )
 async def test_bad_compressed_frames_close(tmp_path: Path, frames: list[bytes], code: int) -> None:
     """With the code that says why; a bomb of 50 MB costs no more than the limit on messages."""
-    async with platform(tmp_path, ECHO) as running, raw_websocket(running.port, "/ws/echo", OFFER) as raw:
+    async with platform(tmp_path, ECHO) as running, raw_websocket(running, "/ws/echo", OFFER) as raw:
         await raw.send(*frames)
 
         assert await raw.close_code() == code
@@ -234,7 +198,7 @@ async def test_bad_compressed_frames_close(tmp_path: Path, frames: list[bytes], 
 
 async def test_compressed_frame_that_nobody_agreed_on_closes(tmp_path: Path) -> None:
     """1002: the reserved bit has no meaning then."""
-    async with platform(tmp_path, ECHO) as running, raw_websocket(running.port, "/ws/echo") as raw:
+    async with platform(tmp_path, ECHO) as running, raw_websocket(running, "/ws/echo") as raw:
         await raw.send(frame(TEXT, deflated(request("x")), reserved=4))
 
         assert await raw.close_code() == 1002
@@ -246,7 +210,7 @@ async def test_compressed_frame_that_nobody_agreed_on_closes(tmp_path: Path) -> 
 async def test_client_that_answers_no_ping_is_cut(tmp_path: Path) -> None:
     """It is pinged first; its end is told with the reason."""
     env = {"LINKD_HEARTBEAT_INTERVAL_MS": "200"}
-    async with platform(tmp_path, ECHO, env=env) as running, raw_websocket(running.port, "/ws/echo") as raw:
+    async with platform(tmp_path, ECHO, env=env) as running, raw_websocket(running, "/ws/echo") as raw:
         assert await raw.receive() == (PING, b"")
 
         await raw.ended()
@@ -258,7 +222,7 @@ async def test_client_that_answers_no_ping_is_cut(tmp_path: Path) -> None:
 async def test_client_that_answers_pings_stays(tmp_path: Path) -> None:
     """For many intervals, without a single message."""
     env = {"LINKD_HEARTBEAT_INTERVAL_MS": "100"}
-    async with platform(tmp_path, ECHO, env=env) as running, raw_websocket(running.port, "/ws/echo") as raw:
+    async with platform(tmp_path, ECHO, env=env) as running, raw_websocket(running, "/ws/echo") as raw:
         for _ in range(15):
             assert (await raw.receive())[0] == PING
             await raw.send(frame(PONG, b""))
@@ -280,7 +244,7 @@ async def test_client_without_messages_is_idle(tmp_path: Path) -> None:
 async def test_message_that_is_never_finished_is_refused(tmp_path: Path) -> None:
     """1008, though a fragment comes with every ping."""
     env = {"LINKD_HEARTBEAT_INTERVAL_MS": "200", "LINKD_MESSAGE_TIMEOUT_MS": "400"}
-    async with platform(tmp_path, ECHO, env=env) as running, raw_websocket(running.port, "/ws/echo") as raw:
+    async with platform(tmp_path, ECHO, env=env) as running, raw_websocket(running, "/ws/echo") as raw:
         await raw.send(frame(TEXT, b"{", fin=False))
         opcode, body = await raw.receive()
         while opcode == PING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.integration.client import client, error_of
-from tests.integration.raw_websocket import http_exchange
+from tests.integration.raw_websocket import http_exchange, raw_connection
 from tests.processes import Platform, make_token, platform
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -32,7 +31,7 @@ async def web(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platfor
 @pytest_asyncio.fixture(loop_scope="module")
 async def http(web: Platform) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client of the gateway."""
-    async with httpx.AsyncClient(base_url=web.http, trust_env=False) as session:
+    async with web.http_client() as session:
         yield session
 
 
@@ -72,7 +71,7 @@ def _quoted(text: str) -> str:
 
 async def test_host_header_does_not_change_the_path(web: Platform) -> None:
     """What a client writes into Host reaches no other route."""
-    answer = await http_exchange(web.port, b"GET /items/1 HTTP/1.1\r\nHost: h/admin?\r\nConnection: close\r\n\r\n")
+    answer = await http_exchange(web, b"GET /items/1 HTTP/1.1\r\nHost: h/admin?\r\nConnection: close\r\n\r\n")
 
     assert b'"path":"/items/1"' in answer
 
@@ -236,11 +235,9 @@ async def test_fault_of_an_action_is_answered(http: httpx.AsyncClient, path: str
 
 async def test_client_that_leaves_before_the_answer_harms_nobody(web: Platform, http: httpx.AsyncClient) -> None:
     """A request whose client is gone ends without a trace."""
-    _, writer = await asyncio.open_connection("127.0.0.1", web.port)
-    writer.write(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
-    await writer.drain()
-    writer.close()
-    await writer.wait_closed()
+    async with raw_connection(web) as (_, writer):
+        writer.write(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
+        await writer.drain()
 
     assert (await http.get("/slow")).json() == "done"
 

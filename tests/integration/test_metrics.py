@@ -75,7 +75,7 @@ async def test_connections_messages_and_ends_are_counted(tmp_path: Path) -> None
 async def test_slow_client_is_seen(tmp_path: Path) -> None:
     """While it does not read: how many such clients there are, and what waits for them."""
     async with platform(tmp_path, ECHO, env={"LINKD_OUTBOX_LIMIT": str(2**26)}) as running:
-        reader, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=2**10)
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=2**10, ssl=running.trust)
         writer.write(opening("/ws/echo", running.port))
         await reader.readuntil(b"\r\n\r\n")
         for number in range(40):
@@ -104,5 +104,5 @@ async def test_heartbeat_is_timed(tmp_path: Path) -> None:
 
 async def test_client_does_not_find_the_metrics(tmp_path: Path) -> None:
     """They are on another address than the clients'."""
-    async with platform(tmp_path, ECHO) as running, httpx.AsyncClient(trust_env=False) as http:
-        assert (await http.get(f"{running.http}/metrics")).status_code == 404
+    async with platform(tmp_path, ECHO) as running, running.http_client() as http:
+        assert (await http.get("/metrics")).status_code == 404

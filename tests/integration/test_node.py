@@ -96,10 +96,11 @@ def node(modules: Path, echo: Platform) -> Connect:
         path: str = "/ws/echo", *, protocols: tuple[str, ...] = (), token: str | None = None
     ) -> AsyncIterator[NodeClient]:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        trusted = {} if echo.certificate is None else {"NODE_EXTRA_CA_CERTS": str(echo.certificate.certfile)}
         process = await asyncio.create_subprocess_exec(
             "node", str(SCRIPT), echo.url(path), json.dumps(protocols), json.dumps(headers),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "NODE_PATH": str(modules)},
+            env={**os.environ, "NODE_PATH": str(modules), **trusted},
         )  # fmt: skip
         try:
             yield NodeClient(process)

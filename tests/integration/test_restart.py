@@ -10,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -24,8 +23,8 @@ CLIENTS = 200
 
 async def census(running: Platform) -> dict[str, Any]:
     """What the service counted, and how many sessions the gateway knows."""
-    async with httpx.AsyncClient(trust_env=False) as http:
-        found: dict[str, Any] = (await http.get(f"{running.http}/echo/census")).json()
+    async with running.http_client() as http:
+        found: dict[str, Any] = (await http.get("/echo/census")).json()
         return found
 
 
@@ -199,8 +198,8 @@ async def test_released_clients_are_told_when_to_come_back(tmp_path: Path) -> No
         with pytest.raises(InvalidStatus) as refusal:
             async with client(running.url("/ws/echo")):
                 pass
-        async with httpx.AsyncClient(trust_env=False) as http:
-            ready = (await http.get(f"{running.http}/ready")).status_code
+        async with running.http_client() as http:
+            ready = (await http.get("/ready")).status_code
         gate.touch()
 
         assert len(set(moments)) == 20
@@ -265,7 +264,7 @@ async def test_thousand_connections_in_a_burst_leave_nothing_behind(tmp_path: Pa
         limit = asyncio.Semaphore(100)
 
         async def come_and_go(number: int) -> None:
-            async with limit, raw_websocket(running.port, "/ws/echo") as one:
+            async with limit, raw_websocket(running, "/ws/echo") as one:
                 if number % 3 == 0:
                     await one.send(frame(0x8, b"\x03\xe8"))
                     await one.ended()
@@ -285,7 +284,7 @@ async def test_client_that_vanishes_in_a_message_is_forgotten(tmp_path: Path, se
     """A TCP reset in the middle of a frame ends the session, and nobody else notices."""
     async with platform(tmp_path, ECHO) as running, client(running.url("/ws/echo")) as other:
         await other.ask("echo.any")
-        async with raw_websocket(running.port, "/ws/echo") as one:
+        async with raw_websocket(running, "/ws/echo") as one:
             await one.send(frame(TEXT, b'{"type":"echo.any","id":1}'))
             await one.receive()
             await one.send(frame(TEXT, json.dumps({"type": "echo.any", "data": "x" * 100}).encode())[:sent])
@@ -302,7 +301,7 @@ async def test_client_that_vanishes_in_a_message_is_forgotten(tmp_path: Path, se
 async def test_message_in_flight_of_a_client_that_vanished_harms_nobody(tmp_path: Path) -> None:
     """on_disconnect comes after the handler that was running, and nothing is left."""
     async with platform(tmp_path, ECHO) as running:
-        async with raw_websocket(running.port, "/ws/echo") as one:
+        async with raw_websocket(running, "/ws/echo") as one:
             await one.send(frame(TEXT, b'{"type":"echo.sleep","data":0.3,"id":1}'))
             await one.send(frame(TEXT, b'{"type":"echo.overtake","data":0,"id":2}'))
             await one.receive()

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 
@@ -301,10 +300,10 @@ async def test_service_does_not_reach_sessions_of_others(rooms: Platform) -> Non
 
 async def test_members_can_be_asked_over_http(rooms: Platform) -> None:
     """An action sees the same rooms as a message."""
-    async with client(rooms.url("/ws/rooms")) as one, httpx.AsyncClient(trust_env=False) as http:
+    async with client(rooms.url("/ws/rooms")) as one, rooms.http_client() as http:
         await one.ask("rooms.join", ["http"])
 
-        assert (await http.get(f"{rooms.http}/rooms/members/http")).json() == 1
+        assert (await http.get("/rooms/members/http")).json() == 1
 
 
 async def test_a_session_may_be_in_as_many_rooms_as_the_limit(rooms: Platform) -> None:

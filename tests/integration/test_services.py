@@ -8,7 +8,6 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.integration.client import client, error_of, eventually, refused
@@ -28,8 +27,8 @@ async def test_handshake_is_503_until_the_first_service_comes(tmp_path: Path, pa
     """A gateway that waits for its services says 503 with Retry-After; then the same URL is served."""
     async with platform(tmp_path) as running:
         status, body = await refused(running.url(path))
-        async with httpx.AsyncClient(trust_env=False) as http:
-            ready = (await http.get(f"{running.http}/ready")).status_code
+        async with running.http_client() as http:
+            ready = (await http.get("/ready")).status_code
         await running.start_service(ECHO)
 
         assert (status, body["error"]["type"], ready) == (503, "SERVICE_UNAVAILABLE", 503)

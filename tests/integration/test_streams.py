@@ -64,7 +64,7 @@ async def test_fragments_of_a_message_are_chunks(streams: Platform, compression:
         for chunk in chunks:
             yield chunk
 
-    async with connect(streams.url("/ws/streams"), compression=compression) as websocket:
+    async with connect(streams.url("/ws/streams"), ssl=streams.trust, compression=compression) as websocket:
         await websocket.send(json.dumps(announcement("file.hash")))
         await websocket.send(fragments())
         await websocket.send(b"")
@@ -76,7 +76,9 @@ async def test_fragments_of_a_message_are_chunks(streams: Platform, compression:
 
 async def test_chunks_are_binary_values_in_messagepack(streams: Platform) -> None:
     """Where a message is a map."""
-    async with connect(streams.url("/ws/streams"), subprotocols=[Subprotocol("linkd.v1+msgpack")]) as websocket:
+    async with connect(
+        streams.url("/ws/streams"), ssl=streams.trust, subprotocols=[Subprotocol("linkd.v1+msgpack")]
+    ) as websocket:
         await websocket.recv()  # linkd.welcome
         await websocket.send(msgspec.msgpack.encode(announcement("file.hash")))
         for chunk in (b"ab", b"cd", b""):

@@ -95,7 +95,7 @@ async def test_bad_token_in_the_query_is_refused(echo: Platform, token: str) -> 
 @pytest.mark.parametrize("value", ["Basic dTpw", "Bearer", "Bearer ", GOOD])
 async def test_other_authorization_is_refused(echo: Platform, value: str) -> None:
     """Only bearer tokens are accepted, and none is not the same as a malformed one."""
-    answer = await http_exchange(echo.port, opening("/ws/echo", echo.port, f"Authorization: {value}"))
+    answer = await http_exchange(echo, opening("/ws/echo", echo.port, f"Authorization: {value}"))
 
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert b"www-authenticate: bearer" in answer.lower()
@@ -114,7 +114,7 @@ TWO = make_token("u-2")
 )
 async def test_two_different_tokens_are_refused(echo: Platform, path: str, headers: list[str]) -> None:
     """Nobody may be two users, wherever the two tokens stand."""
-    answer = await http_exchange(echo.port, opening(path, echo.port, *headers))
+    answer = await http_exchange(echo, opening(path, echo.port, *headers))
 
     assert answer.startswith(b"HTTP/1.1 401 ")
 
@@ -188,7 +188,7 @@ BAD_OPENINGS = [
 async def test_bad_opening_handshake_is_refused(echo: Platform, change: tuple[str, str], status: int) -> None:
     """What is no opening handshake of ours gets its HTTP status, and others are served."""
     head = opening("/ws/echo", echo.port).decode().replace(*change).encode()
-    answer = await http_exchange(echo.port, head)
+    answer = await http_exchange(echo, head)
 
     assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer
     async with client(echo.url("/ws/echo")) as other:

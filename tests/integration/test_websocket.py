@@ -23,6 +23,7 @@ from tests.integration.raw_websocket import (
     frame,
     http_exchange,
     opening,
+    raw_connection,
     raw_websocket,
 )
 from tests.processes import Platform, platform
@@ -50,7 +51,7 @@ async def echo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platfo
 @pytest.mark.parametrize("offered", ["linkd.v1+json", "linkd.v1+msgpack"])
 async def test_subprotocol_is_agreed_and_welcomed(echo: Platform, offered: str) -> None:
     """The first message of a client that speaks our subprotocol is linkd.welcome with session and limits."""
-    async with connect(echo.url("/ws/echo"), subprotocols=[Subprotocol(offered)], proxy=None) as one:
+    async with connect(echo.url("/ws/echo"), ssl=echo.trust, subprotocols=[Subprotocol(offered)], proxy=None) as one:
         message = await one.recv()
         assert one.subprotocol == offered
         welcome: dict[str, Any] = msgspec.msgpack.decode(message) if isinstance(message, bytes) else json.loads(message)
@@ -81,16 +82,16 @@ async def test_plain_client_gets_no_control_messages(echo: Platform) -> None:
 async def test_unknown_subprotocols_are_passed_over(echo: Platform) -> None:
     """Of several that are offered ours is chosen; of none of ours, none."""
     ours = [Subprotocol("graphql-ws"), Subprotocol("linkd.v1+msgpack")]
-    async with connect(echo.url("/ws/echo"), subprotocols=ours, proxy=None) as one:
+    async with connect(echo.url("/ws/echo"), ssl=echo.trust, subprotocols=ours, proxy=None) as one:
         assert one.subprotocol == "linkd.v1+msgpack"
-    async with connect(echo.url("/ws/echo"), subprotocols=ours[:1], proxy=None) as one:
+    async with connect(echo.url("/ws/echo"), ssl=echo.trust, subprotocols=ours[:1], proxy=None) as one:
         assert one.subprotocol is None
 
 
 async def test_messagepack_carries_messages_answers_errors_and_events(echo: Platform) -> None:
     """With linkd.v1+msgpack everything is a MessagePack map, events that a service wrote as JSON too."""
     protocols = [Subprotocol("linkd.v1+msgpack")]
-    async with connect(echo.url("/ws/echo"), subprotocols=protocols, proxy=None) as one:
+    async with connect(echo.url("/ws/echo"), ssl=echo.trust, subprotocols=protocols, proxy=None) as one:
         received: list[Any] = [unpacked(await one.recv())]
 
         async def say(message: dict[str, Any]) -> None:
@@ -118,11 +119,11 @@ async def test_json_and_messagepack_clients_get_the_same_broadcast(echo: Platfor
     protocols = [Subprotocol("linkd.v1+msgpack")]
     async with (
         client(echo.url("/ws/echo")) as one,
-        connect(echo.url("/ws/echo"), subprotocols=protocols, proxy=None) as other,
+        connect(echo.url("/ws/echo"), ssl=echo.trust, subprotocols=protocols, proxy=None) as other,
     ):
         await other.recv()
         await one.ask("echo.any")
-        await http_exchange(echo.port, b"GET /echo/census HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        await http_exchange(echo, b"GET /echo/census HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
 
         assert await one.event("echo.census") is None
         assert unpacked(await other.recv()) == {"type": "echo.census", "data": None}
@@ -131,7 +132,7 @@ async def test_json_and_messagepack_clients_get_the_same_broadcast(echo: Platfor
 @pytest.mark.parametrize("payload", [b"", b"x", bytes(range(125))])
 async def test_ping_is_answered_with_its_payload(echo: Platform, payload: bytes) -> None:
     """RFC 6455 §5.5.3."""
-    async with raw_websocket(echo.port, "/ws/echo") as one:
+    async with raw_websocket(echo, "/ws/echo") as one:
         await one.send(frame(PING, payload))
 
         assert await one.receive() == (PONG, payload)
@@ -139,7 +140,7 @@ async def test_ping_is_answered_with_its_payload(echo: Platform, payload: bytes)
 
 async def test_pong_nobody_asked_for_is_passed_over(echo: Platform) -> None:
     """RFC 6455 §5.5.3: it may serve as a heartbeat in one direction."""
-    async with raw_websocket(echo.port, "/ws/echo") as one:
+    async with raw_websocket(echo, "/ws/echo") as one:
         await one.send(frame(PONG, b"x"), frame(TEXT, ASK))
 
         assert json.loads((await one.receive())[1]) == ANSWER
@@ -147,7 +148,7 @@ async def test_pong_nobody_asked_for_is_passed_over(echo: Platform) -> None:
 
 async def test_pings_between_fragments_are_answered_at_once(echo: Platform) -> None:
     """Control frames may come within a message, which is put together all the same."""
-    async with raw_websocket(echo.port, "/ws/echo") as one:
+    async with raw_websocket(echo, "/ws/echo") as one:
         await one.send(frame(TEXT, ASK[:7], fin=False), frame(PING, b"1"))
         assert await one.receive() == (PONG, b"1")
         await one.send(frame(0, b"", fin=False), frame(PING, b"2"), frame(0, ASK[7:12], fin=False))
@@ -159,7 +160,7 @@ async def test_pings_between_fragments_are_answered_at_once(echo: Platform) -> N
 
 async def test_message_in_single_bytes_is_taken(echo: Platform) -> None:
     """However TCP cuts the bytes, the message is the same."""
-    async with raw_websocket(echo.port, "/ws/echo") as one:
+    async with raw_websocket(echo, "/ws/echo") as one:
         for byte in frame(TEXT, ASK):
             await one.send(bytes([byte]))
 
@@ -168,7 +169,7 @@ async def test_message_in_single_bytes_is_taken(echo: Platform) -> None:
 
 async def test_many_messages_in_one_segment_are_all_taken(echo: Platform) -> None:
     """100 frames that arrive together are 100 messages, answered in order."""
-    async with raw_websocket(echo.port, "/ws/echo") as one:
+    async with raw_websocket(echo, "/ws/echo") as one:
         await one.send(*(frame(TEXT, b'{"type":"echo.any","id":%d}' % number) for number in range(100)))
 
         assert [json.loads((await one.receive())[1])["id"] for _ in range(100)] == list(range(100))
@@ -190,7 +191,7 @@ async def test_answer_over_64_kilobytes_arrives(echo: Platform) -> None:
 @pytest.mark.parametrize("code", [1000, 1001, 3000, 4999])
 async def test_close_frame_is_echoed(echo: Platform, code: int) -> None:
     """The code that came goes back, and then TCP ends."""
-    async with raw_websocket(echo.port, "/ws/echo") as one:
+    async with raw_websocket(echo, "/ws/echo") as one:
         await one.send(frame(CLOSE, code.to_bytes(2, "big") + b"bye"))
 
         opcode, payload = await one.receive()
@@ -200,7 +201,7 @@ async def test_close_frame_is_echoed(echo: Platform, code: int) -> None:
 
 async def test_close_frame_without_code_is_echoed_without_code(echo: Platform) -> None:
     """RFC 6455 §5.5.1."""
-    async with raw_websocket(echo.port, "/ws/echo") as one:
+    async with raw_websocket(echo, "/ws/echo") as one:
         await one.send(frame(CLOSE, b""))
 
         assert await one.receive() == (CLOSE, b"")
@@ -208,7 +209,7 @@ async def test_close_frame_without_code_is_echoed_without_code(echo: Platform) -
 
 async def test_answers_leave_before_the_close_frame(echo: Platform) -> None:
     """What was answered when the connection is closed for a violation still arrives."""
-    async with raw_websocket(echo.port, "/ws/echo") as one:
+    async with raw_websocket(echo, "/ws/echo") as one:
         await one.send(frame(TEXT, b'{"type":"echo.none","id":1}'), frame(TEXT, b"\xff"))
 
         assert json.loads((await one.receive())[1])["error"]["code"] == 404
@@ -217,7 +218,7 @@ async def test_answers_leave_before_the_close_frame(echo: Platform) -> None:
 
 async def test_client_that_never_answers_a_close_frame_is_cut_off(echo: Platform) -> None:
     """After the close timeout TCP ends, whatever the client does."""
-    async with raw_websocket(echo.port, "/ws/echo") as one:
+    async with raw_websocket(echo, "/ws/echo") as one:
         await one.send(frame(TEXT, b"\xff"))
         assert await one.close_code() == 1007
 
@@ -226,7 +227,7 @@ async def test_client_that_never_answers_a_close_frame_is_cut_off(echo: Platform
 
 async def test_messages_after_the_close_frame_are_not_handled(echo: Platform) -> None:
     """What a client sends behind its own close frame is not read."""
-    async with raw_websocket(echo.port, "/ws/echo") as one:
+    async with raw_websocket(echo, "/ws/echo") as one:
         await one.send(frame(CLOSE, b"\x03\xe8"), frame(TEXT, ASK))
 
         assert await one.receive() == (CLOSE, b"\x03\xe8")
@@ -235,7 +236,7 @@ async def test_messages_after_the_close_frame_are_not_handled(echo: Platform) ->
 
 async def test_clients_compression_offer_is_declined_or_honoured(echo: Platform) -> None:
     """The client library's default, which offers permessage-deflate, works."""
-    async with connect(echo.url("/ws/echo"), proxy=None, open_timeout=WAIT) as one:
+    async with connect(echo.url("/ws/echo"), ssl=echo.trust, proxy=None, open_timeout=WAIT) as one:
         await one.send(ASK.decode())
 
         assert json.loads(await one.recv()) == ANSWER
@@ -243,7 +244,7 @@ async def test_clients_compression_offer_is_declined_or_honoured(echo: Platform)
 
 async def test_reserved_opcode_in_messagepack_is_refused_too(echo: Platform) -> None:
     """The checks are the same for both codecs."""
-    async with raw_websocket(echo.port, "/ws/echo", "Sec-WebSocket-Protocol: linkd.v1+msgpack") as one:
+    async with raw_websocket(echo, "/ws/echo", "Sec-WebSocket-Protocol: linkd.v1+msgpack") as one:
         assert (await one.receive())[0] == BINARY
         await one.send(frame(BINARY, b"x", reserved=4))
 
@@ -252,13 +253,11 @@ async def test_reserved_opcode_in_messagepack_is_refused_too(echo: Platform) -> 
 
 async def test_head_in_pieces_is_taken(echo: Platform) -> None:
     """An opening handshake that arrives in two TCP segments is one handshake."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", echo.port)
     head = opening("/ws/echo", echo.port)
-    writer.write(head[:40])
-    await writer.drain()
-    await asyncio.sleep(0)
-    writer.write(head[40:])
+    async with raw_connection(echo) as (reader, writer):
+        writer.write(head[:40])
+        await writer.drain()
+        await asyncio.sleep(0)
+        writer.write(head[40:])
 
-    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
-    writer.close()
-    await writer.wait_closed()
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
