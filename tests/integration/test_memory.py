@@ -11,6 +11,7 @@ import pytest
 from tests.processes import platform, resident
 
 from .client import Client, client
+from .raw_websocket import TEXT, frame, raw_websocket
 
 ECHO = "tests/services/echo.py"
 MEBIBYTE = 2**20
@@ -54,3 +55,19 @@ async def test_large_messages_of_many_clients_arrive_a_few_at_a_time(tmp_path: P
 
         assert [await one.ask("echo.any", "small") for one in clients] == ["small"] * 300
     assert grown < 16 * MEBIBYTE
+
+
+@pytest.mark.plain  # what it counts is the room in one buffer, which TLS doubles
+async def test_large_message_that_never_ends_does_not_keep_others_out(tmp_path: Path) -> None:
+    """Eight clients that send a byte now and then hold all places: they are closed, and the others' messages arrive."""
+    env = {"LINKD_RECEPTION_LIMIT": str(MEBIBYTE)}
+    async with platform(tmp_path, ECHO, env=env) as running, contextlib.AsyncExitStack() as stack:
+        slow = [await stack.enter_async_context(raw_websocket(running, "/ws/echo")) for _ in range(8)]
+        for one in slow:
+            await one.send(frame(TEXT, b'{"type":"echo.any","data":"' + b"x" * 60_000 + b'"}')[:40_000])
+        async with client(running.url("/ws/echo")) as other:
+            answer = await other.request("echo.any", "x" * 60_000)
+        codes = [await one.close_code() for one in slow]
+
+    assert answer["type"] == "response"
+    assert codes == [1008] * 8

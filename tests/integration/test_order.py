@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tests.integration.client import client
+from tests.integration.raw_websocket import TEXT, RawWebSocket, frame, raw_websocket
 from tests.processes import Platform, platform
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -87,3 +88,29 @@ async def test_large_answers_reach_a_client_that_reads(echo: Platform) -> None:
         answers = [await one.receive() for _ in range(64)]
 
     assert [answer["id"] for answer in answers] == list(range(64))
+
+
+async def test_flood_of_one_client_starves_nobody(echo: Platform) -> None:
+    """While one sends as fast as it is read from, another's requests are answered, each in its turn."""
+    messages = frame(TEXT, b'{"type":"echo.any","data":1,"id":1}') * 500
+    answered = 0
+
+    async def send(flood: RawWebSocket) -> None:
+        while True:
+            await flood.send(messages)
+
+    async def receive(flood: RawWebSocket) -> None:
+        nonlocal answered
+        while True:
+            await flood.receive()
+            answered += 1
+
+    async with raw_websocket(echo, "/ws/echo") as flood, client(echo.url("/ws/echo")) as other:
+        flooding = [asyncio.create_task(send(flood)), asyncio.create_task(receive(flood))]
+        for number in range(50):
+            assert await other.ask("echo.any", number) == number
+        for task in flooding:
+            task.cancel()
+        await asyncio.gather(*flooding, return_exceptions=True)
+
+    assert answered > 50

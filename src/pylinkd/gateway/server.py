@@ -45,6 +45,7 @@ from .settings import Settings
 log = structlog.get_logger("linkd")
 
 _PING_INTERVAL = 5.0  # seconds between signs of life asked of a service
+_RECEPTION_PATIENCE = 5.0  # seconds that a large message may take while others wait for its place
 _DRAIN_STEP = 0.02  # seconds between two looks at who may go
 _SILENCE_LIMIT = 20.0  # seconds after which a service that says nothing counts as hung
 
@@ -68,7 +69,9 @@ class Gateway:
         self.traffic = Traffic()
         self.congested: set[Session] = set()
         self.receptions: Receptions[Connection] = Receptions(
-            settings.max_receptions, lambda connection: shrink(connection, settings.max_message_size)
+            settings.max_receptions,
+            lambda connection: shrink(connection, settings.max_message_size),
+            patience=_RECEPTION_PATIENCE,
         )
         self.now = loop.time()
         self._step = min(1.0, settings.heartbeat_interval / 8)
@@ -136,6 +139,7 @@ class Gateway:
             services=self._services,
             parking=self._inbound.parking,
             congested=lambda: self.congested,
+            receptions=lambda: {"arriving": len(self.receptions), "waiting": self.receptions.waiting},
         )
         self._admin = Listener(
             uvicorn.Config(admin_face(metrics), lifespan="off", log_config=None, access_log=False, server_header=False),
@@ -257,6 +261,8 @@ class Gateway:
             await asyncio.sleep(self._step)
             self.now = clock()
             self.traffic.loop_lag.observe(max(0.0, self.now - due))
+            for connection in self.receptions.overdue(self.now):
+                self._carry_out(connection, Verdict.STALLED)
             for connection, verdict in self._heartbeat.due(self.now):
                 try:
                     self._carry_out(connection, verdict)
@@ -269,7 +275,7 @@ class Gateway:
         elif verdict is Verdict.DEAD:
             connection.cut()
         elif verdict is Verdict.STALLED:
-            connection.close(CloseCode.POLICY_VIOLATION, "a message took too long", EndReason.PROTOCOL_ERROR)
+            connection.close(CloseCode.POLICY_VIOLATION, "a message took too long", EndReason.LIMIT)
         else:
             connection.close(CloseCode.IDLE, "no message for too long", EndReason.IDLE)
 

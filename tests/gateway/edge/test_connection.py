@@ -48,7 +48,7 @@ class Client:
         self.messages: list[Message] = []
         self.traffic = Traffic()
         self.congested: set[Session] = set()
-        self.receptions: Receptions[Connection] = Receptions(1000, lambda connection: None)
+        self.receptions: Receptions[Connection] = Receptions(1000, lambda connection: None, patience=5.0)
         self.ends: list[EndReason] = []
         self.fails = False
         self.transport = transport

@@ -15,6 +15,7 @@ class Peer:
 
     def __init__(self) -> None:
         self.reading = True
+        self.held = False
 
     def wait(self) -> None:
         """Stop."""
@@ -28,7 +29,7 @@ class Peer:
 def receptions() -> tuple[Receptions[Peer], list[Peer]]:
     """Two at once, and those whose buffer was made small."""
     shrunk: list[Peer] = []
-    return Receptions(MOST, shrunk.append), shrunk
+    return Receptions(MOST, shrunk.append, patience=5.0), shrunk
 
 
 def test_one_too_many_waits_for_the_first_that_is_done() -> None:
@@ -37,9 +38,9 @@ def test_one_too_many_waits_for_the_first_that_is_done() -> None:
     first, second, third = Peer(), Peer(), Peer()
 
     for peer in (first, second, third):
-        large.begin(peer)
+        large.begin(peer, 0.0)
     waited = not third.reading
-    large.rest(second)
+    large.rest(second, 0.0)
 
     assert waited
     assert (third.reading, shrunk) == (True, [second])
@@ -51,8 +52,8 @@ def test_buffer_is_kept_as_long_as_nobody_needs_it() -> None:
     large, shrunk = receptions()
     peer = Peer()
     for _ in range(3):
-        large.begin(peer)
-        large.rest(peer)
+        large.begin(peer, 0.0)
+        large.rest(peer, 0.0)
 
     assert shrunk == []
 
@@ -62,11 +63,11 @@ def test_who_rests_longest_gives_its_buffer_up() -> None:
     large, shrunk = receptions()
     first, second, third = Peer(), Peer(), Peer()
     for peer in (first, second):
-        large.begin(peer)
-    large.rest(second)
-    large.rest(first)
+        large.begin(peer, 0.0)
+    large.rest(second, 0.0)
+    large.rest(first, 0.0)
 
-    large.begin(third)
+    large.begin(third, 0.0)
 
     assert third.reading
     assert shrunk == [second]
@@ -77,9 +78,9 @@ def test_message_that_ends_while_its_client_waits_frees_it() -> None:
     large, shrunk = receptions()
     peers = [Peer() for _ in range(3)]
     for peer in peers:
-        large.begin(peer)
+        large.begin(peer, 0.0)
 
-    large.rest(peers[2])
+    large.rest(peers[2], 0.0)
 
     assert peers[2].reading
     assert shrunk == [peers[2]]
@@ -90,13 +91,30 @@ def test_place_of_a_connection_that_is_gone_is_free() -> None:
     large, _ = receptions()
     peers = [Peer() for _ in range(4)]
     for peer in peers:
-        large.begin(peer)
+        large.begin(peer, 0.0)
 
-    large.forget(peers[2])
-    large.forget(peers[0])
+    large.forget(peers[2], 0.0)
+    large.forget(peers[0], 0.0)
 
     assert peers[3].reading
     assert len(large) == MOST
+
+
+def test_who_keeps_others_waiting_has_to_be_quick() -> None:
+    """Unless it is held by us; with nobody waiting it may take its time."""
+    large, _ = receptions()
+    slow, stuck, third = Peer(), Peer(), Peer()
+    large.begin(slow, 0.0)
+    large.begin(stuck, 0.0)
+    stuck.held = True
+    alone = large.overdue(100.0)
+    large.begin(third, 100.0)
+
+    assert alone == []
+    assert large.overdue(100.0) == [slow]
+    assert large.overdue(104.0) == [slow]
+    stuck.held = False
+    assert large.overdue(105.0) == [slow, stuck]
 
 
 @given(steps=st.lists(st.tuples(st.sampled_from(["begin", "rest", "forget"]), st.integers(0, 5)), max_size=60))
@@ -107,12 +125,12 @@ def test_nobody_waits_while_there_is_room(steps: list[tuple[str, int]]) -> None:
     for what, number in steps:
         peer = peers[number]
         if what == "forget":
-            large.forget(peer)
+            large.forget(peer, 0.0)
             peer.reading = True
         elif what == "begin" and peer.reading:
-            large.begin(peer)
+            large.begin(peer, 0.0)
         elif what == "rest":
-            large.rest(peer)
+            large.rest(peer, 0.0)
         assert len(large) <= MOST
         assert all(large.waits(one) != one.reading for one in peers)
         if any(large.waits(one) for one in peers):

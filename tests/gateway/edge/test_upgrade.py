@@ -105,7 +105,7 @@ class Owner:
         self.messages: list[Message] = []
         self.traffic = Traffic()
         self.congested: set[Session] = set()
-        self.receptions: Receptions[Connection] = Receptions(1000, lambda connection: None)
+        self.receptions: Receptions[Connection] = Receptions(1000, lambda connection: None, patience=5.0)
         self.ends: list[EndReason] = []
 
     def opened(self, session: Session, connection: Connection) -> None:

@@ -32,6 +32,7 @@ class Metrics(Collector):
         services: The services and their links.
         parking: Messages that wait for a service.
         congested: The sessions whose clients read too slowly now.
+        receptions: Large messages by state.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Metrics(Collector):
         services: Services,
         parking: Parking,
         congested: Callable[[], Iterable[Session]],
+        receptions: Callable[[], Mapping[str, int]],
     ) -> None:
         self._traffic = traffic
         self._registry = registry
@@ -50,6 +52,7 @@ class Metrics(Collector):
         self._services = services
         self._parking = parking
         self._congested = congested
+        self._receptions = receptions
         self._all = CollectorRegistry()
         self._all.register(self)
         ProcessCollector(registry=self._all)
@@ -96,6 +99,7 @@ class Metrics(Collector):
         yield GaugeMetricFamily("linkd_clients_congested", "Clients that read too slowly now", len(waiting))
         yield GaugeMetricFamily("linkd_outbox_bytes", "Bytes that wait for these clients", sum(waiting))
         yield GaugeMetricFamily("linkd_outbox_bytes_max", "Bytes that wait for the slowest", max(waiting, default=0))
+        yield _gauges("linkd_large_messages", "Large messages that arrive, or wait to", "state", self._receptions())
         yield GaugeMetricFamily("linkd_parked_messages", "Messages that wait for a service", self._parking.messages)
         yield GaugeMetricFamily("linkd_parked_bytes", "Bytes of these messages", self._parking.bytes)
 

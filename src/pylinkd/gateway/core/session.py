@@ -28,6 +28,7 @@ class EndReason(StrEnum):
     CONNECTION_LOST = "connection_lost"
     PROTOCOL_ERROR = "protocol_error"
     MESSAGE_TOO_BIG = "message_too_big"
+    LIMIT = "limit"
     TIMEOUT = "timeout"
     IDLE = "idle"
     SLOW_CONSUMER = "slow_consumer"

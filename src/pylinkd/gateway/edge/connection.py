@@ -34,7 +34,7 @@ _BIN = (b"\xc4", b"\xc5", b"\xc6")  # how a binary value begins in MessagePack, 
 _END_BY_CODE = {
     CloseCode.PROTOCOL_ERROR: EndReason.PROTOCOL_ERROR,
     CloseCode.INVALID_TEXT: EndReason.PROTOCOL_ERROR,
-    CloseCode.POLICY_VIOLATION: EndReason.PROTOCOL_ERROR,
+    CloseCode.POLICY_VIOLATION: EndReason.LIMIT,
     CloseCode.MESSAGE_TOO_BIG: EndReason.MESSAGE_TOO_BIG,
     CloseCode.INTERNAL_ERROR: EndReason.INTERNAL_ERROR,
 }
@@ -168,7 +168,7 @@ class Connection(WSListener):
             self.close(CloseCode.INTERNAL_ERROR, "internal error", EndReason.INTERNAL_ERROR)
         if self._receiving and frame.last_in_buffer and not frame.tail_size:
             self._receiving = False
-            self._owner.receptions.rest(self)
+            self._owner.receptions.rest(self, self._owner.now)
 
     def _other_frame(self, opcode: int, frame: WSFrame) -> None:
         reserved = frame.rsv1 << 2 | frame.rsv2 << 1 | frame.rsv3
@@ -260,7 +260,7 @@ class Connection(WSListener):
             # picows closed: a frame that is wrong by itself, or a fault of ours.
             end = _END_BY_CODE.get(CloseCode(int(handshake.sent.code)), EndReason.PROTOCOL_ERROR)  # type: ignore[call-overload]
         self._transport = self._websocket = None
-        self._owner.receptions.forget(self)
+        self._owner.receptions.forget(self, self._owner.now)
         self._owner.congested.discard(self._session)
         self._advance(State.CLOSED)
         self._owner.ended(self._session, end or EndReason.CONNECTION_LOST)
@@ -379,7 +379,7 @@ class Connection(WSListener):
             if not self._receiving:
                 self._receiving = True
                 self._owner.receiving(self._session)
-            self._owner.receptions.begin(self)
+            self._owner.receptions.begin(self, self._owner.now)
 
     def wait(self) -> None:
         """See receptions.Receiver."""

@@ -3,7 +3,8 @@
 The buffer that picows reads into grows to the size of a frame and never shrinks. Without a bound ten thousand clients
 that send 64 KiB each at the same moment cost more than a gigabyte, for good. Here only so many connections may have a
 large buffer: one that is done with its message gives it up when another needs it, and where none is, the other is not
-read from until one is.
+read from until one is. Whoever keeps others waiting has to be quick: a client that sends a byte a second would hold its
+place for ever.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from typing import Generic, Protocol, TypeVar
 
 class Receiver(Hashable, Protocol):
     """A connection."""
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing is read from it, by our own choice."""
 
     def wait(self) -> None:
         """Nothing more may be read from it."""
@@ -31,18 +36,20 @@ class Receptions(Generic[R]):
     Args:
         most: How many there may be.
         shrink: Gives a connection that is between two frames a small buffer.
+        patience: Seconds that a message may take while others wait.
     """
 
-    def __init__(self, most: int, shrink: Callable[[R], None]) -> None:
+    def __init__(self, most: int, shrink: Callable[[R], None], *, patience: float) -> None:
         self._most = most
         self._shrink = shrink
-        self._busy: set[R] = set()
+        self._patience = patience
+        self._busy: dict[R, float] = {}  # with the time at which each began
         # In the order in which they have been resting, or waiting.
         self._resting: dict[R, None] = {}
         self._waiting: dict[R, None] = {}
 
-    def begin(self, receiver: R) -> None:
-        """The connection's buffer is large, and about to be read into."""
+    def begin(self, receiver: R, now: float) -> None:
+        """The connection's buffer is large, and more of its message has come."""
         if receiver in self._busy or receiver in self._waiting:
             return
         if receiver in self._resting:
@@ -55,9 +62,9 @@ class Receptions(Generic[R]):
             oldest = next(iter(self._resting))
             del self._resting[oldest]
             self._shrink(oldest)
-        self._busy.add(receiver)
+        self._busy[receiver] = now
 
-    def rest(self, receiver: R) -> None:
+    def rest(self, receiver: R, now: float) -> None:
         """The connection's buffer holds nothing: its last frame was handed on."""
         if receiver in self._waiting:
             # What was on its way when it had to wait was the end of its frame.
@@ -65,29 +72,44 @@ class Receptions(Generic[R]):
             self._shrink(receiver)
             receiver.go_on()
         elif receiver in self._busy:
-            self._busy.discard(receiver)
+            del self._busy[receiver]
             if self._waiting:
                 self._shrink(receiver)
-                self._admit()
+                self._admit(now)
             else:
                 self._resting[receiver] = None
 
-    def forget(self, receiver: R) -> None:
+    def forget(self, receiver: R, now: float) -> None:
         """The connection is gone."""
         self._waiting.pop(receiver, None)
         self._resting.pop(receiver, None)
-        self._busy.discard(receiver)
-        self._admit()
+        self._busy.pop(receiver, None)
+        self._admit(now)
+
+    def overdue(self, now: float) -> list[R]:
+        """Those that keep others waiting for too long."""
+        if not self._waiting:
+            return []
+        late = [receiver for receiver, began in self._busy.items() if now - began >= self._patience]
+        for receiver in late:
+            if receiver.held:
+                self._busy[receiver] = now  # it cannot go on, and that is our doing
+        return [receiver for receiver in late if not receiver.held]
 
     def waits(self, receiver: R) -> bool:
         """Whether the connection may not be read from."""
         return receiver in self._waiting
 
-    def _admit(self) -> None:
+    @property
+    def waiting(self) -> int:
+        """How many connections wait for a large buffer."""
+        return len(self._waiting)
+
+    def _admit(self, now: float) -> None:
         while self._waiting and len(self._busy) + len(self._resting) < self._most:
             receiver = next(iter(self._waiting))
             del self._waiting[receiver]
-            self._busy.add(receiver)
+            self._busy[receiver] = now
             receiver.go_on()
 
     def __len__(self) -> int:

@@ -73,7 +73,7 @@ class Inbound:
             return
         if message.stream:
             session.in_flight += 1
-            Upload(session, message.id, instance.link, self.done).open(message)
+            Upload(session, message.id, instance.link, done=self.done, hold=self._hold_for).open(message)
             return
         data = bytes(message.data)
         frame = self._reused.frame
@@ -150,6 +150,8 @@ class Inbound:
 
     def forget(self, session: Session) -> None:
         """The session ended."""
+        for held in self._held.values():
+            held.discard(session)
         self.parking.forget(session)
         if session.upload is not None:
             session.upload.abort("gone")

@@ -26,15 +26,22 @@ class Upload:
         replied: See core.session.Upload.
     """
 
-    __slots__ = ("_done", "_id", "_link", "_request_id", "_session", "_untaken", "ended", "replied")
+    __slots__ = ("_done", "_hold", "_id", "_link", "_request_id", "_session", "_untaken", "ended", "replied")
 
     def __init__(
-        self, session: Session, id: MessageId | None, link: ServiceLink, done: Callable[[Session], None]
+        self,
+        session: Session,
+        id: MessageId | None,
+        link: ServiceLink,
+        *,
+        done: Callable[[Session], None],
+        hold: Callable[[Session, ServiceLink], None],
     ) -> None:
         self._session = session
         self._id = id
         self._link = link
         self._done = done
+        self._hold = hold
         self._request_id = 0
         self._untaken = 0
         self.ended = False
@@ -57,6 +64,8 @@ class Upload:
         frame = Frame()
         frame.stream_chunk.data = data
         self._link.tell(frame, self._request_id)
+        if self._link.congested:
+            self._hold(self._session, self._link)
         if self._untaken >= _WINDOW and self._session.connection is not None:
             self._session.connection.hold(Hold.STREAM)
 

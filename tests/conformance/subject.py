@@ -1,0 +1,129 @@
+"""What the fuzzing feeds: picows's protocol and a Connection over a transport in memory, which owns it as well."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Sequence
+
+import structlog
+from picows import WSUpgradeResponse, WSUpgradeResponseWithListener
+
+from pylinkd.gateway.core.format import Formats
+from pylinkd.gateway.core.session import EndReason, Session
+from pylinkd.gateway.core.traffic import Traffic
+from pylinkd.gateway.edge.connection import Connection
+from pylinkd.gateway.edge.handshake import canonical_head
+from pylinkd.gateway.edge.receptions import Receptions
+from pylinkd.gateway.edge.upgrade import feed, make_protocol, shrink
+from pylinkd.protocol.envelope import JSON, Codec, Message
+from tests.gateway.doubles import Turns, make_session
+from tests.gateway.edge.sockets import SocketTransport
+
+from .cases import CLOSE
+from .peer import Parser, Received
+
+LIMIT = 1024
+FRAGMENTS = 16
+_KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 §1.3
+
+
+class Subject:
+    """A connection whose client may send anything.
+
+    Attributes:
+        messages: What was handed on.
+        ends: Why it ended.
+        failures: What was logged: exceptions that nobody expected.
+    """
+
+    close_timeout = 60.0
+    max_message_size = LIMIT
+    max_fragments = FRAGMENTS
+    now = 0.0
+
+    def __init__(self, transport: SocketTransport, codec: Codec, window_bits: int | None) -> None:
+        self.messages: list[Message] = []
+        self.ends: list[EndReason] = []
+        self.failures: list[object] = []
+        self.traffic = Traffic()
+        self.congested: set[Session] = set()
+        self.receptions: Receptions[Connection] = Receptions(
+            1, lambda connection: shrink(connection, LIMIT), patience=5.0
+        )
+        self.transport = transport
+        self._turns = Turns()
+        session = make_session(self._turns.turn, codec=codec, connected=False)
+        # What make_session does not offer; no message is too short to be compressed.
+        session.format = Formats(0, 1).get(codec, window_bits)
+        self._window_bits = window_bits
+        connection = Connection(self, session)
+        response = WSUpgradeResponse.create_101_response()
+        self._websocket = make_protocol(lambda _: WSUpgradeResponseWithListener(response, connection), LIMIT)
+        transport.protocol = self._websocket
+        self._websocket.connection_made(transport)
+        feed(self._websocket, canonical_head(_KEY))
+        self._written = len(transport.written)
+
+    # edge.connection.Owner
+
+    def opened(self, session: Session, connection: Connection) -> None:
+        """See edge.connection.Owner."""
+        session.connection = connection
+
+    def receiving(self, session: Session) -> None:
+        """See edge.connection.Owner."""
+
+    def received(self, session: Session, message: Message) -> None:
+        """See edge.connection.Owner."""
+        self.messages.append(message)
+
+    def ended(self, session: Session, reason: EndReason) -> None:
+        """See edge.connection.Owner."""
+        session.connection = None
+        self.ends.append(reason)
+
+    # the client
+
+    def say(self, pieces: Sequence[bytes]) -> None:
+        """Send these pieces, each in a read of its own, while the transport reads."""
+        with structlog.testing.capture_logs() as logs:
+            for piece in pieces:
+                if not self.transport.closing:
+                    feed(self._websocket, piece)
+            self._turns.end()
+        self.failures += logs
+
+    @property
+    def heard(self) -> list[Received]:
+        """The frames that it was sent. A write holds whole frames."""
+        self._turns.end()
+        written = self.transport.written[self._written :]
+        return [frame for piece in written for frame in Parser(self._window_bits).feed(piece)]
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was sent a close frame."""
+        return any(piece[0] == 0x80 | CLOSE for piece in self.transport.written[self._written :])
+
+    @property
+    def codes(self) -> list[int | None]:
+        """Of the close frames that it was sent."""
+        closes = [frame.payload for frame in self.heard if frame.opcode == CLOSE]
+        return [int.from_bytes(payload[:2], "big") if payload else None for payload in closes]
+
+    async def lose(self) -> None:
+        """The connection breaks, if it does not end already."""
+        if self.transport.closing:
+            await asyncio.sleep(0)
+        else:
+            self.transport.closing = True
+            self._websocket.connection_lost(None)
+
+
+@contextlib.asynccontextmanager
+async def subject(codec: Codec = JSON, window_bits: int | None = None) -> AsyncIterator[Subject]:
+    """A connection after its opening handshake."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as unused:
+        yield Subject(SocketTransport(unused), codec, window_bits)
