@@ -37,9 +37,10 @@ CASES = [
     good("7.1.1", Say(_MESSAGE), Hear((Answer(_HELLO),))),
     # Once, not byte by byte: whether both frames then arrive together is left to chance.
     _closed("7.1.2", close() + close(), 1000, large=True, fault=_LOOKS_AHEAD),
-    _closed("7.1.3", close() + frame(PING), 1000),
-    _closed("7.1.4", close() + _MESSAGE, 1000),
-    _closed("7.1.5", frame(TEXT, b"fragment1", fin=False) + close() + frame(CONT, b"fragment2"), 1000),
+    # Nor these: what is sent after the gateway has closed is answered with a reset, which may overtake its close frame.
+    _closed("7.1.3", close() + frame(PING), 1000, large=True),
+    _closed("7.1.4", close() + _MESSAGE, 1000, large=True),
+    _closed("7.1.5", frame(TEXT, b"fragment1", fin=False) + close() + frame(CONT, b"fragment2"), 1000, large=True),
     _behind_a_large_message(),
     _closed("7.3.1", close(None), None),
     bad("7.3.2", Say(frame(CLOSE, b"a"))),

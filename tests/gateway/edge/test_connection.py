@@ -204,7 +204,7 @@ async def test_bad_msgpack_is_answered_and_the_connection_stays(socket_transport
         ([say(Opcode.TEXT, b"\xc3", fin=False), say(Opcode.CONT, b"")], 1007, EndReason.PROTOCOL_ERROR),
         ([say(Opcode.TEXT, b"x" * (LIMIT + 1))], 1009, EndReason.MESSAGE_TOO_BIG),
         ([say(Opcode.TEXT, b"x" * LIMIT, fin=False), say(Opcode.CONT, b"x")], 1009, EndReason.MESSAGE_TOO_BIG),
-        ([say(Opcode.TEXT, b"", fin=False), *[MORE] * 1024], 1008, EndReason.PROTOCOL_ERROR),
+        ([say(Opcode.TEXT, b"", fin=False), *[MORE] * 1024], 1008, EndReason.LIMIT),
         ([say(Opcode.CLOSE, b"x")], 1002, EndReason.PROTOCOL_ERROR),
         ([say(Opcode.CLOSE, b"\x03\xee")], 1002, EndReason.PROTOCOL_ERROR),
     ],
