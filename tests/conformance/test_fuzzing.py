@@ -114,7 +114,6 @@ def _peak(client: Subject, pieces: list[bytes], *, beyond_close: bool = False) -
     return peak
 
 
-@pytest.mark.xfail(strict=True, reason="picows keeps all that comes until it cuts the connection, 10 ms later")
 async def test_what_comes_behind_a_wrong_frame_is_not_kept() -> None:
     """A connection that is closing has no use for it."""
     async with subject() as client:

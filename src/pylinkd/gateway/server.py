@@ -31,6 +31,7 @@ from .edge.listener import Listener
 from .edge.receptions import Receptions
 from .edge.upgrade import Upgrade, shrink
 from .guard.door import Door
+from .guard.origins import Origins
 from .guard.tokens import Tokens
 from .routing.actions import Actions
 from .routing.commands import Commands
@@ -101,8 +102,10 @@ class Gateway:
             traffic=self.traffic,
         )
         self._link_socket = LinkSocket(settings.link, lambda: ServiceLink(self._commands, settings.link_window))
+        origins = Origins(settings.origins)
         self._door = Door(
             Tokens(settings.jwt_secret),
+            origins,
             knows=self._services.knows,
             takes_sessions=self._services.takes_sessions,
             open=lambda: not self._stopping,
@@ -114,6 +117,7 @@ class Gateway:
             is_websocket=self._services.knows_path,
             max_body_size=settings.max_body_size,
             body_timeout=settings.body_timeout,
+            origins=origins,
         )
         self._listener = Listener(
             uvicorn.Config(

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ..protocol.errors import SetupError
 from ..protocol.rendezvous import default_link_path
 from .core.outbox import Policy
+from .guard.origins import Origins
 
 DEVELOPMENT_SECRET = "linkd-development-secret-never-use-it-in-production"  # noqa: S105  published on purpose
 """Signs tokens where nothing else is set and the environment is not production."""
@@ -67,6 +68,10 @@ class Settings(ProcessSettings):
 
     jwt_secret: Annotated[str, Field(repr=False)] = DEVELOPMENT_SECRET
     """Secret of HS256 tokens, 32 bytes or more."""
+
+    allowed_origins: str = ""
+    """Origins whose pages may connect beside those of the gateway's own host, parted by commas:
+    ``https://app.example.com``, ``https://*.example.com``, or ``*``."""
 
     certfile: Path | None = None
     """TLS certificate chain (PEM); with it the port speaks https and wss only."""
@@ -160,6 +165,11 @@ class Settings(ProcessSettings):
     """Time over which the released clients are told to come back, each at its own moment."""
 
     @property
+    def origins(self) -> list[str]:
+        """``allowed_origins``, one by one."""
+        return [entry.strip() for entry in self.allowed_origins.split(",") if entry.strip()]
+
+    @property
     def max_receptions(self) -> int:
         """How many large messages may arrive at once: a buffer has up to twice the size of the largest."""
         return max(1, self.reception_limit // (2 * self.max_message_size))
@@ -225,6 +235,12 @@ class Settings(ProcessSettings):
     def shutdown_timeout(self) -> float:
         """``shutdown_timeout_ms`` in seconds."""
         return self.shutdown_timeout_ms / 1000
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins_are_well_formed(cls, value: str) -> str:
+        Origins(entry.strip() for entry in value.split(",") if entry.strip())
+        return value
 
     @model_validator(mode="after")
     def _secrets_are_fit(self) -> Settings:

@@ -11,6 +11,7 @@ import structlog
 
 from pylinkd.gateway.edge.http import HttpFace
 from pylinkd.gateway.guard.door import Door
+from pylinkd.gateway.guard.origins import Origins
 from pylinkd.gateway.guard.tokens import Tokens
 from pylinkd.gateway.routing.actions import MethodNotAllowedError
 from pylinkd.protocol.errors import LinkdError, NotFoundError, ServiceUnavailableError
@@ -37,7 +38,7 @@ class Face:
         self.answer: HttpResponse | Exception = HttpResponse(status=200, body=b"{}")
         self.ready = True
         door = Door(
-            Tokens(SECRET), knows=lambda path: True, takes_sessions=lambda path: True, open=lambda: True
+            Tokens(SECRET), Origins(), knows=lambda path: True, takes_sessions=lambda path: True, open=lambda: True
         )  # fmt: skip
         app = HttpFace(
             door=door,

@@ -16,6 +16,7 @@ from pylinkd.gateway.edge.handshake import canonical_head
 from pylinkd.gateway.edge.receptions import Receptions
 from pylinkd.gateway.edge.upgrade import Upgrade, feed, make_protocol
 from pylinkd.gateway.guard.door import Door
+from pylinkd.gateway.guard.origins import Origins
 from pylinkd.gateway.guard.tokens import Tokens
 from pylinkd.protocol.envelope import MSGPACK, Message
 
@@ -127,6 +128,7 @@ def upgrade(owner: Owner, *, open: bool = True, there: bool = True) -> Upgrade:
     """The protocol that uvicorn is given."""
     door = Door(
         Tokens(SECRET),
+        Origins(),
         knows=lambda path: path == "/ws/chat",
         takes_sessions=lambda path: there,
         open=lambda: open,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pylinkd.gateway.guard.door import Door, refusal_headers
+from pylinkd.gateway.guard.origins import Origins
 from pylinkd.gateway.guard.tokens import Tokens
 from pylinkd.protocol.envelope import JSON, MSGPACK, Codec
 from pylinkd.protocol.errors import (
@@ -29,6 +30,7 @@ class Gateway:
         self.there = True
         self.door = Door(
             Tokens(SECRET),
+            Origins(),
             knows=lambda path: path in self.known,
             takes_sessions=lambda path: self.there,
             open=lambda: self.open,
@@ -43,7 +45,7 @@ def gateway() -> Gateway:
 
 def test_anybody_may_come_in_without_a_token(gateway: Gateway) -> None:
     """Handlers ask for more, the door does not."""
-    admission = gateway.door.admit("/ws/chat", [], None, [])
+    admission = gateway.door.admit("/ws/chat", [], None, [], origin=None, host="x")
 
     assert (admission.identity, admission.codec, admission.subprotocol) == (None, JSON, None)
 
@@ -63,7 +65,7 @@ def test_subprotocol_is_the_gateways_choice(
     gateway: Gateway, offered: list[str], codec: Codec, chosen: str | None
 ) -> None:
     """Of those offered the first in the gateway's order; none that was not offered."""
-    admission = gateway.door.admit("/ws/chat", [], None, offered)
+    admission = gateway.door.admit("/ws/chat", [], None, offered, origin=None, host="x")
 
     assert (admission.codec, admission.subprotocol) == (codec, chosen)
 
@@ -103,13 +105,13 @@ def test_other_credentials_are_refused(gateway: Gateway, authorization: str) -> 
 def test_bad_token_is_refused(gateway: Gateway, token: str) -> None:
     """Rather than let in as nobody."""
     with pytest.raises(UnauthorizedError):
-        gateway.door.admit("/ws/chat", [token], None, [])
+        gateway.door.admit("/ws/chat", [token], None, [], origin=None, host="x")
 
 
 def test_unknown_path_is_not_found(gateway: Gateway) -> None:
     """Before anything is said about the token."""
     with pytest.raises(NotFoundError):
-        gateway.door.admit("/ws/nowhere", ["nonsense"], None, [])
+        gateway.door.admit("/ws/nowhere", ["nonsense"], None, [], origin=None, host="x")
 
 
 def test_path_without_a_service_is_unavailable(gateway: Gateway) -> None:
@@ -117,11 +119,11 @@ def test_path_without_a_service_is_unavailable(gateway: Gateway) -> None:
     gateway.there = False
 
     with pytest.raises(ServiceUnavailableError) as caught:
-        gateway.door.admit("/ws/chat", [], None, [])
+        gateway.door.admit("/ws/chat", [], None, [], origin=None, host="x")
 
     assert caught.value.retry_after is not None
     with pytest.raises(UnauthorizedError):
-        gateway.door.admit("/ws/chat", ["nonsense"], None, [])
+        gateway.door.admit("/ws/chat", ["nonsense"], None, [], origin=None, host="x")
 
 
 def test_gateway_that_stops_takes_nobody(gateway: Gateway) -> None:
@@ -130,7 +132,7 @@ def test_gateway_that_stops_takes_nobody(gateway: Gateway) -> None:
 
     for path in ("/ws/chat", "/ws/nowhere"):
         with pytest.raises(ServiceUnavailableError, match="stopping"):
-            gateway.door.admit(path, [], None, [])
+            gateway.door.admit(path, [], None, [], origin=None, host="x")
 
 
 @pytest.mark.parametrize(
@@ -145,3 +147,11 @@ def test_gateway_that_stops_takes_nobody(gateway: Gateway) -> None:
 def test_refusals_headers_say_what_to_do(error: LinkdError, more: dict[str, str]) -> None:
     """401 names the scheme (RFC 9110 §11.6.1), retry advice is in whole seconds, nothing is cached."""
     assert refusal_headers(error) == {"Content-Type": "application/json", "Cache-Control": "no-store", **more}
+
+
+def test_foreign_page_is_refused_before_anything_else(gateway: Gateway) -> None:
+    """Whatever it brings along, and whatever it asks for: hijacking begins with a page of somebody else's."""
+    with pytest.raises(ForbiddenError) as caught:
+        gateway.door.admit("/ws/nowhere", ["nonsense"], None, [], origin="https://evil.example", host="chat.example")
+
+    assert caught.value.type == "FORBIDDEN_ORIGIN"

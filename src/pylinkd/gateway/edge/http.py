@@ -9,10 +9,11 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 import structlog
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...protocol.envelope import error_body
 from ...protocol.errors import BadRequestError, InternalError, LinkdError, PayloadTooLargeError
@@ -22,10 +23,12 @@ from ...protocol.link import fill_identity
 from ...protocol.link_pb2 import HttpRequest, HttpResponse
 from ...version import __version__
 from ..guard.door import TOKEN_PARAMETER, Door, refusal_headers
+from ..guard.origins import Origins
 from ..routing.actions import MethodNotAllowedError
 
 log = structlog.get_logger("linkd.http")
 
+_PREFLIGHT_AGE = 600  # seconds for which a browser may keep what it was allowed
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 # Headers that concern this hop, or that only the gateway may see.
@@ -56,6 +59,7 @@ class HttpFace:
         is_websocket: Whether a path is one of WebSockets.
         max_body_size: Most bytes of a request's body.
         body_timeout: Seconds that a body may take to arrive.
+        origins: The pages of other hosts that may read answers (CORS); ``None``: none may.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class HttpFace:
         is_websocket: Callable[[str], bool],
         max_body_size: int,
         body_timeout: float = 30.0,
+        origins: Origins | None = None,
     ) -> None:
         self._door = door
         self._act = act
@@ -74,7 +79,7 @@ class HttpFace:
         self._is_websocket = is_websocket
         self._max_body_size = max_body_size
         self._body_timeout = body_timeout
-        self._app = Starlette(
+        app = Starlette(
             routes=[
                 Route("/health", self._health),
                 Route("/ready", self._readiness),
@@ -82,6 +87,16 @@ class HttpFace:
                 Route("/{path:path}", self._action, methods=_METHODS),
             ]
         )
+        self._app: ASGIApp = app
+        if origins is not None and (origins.any or origins.pattern):
+            self._app = CORSMiddleware(
+                app,
+                allow_origins=["*"] if origins.any else [],
+                allow_origin_regex=origins.pattern or None,
+                allow_methods=_METHODS,
+                allow_headers=["authorization", "content-type"],
+                max_age=_PREFLIGHT_AGE,
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""

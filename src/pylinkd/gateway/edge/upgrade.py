@@ -97,7 +97,12 @@ class Upgrade(asyncio.Protocol):
         try:
             request = OpeningRequest.parse(data)
             admission = self._door.admit(
-                request.path, request.tokens, request.headers.get("authorization"), request.subprotocols
+                request.path,
+                request.tokens,
+                request.headers.get("authorization"),
+                request.subprotocols,
+                origin=request.headers.get("origin"),
+                host=request.headers["host"],
             )
         except LinkdError as error:
             self._owner.traffic.handshakes[str(error.code)] += 1
@@ -191,6 +196,8 @@ class _Reading(WSProtocol):  # type: ignore[misc]
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._large and self.listener is not None:
+            if self.transport.is_close_frame_sent:
+                return  # picows has given the client up, and would keep what still comes until it cuts the connection
             # Now, not in the next turn: libuv reads up to 32 times before it lets the loop go on.
             self.listener.receives()
         super().buffer_updated(nbytes)

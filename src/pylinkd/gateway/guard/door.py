@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from ...protocol.envelope import JSON, SUBPROTOCOLS, Codec
-from ...protocol.errors import LinkdError, NotFoundError, ServiceUnavailableError, UnauthorizedError
+from ...protocol.errors import ForbiddenError, LinkdError, NotFoundError, ServiceUnavailableError, UnauthorizedError
 from ...protocol.identity import Identity
+from .origins import Origins
 from .tokens import Tokens
 
 TOKEN_PARAMETER = "token"  # noqa: S105  the name of a query parameter
@@ -33,6 +34,7 @@ class Door:
 
     Args:
         tokens: Verifies who they say they are.
+        origins: The pages that may open a WebSocket.
         knows: Whether a path reaches a service at all.
         takes_sessions: Whether a new session on the path has a service behind it.
         open: Whether the gateway takes new connections; not while it stops.
@@ -41,18 +43,27 @@ class Door:
     def __init__(
         self,
         tokens: Tokens,
+        origins: Origins,
         *,
         knows: Callable[[str], bool],
         takes_sessions: Callable[[str], bool],
         open: Callable[[], bool],
     ) -> None:
         self._tokens = tokens
+        self._origins = origins
         self._knows = knows
         self._takes_sessions = takes_sessions
         self._open = open
 
     def admit(
-        self, path: str, tokens: Sequence[str], authorization: str | None, subprotocols: Sequence[str]
+        self,
+        path: str,
+        tokens: Sequence[str],
+        authorization: str | None,
+        subprotocols: Sequence[str],
+        *,
+        origin: str | None,
+        host: str,
     ) -> Admission:
         """Let a WebSocket in, or raise what it is refused with.
 
@@ -61,12 +72,17 @@ class Door:
             tokens: The tokens in its query.
             authorization: The ``Authorization`` header.
             subprotocols: What the client offers.
+            origin: The ``Origin`` header: whose page it is.
+            host: The ``Host`` header.
 
         Raises:
-            LinkdError: 401 for a bad token, 404 for an unknown path, 503 while no service is there.
+            LinkdError: 403 for a foreign page, 404 for an unknown path, 401 for a bad token, 503 while no service is
+                there.
         """
         if not self._open():
             raise ServiceUnavailableError("The gateway is stopping.", retry_after=1.0)
+        if not self._origins.allow(origin, host):
+            raise ForbiddenError("Pages of this origin may not connect.", type="FORBIDDEN_ORIGIN")
         if not self._knows(path):
             raise NotFoundError("No service has claimed this path.")
         identity = self.identify(tokens, authorization)
