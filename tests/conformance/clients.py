@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import websocket
@@ -98,6 +99,9 @@ async def by_chromium(browser: Browser, url: str, texts: Sequence[str]) -> Talk:
     """A page in Chromium, which always offers compression."""
     page = await browser.new_page()
     try:
+        # A blank page hides where it is from, and is refused.
+        address = urlsplit(url)
+        await page.goto(f"http://{address.netloc}/live")
         await page.add_script_tag(content=SCRIPT.read_text())
         async with asyncio.timeout(WAIT):
             return Talk(**await page.evaluate("([url, texts]) => talk(new WebSocket(url), texts)", [url, list(texts)]))
