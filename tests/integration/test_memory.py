@@ -60,7 +60,7 @@ async def test_large_messages_of_many_clients_arrive_a_few_at_a_time(tmp_path: P
 @pytest.mark.plain  # what it counts is the room in one buffer, which TLS doubles
 async def test_large_message_that_never_ends_does_not_keep_others_out(tmp_path: Path) -> None:
     """Eight clients that send a byte now and then hold all places: they are closed, and the others' messages arrive."""
-    env = {"LINKD_RECEPTION_LIMIT": str(MEBIBYTE)}
+    env = {"LINKD_RECEPTION_LIMIT": str(MEBIBYTE), "LINKD_MESSAGE_TIMEOUT_MS": "1000"}
     async with platform(tmp_path, ECHO, env=env) as running, contextlib.AsyncExitStack() as stack:
         slow = [await stack.enter_async_context(raw_websocket(running, "/ws/echo")) for _ in range(8)]
         for one in slow:

@@ -46,7 +46,6 @@ from .settings import Settings
 log = structlog.get_logger("linkd")
 
 _PING_INTERVAL = 5.0  # seconds between signs of life asked of a service
-_RECEPTION_PATIENCE = 5.0  # seconds that a large message may take while others wait for its place
 _DRAIN_STEP = 0.02  # seconds between two looks at who may go
 _SILENCE_LIMIT = 20.0  # seconds after which a service that says nothing counts as hung
 
@@ -72,7 +71,7 @@ class Gateway:
         self.receptions: Receptions[Connection] = Receptions(
             settings.max_receptions,
             lambda connection: shrink(connection, settings.max_message_size),
-            patience=_RECEPTION_PATIENCE,
+            patience=settings.message_timeout,
         )
         self.now = loop.time()
         self._step = min(1.0, settings.heartbeat_interval / 8)

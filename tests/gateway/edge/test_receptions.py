@@ -38,7 +38,7 @@ def test_one_too_many_waits_for_the_first_that_is_done() -> None:
     first, second, third = Peer(), Peer(), Peer()
 
     for peer in (first, second, third):
-        large.begin(peer, 0.0)
+        large.begin(peer, 1, 0.0)
     waited = not third.reading
     large.rest(second, 0.0)
 
@@ -52,7 +52,7 @@ def test_buffer_is_kept_as_long_as_nobody_needs_it() -> None:
     large, shrunk = receptions()
     peer = Peer()
     for _ in range(3):
-        large.begin(peer, 0.0)
+        large.begin(peer, 1, 0.0)
         large.rest(peer, 0.0)
 
     assert shrunk == []
@@ -63,11 +63,11 @@ def test_who_rests_longest_gives_its_buffer_up() -> None:
     large, shrunk = receptions()
     first, second, third = Peer(), Peer(), Peer()
     for peer in (first, second):
-        large.begin(peer, 0.0)
+        large.begin(peer, 1, 0.0)
     large.rest(second, 0.0)
     large.rest(first, 0.0)
 
-    large.begin(third, 0.0)
+    large.begin(third, 1, 0.0)
 
     assert third.reading
     assert shrunk == [second]
@@ -78,7 +78,7 @@ def test_message_that_ends_while_its_client_waits_frees_it() -> None:
     large, shrunk = receptions()
     peers = [Peer() for _ in range(3)]
     for peer in peers:
-        large.begin(peer, 0.0)
+        large.begin(peer, 1, 0.0)
 
     large.rest(peers[2], 0.0)
 
@@ -91,7 +91,7 @@ def test_place_of_a_connection_that_is_gone_is_free() -> None:
     large, _ = receptions()
     peers = [Peer() for _ in range(4)]
     for peer in peers:
-        large.begin(peer, 0.0)
+        large.begin(peer, 1, 0.0)
 
     large.forget(peers[2], 0.0)
     large.forget(peers[0], 0.0)
@@ -100,21 +100,22 @@ def test_place_of_a_connection_that_is_gone_is_free() -> None:
     assert len(large) == MOST
 
 
-def test_who_keeps_others_waiting_has_to_be_quick() -> None:
+def test_who_keeps_others_waiting_has_to_go_on() -> None:
     """Unless it is held by us; with nobody waiting it may take its time."""
-    large, _ = receptions()
-    slow, stuck, third = Peer(), Peer(), Peer()
-    large.begin(slow, 0.0)
-    large.begin(stuck, 0.0)
+    large = Receptions[Peer](3, lambda peer: None, patience=5.0)
+    slow, stuck, busy, fourth = Peer(), Peer(), Peer(), Peer()
+    for peer in (slow, stuck, busy):
+        large.begin(peer, 1, 0.0)
     stuck.held = True
     alone = large.overdue(100.0)
-    large.begin(third, 100.0)
+    large.begin(fourth, 1, 100.0)
+    large.begin(busy, 10_000, 100.0)
 
     assert alone == []
     assert large.overdue(100.0) == [slow]
-    assert large.overdue(104.0) == [slow]
+    assert large.overdue(104.0) == []
     stuck.held = False
-    assert large.overdue(105.0) == [slow, stuck]
+    assert large.overdue(105.0) == [slow, stuck, busy]
 
 
 @given(steps=st.lists(st.tuples(st.sampled_from(["begin", "rest", "forget"]), st.integers(0, 5)), max_size=60))
@@ -128,7 +129,7 @@ def test_nobody_waits_while_there_is_room(steps: list[tuple[str, int]]) -> None:
             large.forget(peer, 0.0)
             peer.reading = True
         elif what == "begin" and peer.reading:
-            large.begin(peer, 0.0)
+            large.begin(peer, 1, 0.0)
         elif what == "rest":
             large.rest(peer, 0.0)
         assert len(large) <= MOST

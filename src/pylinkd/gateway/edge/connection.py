@@ -373,13 +373,13 @@ class Connection(WSListener):
 
     # what picows reads into (upgrade.py), and receptions.Receiver
 
-    def receives(self) -> None:
-        """A large buffer was read into."""
+    def receives(self, size: int) -> None:
+        """So many bytes were read into a large buffer."""
         if self._transport is not None:
             if not self._receiving:
                 self._receiving = True
                 self._owner.receiving(self._session)
-            self._owner.receptions.begin(self, self._owner.now)
+            self._owner.receptions.begin(self, size, self._owner.now)
 
     def wait(self) -> None:
         """See receptions.Receiver."""

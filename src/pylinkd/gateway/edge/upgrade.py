@@ -199,7 +199,7 @@ class _Reading(WSProtocol):  # type: ignore[misc]
             if self.transport.is_close_frame_sent:
                 return  # picows has given the client up, and would keep what still comes until it cuts the connection
             # Now, not in the next turn: libuv reads up to 32 times before it lets the loop go on.
-            self.listener.receives()
+            self.listener.receives(nbytes)
         super().buffer_updated(nbytes)
 
 
