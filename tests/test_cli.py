@@ -200,3 +200,15 @@ def test_loaded_service_is_the_modules_own(folder: Path) -> None:
 
     assert isinstance(loaded, Service)
     assert loaded is sys.modules["here_f"].service
+
+
+def test_certificate_that_is_none_stops_the_start(tmp_path: Path) -> None:
+    """With one sentence, and at once."""
+    certfile = tmp_path / "cert.pem"
+    certfile.write_text("not a certificate")
+
+    done = linkd("serve", "--port", "0", "--link", str(tmp_path / "l.sock"), "--certfile", str(certfile))
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("linkd: the certificate cannot be used (")
+    assert "LINKD_CERTFILE" in done.stderr

@@ -95,7 +95,7 @@ class Settings(ProcessSettings):
     message_timeout_ms: Annotated[int, Field(ge=100)] = 30_000
     """How long a message may take from its first fragment to its last; then 1008."""
 
-    reception_limit: Annotated[int, Field(ge=2**20)] = 64 * 2**20
+    reception_limit: Annotated[int, Field(ge=2**20)] = 128 * 2**20
     """Bytes that the buffers of large messages may take while they arrive, all clients together; further clients are
     not read from until there is room."""
 

@@ -16,6 +16,10 @@ class AddressInUseError(SetupError):
     """The port is taken; the text says what to change."""
 
 
+class CertificateError(SetupError):
+    """The certificate or its key cannot be used; the text says what to change."""
+
+
 class Listener(uvicorn.Server):
     """uvicorn, with the signals left to the command line and a word when it listens.
 
@@ -27,10 +31,18 @@ class Listener(uvicorn.Server):
 
     Raises:
         AddressInUseError: If nobody can listen there.
+        CertificateError: If certificate and key cannot be loaded.
     """
 
     def __init__(self, config: uvicorn.Config, host: str, port: int, setting: str) -> None:
         super().__init__(config)
+        try:
+            config.load()
+        except OSError as cause:  # the parent of ssl.SSLError
+            raise CertificateError(
+                f"the certificate cannot be used ({cause.strerror or cause}): set LINKD_CERTFILE and LINKD_KEYFILE to "
+                "PEM files that belong together"
+            ) from cause
         self._listening = asyncio.Event()
         self._socket = _listen(host, port, setting)
         self._scheme = "http" if config.ssl_certfile is None else "https"
