@@ -8,15 +8,13 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 
 import structlog
-from picows import WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from pylinkd.gateway.core.format import Formats
 from pylinkd.gateway.core.session import EndReason, Session
 from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
-from pylinkd.gateway.edge.handshake import canonical_head
+from pylinkd.gateway.edge.framing import feed, read_frames
 from pylinkd.gateway.edge.receptions import Receptions
-from pylinkd.gateway.edge.upgrade import feed, make_protocol, shrink
 from pylinkd.protocol.envelope import JSON, Codec, Message
 from tests.gateway.doubles import Turns, make_session
 from tests.gateway.edge.sockets import SocketTransport
@@ -26,7 +24,6 @@ from .peer import Parser, Received
 
 LIMIT = 1024
 FRAGMENTS = 16
-_KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 §1.3
 
 
 class Subject:
@@ -50,7 +47,7 @@ class Subject:
         self.traffic = Traffic()
         self.congested: set[Session] = set()
         self.receptions: Receptions[Connection] = Receptions(
-            1, lambda connection: shrink(connection, LIMIT), patience=5.0
+            1, lambda connection: read_frames(transport, connection, LIMIT), patience=5.0
         )
         self.transport = transport
         self._turns = Turns()
@@ -58,12 +55,10 @@ class Subject:
         # What make_session does not offer; no message is too short to be compressed.
         session.format = Formats(0, 1).get(codec, window_bits)
         self._window_bits = window_bits
-        connection = Connection(self, session)
-        response = WSUpgradeResponse.create_101_response()
-        self._websocket = make_protocol(lambda _: WSUpgradeResponseWithListener(response, connection), LIMIT)
-        transport.protocol = self._websocket
-        self._websocket.connection_made(transport)
-        feed(self._websocket, canonical_head(_KEY))
+        connection = Connection(self, session, transport)
+        read_frames(transport, connection, LIMIT)
+        self._websocket = transport.get_protocol()
+        connection.begin(b"")
         self._written = len(transport.written)
 
     # edge.connection.Owner

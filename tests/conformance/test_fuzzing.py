@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tracemalloc
 
+import httptools
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from pylinkd.gateway.core.format import MAX_WINDOW_BITS, MIN_WINDOW_BITS
 from pylinkd.gateway.edge.deflate import Inflater, inflate, negotiate
-from pylinkd.gateway.edge.handshake import OpeningRequest, VersionRequiredError
+from pylinkd.gateway.edge.handshake import Head, OpeningRequest, VersionRequiredError
 from pylinkd.gateway.edge.violation import ProtocolViolation
 from pylinkd.protocol.envelope import JSON, MSGPACK, Codec, Message
 from pylinkd.protocol.errors import BadRequestError
@@ -123,7 +124,6 @@ async def test_what_comes_behind_a_wrong_frame_is_not_kept() -> None:
         assert peak < 2**18
 
 
-@pytest.mark.xfail(strict=True, reason="picows does not know of the gateway's close frame, and sends one of its own")
 async def test_close_frame_is_the_last_frame() -> None:
     """However wrong what the client still sends is (RFC 6455 §5.5.1)."""
     async with subject() as client:
@@ -148,6 +148,29 @@ async def test_message_counts_whatever_comes_behind_it() -> None:
 # the opening handshake
 
 
+class _Parsed:
+    """What HTTP's parser makes of a head."""
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.fields: list[tuple[bytes, bytes]] = []
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name.lower(), value))
+
+
+def parse(raw: bytes) -> Head:
+    """As uvicorn does."""
+    parsed = _Parsed()
+    parser = httptools.HttpRequestParser(parsed)
+    with contextlib.suppress(httptools.HttpParserUpgrade):
+        parser.feed_data(raw)
+    return Head(parser.get_method(), parsed.target, parsed.fields)
+
+
 @fuzzed(300)
 @given(st.data())
 def test_any_head_is_a_request_or_an_error(data: st.DataObject) -> None:
@@ -155,8 +178,8 @@ def test_any_head_is_a_request_or_an_error(data: st.DataObject) -> None:
     good = opening("/ws/echo?token=a&x=%C3%BC", 80, "Sec-WebSocket-Protocol: linkd.v1+json, other")
     head = data.draw(st.binary(max_size=500) | corrupted(good))
 
-    with contextlib.suppress(BadRequestError, VersionRequiredError):
-        assert OpeningRequest.parse(head).headers["host"] is not None
+    with contextlib.suppress(BadRequestError, VersionRequiredError, httptools.HttpParserError):
+        assert OpeningRequest.of(parse(head)).headers["host"] is not None
 
 
 _PARAMETERS = st.sampled_from([

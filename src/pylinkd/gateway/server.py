@@ -19,17 +19,19 @@ from .admin.metrics import Metrics
 from .core.drain import Drain
 from .core.format import Formats
 from .core.heartbeat import Heartbeat, Verdict
+from .core.ids import Ids
 from .core.outbox import Outbox, Turn
 from .core.registry import Registry
 from .core.rooms import Rooms
 from .core.session import EndReason, Session
 from .core.traffic import Traffic
 from .edge.connection import Connection
+from .edge.framing import read_frames
 from .edge.head import bounded_head
 from .edge.http import HttpFace
 from .edge.listener import Listener
 from .edge.receptions import Receptions
-from .edge.upgrade import Upgrade, shrink
+from .edge.upgrade import Upgrade
 from .guard.door import Door
 from .guard.origins import Origins
 from .guard.tokens import Tokens
@@ -70,7 +72,7 @@ class Gateway:
         self.congested: set[Session] = set()
         self.receptions: Receptions[Connection] = Receptions(
             settings.max_receptions,
-            lambda connection: shrink(connection, settings.max_message_size),
+            self._shrink,
             patience=settings.message_timeout,
         )
         self.now = loop.time()
@@ -118,11 +120,14 @@ class Gateway:
             body_timeout=settings.body_timeout,
             origins=origins,
         )
+        upgrade = Upgrade(
+            self._door, self, self._turn, self._make_outbox, Ids(secrets.token_bytes), time.time, self._formats
+        )
         self._listener = Listener(
             uvicorn.Config(
                 self._http,
-                http=bounded_head(settings.max_head_size, settings.head_timeout, self.traffic),  # type: ignore[arg-type]  # likewise
-                ws=self._upgrade,  # type: ignore[arg-type]  # a factory serves where uvicorn asks for a class
+                http=bounded_head(settings.max_head_size, settings.head_timeout, self.traffic, upgrade),  # type: ignore[arg-type]  # a factory serves where uvicorn asks for a class
+                ws=upgrade,  # type: ignore[arg-type]  # tells uvicorn that there is somebody to upgrade for
                 ssl_certfile=settings.certfile,
                 ssl_keyfile=settings.keyfile,
                 lifespan="off",
@@ -226,8 +231,11 @@ class Gateway:
     def _ready(self) -> bool:
         return not self._stopping and self._services.ready
 
-    def _upgrade(self, **_: object) -> Upgrade:
-        return Upgrade(self._door, self, self._turn, self._make_outbox, time.time, self._formats)
+    def _shrink(self, connection: Connection) -> None:
+        """Read a connection's frames into a small buffer again."""
+        transport = connection.transport
+        if transport is not None and not transport.is_closing():
+            read_frames(transport, connection, self.max_message_size)
 
     def _make_parking(self, give_up: Callable[[Session, Message], None]) -> Parking:
         loop, settings = asyncio.get_running_loop(), self._settings

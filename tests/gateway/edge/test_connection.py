@@ -8,21 +8,18 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
-from picows import WSUpgradeResponse, WSUpgradeResponseWithListener
 from websockets.frames import Close, Frame, Opcode
 
 from pylinkd.gateway.core.session import EndReason, Hold, Session
 from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
-from pylinkd.gateway.edge.handshake import canonical_head
+from pylinkd.gateway.edge.framing import feed, read_frames
 from pylinkd.gateway.edge.receptions import Receptions
-from pylinkd.gateway.edge.upgrade import feed, make_protocol
 from pylinkd.protocol.envelope import JSON, MSGPACK, Codec, Message
 
 from ..doubles import Turns, make_session
 from ..wire import Heard, hear, say
 from .sockets import SocketTransport, socket_transport
-from .test_handshake import KEY
 
 __all__ = ["socket_transport"]
 
@@ -54,12 +51,10 @@ class Client:
         self.transport = transport
         self.turns = Turns()
         self.session = make_session(self.turns.turn, codec=codec, connected=False)
-        self.connection = Connection(self, self.session)
-        response = WSUpgradeResponse.create_101_response()
-        self._websocket = make_protocol(lambda _: WSUpgradeResponseWithListener(response, self.connection), LIMIT)
-        transport.protocol = self._websocket
-        self._websocket.connection_made(transport)
-        feed(self._websocket, canonical_head(KEY))
+        self.connection = Connection(self, self.session, transport)
+        read_frames(transport, self.connection, LIMIT)
+        self._websocket = transport.get_protocol()
+        self.connection.begin(b"")
         self._heard = len(transport.bytes)
 
     # edge.connection.Owner
@@ -83,11 +78,7 @@ class Client:
 
     def say(self, *frames: bytes) -> None:
         """Send frames, together."""
-        rest = b"".join(frames)
-        while rest:
-            size = min(len(self._websocket.get_buffer(len(rest))), len(rest))
-            feed(self._websocket, rest[:size])
-            rest = rest[size:]
+        feed(self._websocket, b"".join(frames))
         self.turns.end()
 
     def text(self, value: Any, **options: Any) -> None:

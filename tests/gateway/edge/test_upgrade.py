@@ -1,95 +1,83 @@
-"""From uvicorn to picows, and what the edge relies on in a picows that does not document it."""
+"""From HTTP to picows, and what the edge relies on in a picows that does not document it."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
-from picows import WSListener, WSTransport, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
+from picows import WSTransport
 from websockets.frames import Opcode
 
 from pylinkd.gateway.core.outbox import Outbox, Turn
 from pylinkd.gateway.core.session import EndReason, Session
 from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
-from pylinkd.gateway.edge.handshake import canonical_head
+from pylinkd.gateway.edge.framing import feed, read_frames
+from pylinkd.gateway.edge.handshake import Head
 from pylinkd.gateway.edge.receptions import Receptions
-from pylinkd.gateway.edge.upgrade import Upgrade, feed, make_protocol
+from pylinkd.gateway.edge.upgrade import Upgrade
 from pylinkd.gateway.guard.door import Door
 from pylinkd.gateway.guard.origins import Origins
 from pylinkd.gateway.guard.tokens import Tokens
 from pylinkd.protocol.envelope import MSGPACK, Message
 
 from ...processes import make_token
-from ..doubles import turns
+from ..doubles import Turns, make_session
 from ..wire import hear, say
 from .sockets import SocketTransport, socket_transport
-from .test_handshake import KEY, head
+from .test_handshake import head
 
 __all__ = ["socket_transport"]
 
 SECRET = "linkd-development-secret-never-use-it-in-production"
 
 
-class Listener(WSListener):
+class PicowsConnection(Connection):
     """Keeps what picows says."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: SocketTransport) -> None:
         self.frames: list[tuple[int, bool, bytes]] = []
-        self.transport: WSTransport | None = None
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self.transport = transport
+        self.closes: list[bytes] = []
+        super().__init__(Owner(), make_session(Turns().turn, connected=False), transport)
 
     def on_ws_frame(self, transport: WSTransport, frame: Any) -> None:
         self.frames.append((int(frame.msg_type), bool(frame.fin), frame.get_payload_as_bytes()))
 
+    def give_up(self, close: bytes) -> None:
+        self.closes.append(close)
+
 
 async def test_picows_is_what_the_edge_takes_it_for(socket_transport: SocketTransport) -> None:
-    """WSProtocol is undocumented: its signature, its answer to a head, frames, and the buffer protocol are pinned."""
-    listener = Listener()
-    response = WSUpgradeResponse.create_101_response({"X-Ours": "yes"})
-
-    def factory(_: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        return WSUpgradeResponseWithListener(response, listener)
+    """WSProtocol is undocumented: its signature, its handshake, frames, and the buffer protocol are pinned."""
+    connection = PicowsConnection(socket_transport)
 
     try:
-        websocket = make_protocol(factory, 1024)
-        websocket.connection_made(socket_transport)
-        feed(websocket, canonical_head(KEY))
-        answer = socket_transport.bytes
+        read_frames(socket_transport, connection, 1024)
+        websocket = socket_transport.protocol
         feed(websocket, say(Opcode.TEXT, b"hello") + say(Opcode.BINARY, b"a", fin=False) + say(Opcode.CONT, b"b"))
         feed(websocket, say(Opcode.PING, b"p")[:3])
         feed(websocket, say(Opcode.PING, b"p")[3:])
-        frames = listener.frames
+        frames = connection.frames
     except Exception as error:
         pytest.fail(f"picows changed: {type(error).__name__}: {error}")
 
-    assert answer.startswith(b"HTTP/1.1 101"), "picows changed: it no longer answers a head with 101"
-    assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in answer, "picows changed: the key is not answered"
-    assert b"X-Ours: yes" in answer, "picows changed: our headers are not in the answer"
-    assert listener.transport is not None, "picows changed: the listener is not told of the connection"
-    assert listener.transport.underlying_transport is socket_transport, "picows changed: the transport is hidden"
-    assert listener.transport.is_close_frame_sent is False, "picows changed: is_close_frame_sent is gone"
     assert frames[0] == (1, True, b"hello"), "picows changed: a text frame is not what it was"
     assert frames[1:3] == [(2, False, b"a"), (0, True, b"b")], "picows changed: it joins fragments itself"
     assert [frame[0] for frame in frames[3:]] == [9], "picows changed: it keeps pings to itself"
-    assert socket_transport.bytes == answer, "picows changed: it answers pings itself"
+    assert socket_transport.bytes == b"", "picows changed: it writes past what it was given"
+    assert connection.closes == [], "picows changed: it closes what is right"
 
 
 async def test_picows_refuses_frames_over_the_limit(socket_transport: SocketTransport) -> None:
-    """The edge leaves the size of a single frame to picows: 1009, and the listener hears nothing of it."""
-    listener = Listener()
-    response = WSUpgradeResponse.create_101_response()
-    websocket = make_protocol(lambda _: WSUpgradeResponseWithListener(response, listener), 1024)
-    websocket.connection_made(socket_transport)
-    feed(websocket, canonical_head(KEY))
-    answer = len(socket_transport.bytes)
+    """The edge leaves the size of a single frame to picows: 1009, and the connection hears nothing of the frame."""
+    connection = PicowsConnection(socket_transport)
+    read_frames(socket_transport, connection, 1024)
 
-    feed(websocket, say(Opcode.TEXT, b"x" * 1025))
+    feed(socket_transport.protocol, say(Opcode.TEXT, b"x" * 1025))
 
-    assert listener.frames == [], "picows changed: it no longer limits frames"
-    (close,) = hear(socket_transport.bytes[answer:])
+    assert connection.frames == [], "picows changed: it no longer limits frames"
+    (close,) = hear(b"".join(connection.closes))
     assert close.payload[:2] == b"\x03\xf1", "picows changed: a frame over the limit is not answered with 1009"
 
 
@@ -101,7 +89,8 @@ class Owner:
     max_fragments = 1024
     now = 0.0
 
-    def __init__(self) -> None:
+    def __init__(self, *, greeting: bool = False) -> None:
+        self._greeting = greeting
         self.sessions: list[Session] = []
         self.messages: list[Message] = []
         self.traffic = Traffic()
@@ -112,6 +101,8 @@ class Owner:
     def opened(self, session: Session, connection: Connection) -> None:
         session.connection = connection
         self.sessions.append(session)
+        if self._greeting:
+            session.notify("hello", b"1")
 
     def receiving(self, session: Session) -> None:
         """Nothing holds it back."""
@@ -125,7 +116,7 @@ class Owner:
 
 
 def upgrade(owner: Owner, *, open: bool = True, there: bool = True) -> Upgrade:
-    """The protocol that uvicorn is given."""
+    """What answers opening handshakes."""
     door = Door(
         Tokens(SECRET),
         Origins(),
@@ -133,23 +124,23 @@ def upgrade(owner: Owner, *, open: bool = True, there: bool = True) -> Upgrade:
         takes_sessions=lambda path: there,
         open=lambda: open,
     )
-    return Upgrade(door, owner, Turn(lambda flush: None), lambda: Outbox(4096), lambda: 1234.5)
+    ids = (f"session-{number}" for number in itertools.count())
+    return Upgrade(door, owner, Turn(lambda flush: None), lambda: Outbox(4096), lambda: next(ids), lambda: 1234.5)
 
 
 async def test_client_that_may_come_in_becomes_a_session(socket_transport: SocketTransport) -> None:
     """With everything that its services are told of it, and picows behind the transport afterwards."""
     owner = Owner()
-    protocol = upgrade(owner)
-    protocol.connection_made(socket_transport)
+    before = socket_transport.protocol
 
-    protocol.data_received(
+    upgrade(owner)(
+        socket_transport,
         head(
             f"/ws/chat?room=a&token={make_token('una', roles=('admin',))}",
             "Sec-WebSocket-Protocol: other, linkd.v1+msgpack",
             "User-Agent: " + "x" * 1000,
-        )
+        ),
     )
-    await turns()
 
     (session,) = owner.sessions
     assert (session.path, session.codec, session.controls) == ("/ws/chat", MSGPACK, True)
@@ -159,52 +150,21 @@ async def test_client_that_may_come_in_becomes_a_session(socket_transport: Socke
     assert (session.remote_address, session.connected_at) == (socket_transport.address, 1234.5)
     assert session.user_agent == "x" * 256
     assert b"Sec-WebSocket-Protocol: linkd.v1+msgpack\r\n" in socket_transport.bytes
-    assert socket_transport.protocol is not protocol
+    assert socket_transport.protocol is not before
+    assert session.id == "session-0"
 
 
-async def test_message_that_comes_before_the_change_of_protocols_is_taken(socket_transport: SocketTransport) -> None:
-    """A client may be so quick that its first message arrives in the turn in which it is let in."""
-    owner = Owner()
-    protocol = upgrade(owner)
-    protocol.connection_made(socket_transport)
-    protocol.data_received(head("/ws/chat"))
-    large = say(Opcode.TEXT, b'{"type":"b","data":"' + b"x" * 900 + b'"}')
+async def test_answer_and_what_the_session_is_told_at_once_leave_together(socket_transport: SocketTransport) -> None:
+    """One write; and the answer is no message."""
+    owner = Owner(greeting=True)
 
-    protocol.data_received(say(Opcode.TEXT, b'{"type":"a"}') + large * 5)
-    await turns()
+    upgrade(owner)(socket_transport, head("/ws/chat"))
 
-    assert [message.type for message in owner.messages] == ["a", *"bbbbb"]
-
-
-async def test_client_that_stops_reading_before_the_change_of_protocols_is_not_written_to(
-    socket_transport: SocketTransport,
-) -> None:
-    """Its connection learns of it, and of the end of it."""
-    owner = Owner()
-    protocol = upgrade(owner)
-    protocol.connection_made(socket_transport)
-    protocol.data_received(head("/ws/chat"))
-    connection = owner.sessions[0].connection
-    assert connection is not None
-
-    protocol.pause_writing()
-    paused = connection.writable
-    protocol.resume_writing()
-
-    assert (paused, connection.writable) == (False, True)
-
-
-async def test_sessions_have_ids_that_cannot_be_guessed(socket_transport: SocketTransport) -> None:
-    """128 random bits."""
-    owner = Owner()
-    for _ in range(20):
-        protocol = upgrade(owner)
-        protocol.connection_made(socket_transport)
-        protocol.data_received(head("/ws/chat"))
-
-    ids = {session.id for session in owner.sessions}
-    assert len(ids) == 20
-    assert min(map(len, ids)) >= 22
+    (written,) = socket_transport.written
+    answer, _, frames = written.partition(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+    assert [frame.opcode for frame in hear(frames)] == [Opcode.TEXT]
+    assert owner.traffic.messages_out == 1
 
 
 @pytest.mark.parametrize(
@@ -219,30 +179,14 @@ async def test_sessions_have_ids_that_cannot_be_guessed(socket_transport: Socket
     ],
 )
 async def test_client_that_may_not_gets_an_http_answer(
-    socket_transport: SocketTransport, raw: bytes, open: bool, there: bool, status: int
+    socket_transport: SocketTransport, raw: Head, open: bool, there: bool, status: int
 ) -> None:
-    """Nothing is allocated for it, the transport closes, and what it sends afterwards is not read."""
+    """Nothing is allocated for it, and the transport closes."""
     owner = Owner()
-    protocol = upgrade(owner, open=open, there=there)
-    protocol.connection_made(socket_transport)
 
-    protocol.data_received(raw)
-    protocol.data_received(head("/ws/chat"))
+    upgrade(owner, open=open, there=there)(socket_transport, raw)
 
     assert socket_transport.bytes.startswith(f"HTTP/1.1 {status} ".encode())
     assert socket_transport.bytes.count(b"HTTP/1.1") == 1
     assert socket_transport.closing
     assert owner.sessions == []
-
-
-async def test_client_that_is_gone_at_once_is_ended(socket_transport: SocketTransport) -> None:
-    """Between the handshake and the change of protocols: a session that was opened ends."""
-    owner = Owner()
-    protocol = upgrade(owner)
-    protocol.connection_made(socket_transport)
-    protocol.data_received(head("/ws/chat"))
-
-    socket_transport.closing = True
-    await turns()
-
-    assert owner.ends == [EndReason.CONNECTION_LOST]

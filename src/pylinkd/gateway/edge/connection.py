@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, cast
+from typing import Protocol
 
 import msgspec
 import structlog
 from picows import WSFrame, WSListener, WSTransport
-from picows.picows import WSCloseHandshake
 
 from ...protocol.envelope import BadEnvelopeError, Message
 from ...protocol.errors import BadRequestError, CloseCode
 from ..core.frames import close_frame, ping_frame, pong_frame
 from ..core.lifecycle import Lifecycle, State
+from ..core.outbox import Kind
 from ..core.session import EndReason, Hold, Session
 from ..core.traffic import Traffic
 from .messages import Messages, Opcode, reserved_bit
@@ -31,7 +31,7 @@ _TEXT, _BINARY, _CLOSE, _PING, _PONG = (
 
 _BIN = (b"\xc4", b"\xc5", b"\xc6")  # how a binary value begins in MessagePack, where a message is a map
 
-_END_BY_CODE = {
+_END_BY_CODE: dict[int, EndReason] = {
     CloseCode.PROTOCOL_ERROR: EndReason.PROTOCOL_ERROR,
     CloseCode.INVALID_TEXT: EndReason.PROTOCOL_ERROR,
     CloseCode.POLICY_VIOLATION: EndReason.LIMIT,
@@ -72,6 +72,7 @@ class Connection(WSListener):
     Args:
         owner: Told of messages and of the end.
         session: The client behind it.
+        transport: What it writes to, and what picows reads its frames from (framing.py).
     """
 
     __slots__ = (
@@ -90,7 +91,6 @@ class Connection(WSListener):
         "_timeout",
         "_traffic",
         "_transport",
-        "_websocket",
         "heard_at",
         "messaged_at",
         "pinged_at",
@@ -98,7 +98,7 @@ class Connection(WSListener):
         "writable",
     )
 
-    def __init__(self, owner: Owner, session: Session) -> None:
+    def __init__(self, owner: Owner, session: Session, transport: asyncio.Transport) -> None:
         self._owner = owner
         self._session = session
         self._traffic = owner.traffic
@@ -107,8 +107,7 @@ class Connection(WSListener):
             owner.max_message_size, owner.max_fragments, inflates=session.format.window_bits is not None
         )
         self._lifecycle = Lifecycle()
-        self._websocket: WSTransport | None = None
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport | None = transport
         self._timeout: asyncio.TimerHandle | None = None
         self._end: EndReason | None = None
         self._holds = 0
@@ -129,24 +128,31 @@ class Connection(WSListener):
         if state is not State.CLOSED:
             states[state] += 1
 
+    def begin(self, answer: bytes) -> None:
+        """The client may come in.
+
+        Args:
+            answer: To its opening handshake. It leaves in one write with what the session is told at once: a system
+                call here is a twelfth of a handshake.
+        """
+        self._advance(State.CONNECTED if self._session.identity is None else State.AUTHENTICATED)
+        self._session.outbox.push(answer, Kind.ANSWER)
+        self._traffic.messages_out -= 1  # it is no message
+        self._owner.opened(self._session, self)
+        self._session.flush()
+
     # picows.WSListener
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """See picows."""
-        if self._websocket is not None:
-            return  # the handshake of a new protocol with a smaller buffer
-        self._websocket = transport
-        self._transport = transport.underlying_transport
-        self._advance(State.CONNECTED if self._session.identity is None else State.AUTHENTICATED)
-        self._owner.opened(self._session, self)
+        """See picows: a formality."""
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """See picows. The frame's memory is not ours after the call."""
         self.heard_at = self._owner.now
         opcode: int = frame.msg_type  # type: ignore[assignment]
         try:
-            if opcode != _CLOSE and (not self._lifecycle.open or transport.is_close_frame_sent):
-                # What was under way when we, or picows, began to close.
+            if opcode != _CLOSE and not self._lifecycle.open:
+                # What was under way when we began to close.
                 self._limit_closing()
                 return
             plain = not (frame.rsv1 or frame.rsv2 or frame.rsv3)
@@ -254,16 +260,11 @@ class Connection(WSListener):
         """See picows."""
         if self._timeout is not None:
             self._timeout.cancel()
-        end = self._end
-        handshake = cast(WSCloseHandshake | None, transport.close_handshake)
-        if end is None and handshake is not None and handshake.sent is not None:
-            # picows closed: a frame that is wrong by itself, or a fault of ours.
-            end = _END_BY_CODE.get(CloseCode(int(handshake.sent.code)), EndReason.PROTOCOL_ERROR)  # type: ignore[call-overload]
-        self._transport = self._websocket = None
+        self._transport = None
         self._owner.receptions.forget(self, self._owner.now)
         self._owner.congested.discard(self._session)
         self._advance(State.CLOSED)
-        self._owner.ended(self._session, end or EndReason.CONNECTION_LOST)
+        self._owner.ended(self._session, self._end or EndReason.CONNECTION_LOST)
 
     def pause_writing(self) -> None:
         """See picows: the kernel takes no more."""
@@ -304,9 +305,7 @@ class Connection(WSListener):
 
     @property
     def _open(self) -> bool:
-        # picows closes by itself when a single frame breaks the protocol.
-        websocket = self._websocket
-        return websocket is not None and self._lifecycle.open and not websocket.is_close_frame_sent
+        return self._transport is not None and self._lifecycle.open
 
     def _send_control(self, frame: bytes) -> None:
         if self._open:
@@ -395,9 +394,18 @@ class Connection(WSListener):
         """What it reads from and writes to; ``None`` once it is gone."""
         return self._transport
 
-    def replace(self, websocket: WSTransport) -> None:
-        """Another picows protocol reads its frames from now on."""
-        self._websocket = websocket
+    def give_up(self, close: bytes) -> None:
+        """picows closes: a frame is wrong by itself, or we are. It reads nothing more.
+
+        Args:
+            close: Its close frame.
+        """
+        if self._open:
+            code = int.from_bytes(close[2:4], "big")
+            self._end = _END_BY_CODE.get(code, EndReason.PROTOCOL_ERROR)
+            self._send_close(close)
+        else:
+            self._limit_closing()
 
     # core.heartbeat.Pulse
 

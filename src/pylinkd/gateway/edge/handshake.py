@@ -1,12 +1,14 @@
-"""The opening handshake as a text: reading the request's head, writing a refusal (RFC 6455 §4.2). No I/O."""
+"""The opening handshake as a text: reading the request's head, writing the answer (RFC 6455 §4.2). No I/O."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import urllib.parse
-from collections.abc import Mapping
+from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Iterable, Mapping
+from hashlib import sha1
 from http import HTTPStatus
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,6 +17,7 @@ from ...protocol.errors import BadRequestError, LinkdError
 from ..guard.door import TOKEN_PARAMETER, refusal_headers
 
 _VERSION = "13"
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 _MAX_PARAMETERS = 32
 
 
@@ -24,6 +27,20 @@ class VersionRequiredError(LinkdError):
     default_code = 426
     default_type = "UPGRADE_REQUIRED"
     default_message = "Only version 13 of the WebSocket protocol is spoken here."
+
+
+class Head(NamedTuple):
+    """The head of a request, as HTTP's parser leaves it.
+
+    Attributes:
+        method: Of the request.
+        target: As it was sent.
+        fields: Names, in lower case, and values of its headers.
+    """
+
+    method: bytes
+    target: bytes
+    fields: Iterable[tuple[bytes, bytes]]
 
 
 class OpeningRequest(msgspec.Struct, frozen=True):
@@ -46,25 +63,23 @@ class OpeningRequest(msgspec.Struct, frozen=True):
     subprotocols: list[str]
 
     @classmethod
-    def parse(cls, head: bytes) -> OpeningRequest:
+    def of(cls, head: Head) -> OpeningRequest:
         """Read the head of a request that asks for an upgrade to WebSocket.
 
         Raises:
             BadRequestError: If it is not a valid opening handshake.
             VersionRequiredError: If it is one of another version.
         """
-        lines = head.decode("latin-1").split("\r\n")
-        method, _, rest = lines[0].partition(" ")
-        target = rest.rpartition(" ")[0]
         headers: dict[str, str] = {}
-        for line in lines[1:]:
-            name, _, value = line.partition(":")
-            name, value = name.strip().lower(), value.strip()
-            if name == "host" and name in headers:
+        for raw_name, raw_value in head.fields:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip()
+            if name not in headers:
+                headers[name] = value
+            elif name == "host":
                 raise BadRequestError("There are two Host headers.")
-            if name:
-                headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        if method != "GET":
+            else:
+                headers[name] = f"{headers[name]}, {value}"
+        if head.method != b"GET":
             raise BadRequestError("An opening handshake is a GET request.")
         if "host" not in headers:
             raise BadRequestError("The Host header is missing.")
@@ -73,7 +88,7 @@ class OpeningRequest(msgspec.Struct, frozen=True):
         key = headers.get("sec-websocket-key", "")
         if not _is_key(key):
             raise BadRequestError("Sec-WebSocket-Key is not the base64 of 16 bytes.")
-        path, parameters = parse_target(target)
+        path, parameters = parse_target(head.target.decode("latin-1"))
         tokens = [value for name, value in parameters if name == TOKEN_PARAMETER]
         metadata = {name: value for name, value in reversed(parameters) if name != TOKEN_PARAMETER}
         offered = headers.get("sec-websocket-protocol", "")
@@ -101,17 +116,29 @@ def parse_target(target: str) -> tuple[str, list[tuple[str, str]]]:
 
 def _is_key(key: str) -> bool:
     try:
-        return len(base64.b64decode(key, validate=True)) == 16
-    except (binascii.Error, ValueError):
+        return len(a2b_base64(key, strict_mode=True)) == 16
+    except (Base64Error, ValueError):
         return False
 
 
-def canonical_head(key: str) -> bytes:
-    """The shortest head with the same answer: what picows gets to see, and keeps."""
-    return (
-        "GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
-        f"Sec-WebSocket-Version: {_VERSION}\r\nSec-WebSocket-Key: {key}\r\n\r\n"
-    ).encode()
+def acceptance(key: str, subprotocol: str | None, extensions: str | None) -> bytes:
+    """The HTTP answer that completes the handshake (RFC 6455 §4.2.2).
+
+    Args:
+        key: The client's Sec-WebSocket-Key.
+        subprotocol: The one that was chosen; ``None``: none.
+        extensions: What was agreed on; ``None``: nothing.
+    """
+    accept = b2a_base64(sha1(key.encode() + _GUID, usedforsecurity=False).digest(), newline=False).decode()
+    head = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept}\r\n"
+    )
+    if subprotocol is not None:
+        head += f"Sec-WebSocket-Protocol: {subprotocol}\r\n"
+    if extensions is not None:
+        head += f"Sec-WebSocket-Extensions: {extensions}\r\n"
+    return f"{head}\r\n".encode()
 
 
 def refusal(error: LinkdError) -> bytes:

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import structlog
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ...protocol.errors import BadRequestError, LinkdError
 from ..core.traffic import Traffic
-from .handshake import refusal
+from .handshake import Head, refusal
 
 _STALL_FACTOR = 6  # a client may take so many times the head's time limit to read a part of an answer
 
@@ -45,10 +46,20 @@ class BoundedHead(HttpToolsProtocol):
         max_size: Bytes.
         timeout: Seconds.
         traffic: Counts the refusals.
+        upgrade: Answers a head that asks for WebSocket.
     """
 
-    def __init__(self, *args: Any, max_size: int, timeout: float, traffic: Traffic, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        max_size: int,
+        timeout: float,
+        traffic: Traffic,
+        upgrade: Callable[[asyncio.Transport, Head], None],
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
+        self._upgrade = upgrade
         self._max_size = max_size
         self._head_timeout = timeout
         self._traffic = traffic
@@ -60,7 +71,13 @@ class BoundedHead(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """See asyncio.Protocol."""
-        super().connection_made(transport)
+        # Not uvicorn's, which makes two sockets to ask for the addresses: a twentieth of a handshake.
+        self.transport = transport
+        self.connections.add(self)
+        self.flow = FlowControl(transport)
+        self.client = _address(transport, "peername")
+        self.server = _address(transport, "sockname")
+        self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -117,7 +134,8 @@ class BoundedHead(HttpToolsProtocol):
             # never says so to its new owner, whose outbox would then have no bound.
             self._refuse(BadRequestError("An opening handshake follows no request that is still being answered."))
         else:
-            super().handle_websocket_upgrade()
+            self.connections.discard(self)
+            self._upgrade(self.transport, Head(self.parser.get_method(), self.url, self.headers))
             # Parser and protocol hold each other: each accepted connection would leave both to the garbage collector,
             # which comes seldom here. Measured: 0.6 KiB a connection.
             self.parser = None  # type: ignore[assignment]
@@ -168,10 +186,17 @@ class BoundedHead(HttpToolsProtocol):
         self.loop.call_later(self._head_timeout, self.transport.abort)
 
 
-def bounded_head(max_size: int, timeout: float, traffic: Traffic) -> Callable[..., BoundedHead]:
+def _address(transport: asyncio.Transport, name: str) -> tuple[str, int] | None:
+    address = transport.get_extra_info(name)
+    return (str(address[0]), int(address[1])) if isinstance(address, tuple) else None
+
+
+def bounded_head(
+    max_size: int, timeout: float, traffic: Traffic, upgrade: Callable[[asyncio.Transport, Head], None]
+) -> Callable[..., BoundedHead]:
     """What uvicorn calls to make the protocol of a new connection."""
 
     def make(*args: Any, **options: Any) -> BoundedHead:
-        return BoundedHead(*args, max_size=max_size, timeout=timeout, traffic=traffic, **options)
+        return BoundedHead(*args, max_size=max_size, timeout=timeout, traffic=traffic, upgrade=upgrade, **options)
 
     return make
