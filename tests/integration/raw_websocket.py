@@ -75,6 +75,10 @@ class RawWebSocket:
         async with asyncio.timeout(WAIT):
             return await self._reader.read()
 
+    def stop_reading(self) -> None:
+        """Take nothing more from the socket, as a process that hangs does."""
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
+
     def reset(self) -> None:
         """End the TCP connection with a reset, as a crashed client's kernel does."""
         raw = self._writer.get_extra_info("socket")

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.processes import Platform, make_token, platform
 
 from .client import client, eventually, refused
-from .raw_websocket import frame, opening
+from .raw_websocket import frame, opening, raw_websocket
 
 ECHO = "tests/services/echo.py"
 TEXT = 0x1
@@ -89,6 +89,21 @@ async def test_slow_client_is_seen(tmp_path: Path) -> None:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+async def test_slow_client_that_is_cut_is_told_once(tmp_path: Path) -> None:
+    """In the log, with its session and the reason, and in the metrics."""
+    async with platform(tmp_path, ECHO, env={"LINKD_OUTBOX_LIMIT": "65536"}) as running:
+        async with raw_websocket(running, "/ws/echo") as slow:
+            slow.stop_reading()
+            for number in range(40):
+                await slow.send(frame(TEXT, json.dumps({"type": "echo.large", "data": 500_000, "id": number}).encode()))
+
+            line = await running.gateway.wait_logged("session_ended")
+
+        assert (line["level"], line["reason"], "session" in line) == ("warning", "slow_consumer", True)
+        assert len(running.gateway.logged("session_ended")) == 1
+        assert (await scrape(running))("linkd_sessions_ended_total", "slow_consumer") == 1
 
 
 async def test_heartbeat_is_timed(tmp_path: Path) -> None:

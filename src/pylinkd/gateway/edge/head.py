@@ -18,6 +18,7 @@ from ...protocol.errors import BadRequestError, LinkdError
 from ..core.traffic import Traffic
 from .handshake import Head, refusal
 
+_GOODBYE = 1.0  # seconds that a client may take to say goodbye over TLS when the gateway stops
 _STALL_FACTOR = 6  # a client may take so many times the head's time limit to read a part of an answer
 
 log = structlog.get_logger("linkd.edge")
@@ -149,6 +150,12 @@ class BoundedHead(HttpToolsProtocol):
         """See asyncio.Protocol."""
         super().resume_writing()
         self._unstall()
+
+    def shutdown(self) -> None:
+        """See uvicorn: over TLS, closing waits for a client that may not read."""
+        super().shutdown()
+        if self.transport.is_closing():
+            self.loop.call_later(_GOODBYE, self.transport.abort)
 
     def timeout_keep_alive_handler(self) -> None:
         """See uvicorn: closing waits for a client that may not read."""

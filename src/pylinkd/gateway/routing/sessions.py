@@ -42,7 +42,9 @@ class Sessions:
             return rooms.get(service, [])
 
         self._services.detach(session, reason, of)
-        log.debug("session_ended", session=session.id, user=_user(session), reason=str(reason))
+        # A client that is cut since it reads too slowly is news to whoever runs the gateway; the others come and go.
+        tell = log.warning if reason is EndReason.SLOW_CONSUMER else log.debug
+        tell("session_ended", session=session.id, user=_user(session), reason=str(reason))
 
 
 def _user(session: Session) -> str | None:
