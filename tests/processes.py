@@ -132,6 +132,9 @@ class Platform:
             "LINKD_ADMIN_PORT": "0",
             "LINKD_STARTUP_GRACE_MS": "0",
             "LINKD_PARK_TIMEOUT_MS": "0",
+            # Tests are one address and often one user, and in a hurry.
+            "LINKD_LIMITS": "off",
+            "LINKD_MAX_CONNECTIONS_PER_USER": "0",
             **({} if self.certificate is None else self.certificate.env),
             **(env or {}),
         }

@@ -106,6 +106,14 @@ class RecordingConnection:
         """One reason less."""
         self.holds &= ~reason
 
+    @property
+    def open(self) -> bool:
+        """Whether it does not close yet."""
+        return self.closed is None
+
+    def authenticated(self) -> None:
+        """Its client has signed in."""
+
     def drain(self) -> None:
         """Nothing changes for what is written."""
 

@@ -95,6 +95,13 @@ def token(
     print(issue_token(_settings(Settings), user=user, name=name, roles=names, ttl=ttl))
 
 
+def _add_operator_commands() -> None:
+    from .operator import bans, sessions
+
+    app.add_typer(sessions, name="sessions")
+    app.add_typer(bans, name="bans")
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
@@ -103,6 +110,8 @@ def version() -> None:
 
 def main() -> None:
     """Run the command; a mistake that a person can mend is one line on standard error and status 1."""
+    if {"sessions", "bans", "--help"} & set(sys.argv[1:2]) or len(sys.argv) == 1:
+        _add_operator_commands()
     try:
         app()
     except SetupError as mistake:

@@ -12,11 +12,13 @@ import structlog
 import uvicorn
 
 from ..protocol.envelope import Message
-from ..protocol.errors import CloseCode, ServiceUnavailableError
+from ..protocol.errors import CloseCode, RateLimitedError, ServiceUnavailableError, SetupError, UnauthorizedError
 from ..protocol.link_pb2 import Frame
+from .admin.api import AdminApi
 from .admin.face import admin_face
 from .admin.metrics import Metrics
 from .core.drain import Drain
+from .core.expiry import Expiry
 from .core.format import Formats
 from .core.heartbeat import Heartbeat, Verdict
 from .core.ids import Ids
@@ -32,9 +34,10 @@ from .edge.http import HttpFace
 from .edge.listener import Listener
 from .edge.receptions import Receptions
 from .edge.upgrade import Upgrade
-from .guard.door import Door
+from .guard.addresses import parse_networks
+from .guard.guard import Guard
+from .guard.issuers import LEEWAY, read_issuers
 from .guard.origins import Origins
-from .guard.tokens import Tokens
 from .routing.actions import Actions
 from .routing.commands import Commands
 from .routing.inbound import Inbound
@@ -42,6 +45,7 @@ from .routing.link import ServiceLink
 from .routing.parking import Parking
 from .routing.services import Services
 from .routing.sessions import Sessions
+from .routing.signin import AUTH, SignIn
 from .routing.socket import LinkSocket, LinkSocketError
 from .settings import Settings
 
@@ -50,6 +54,10 @@ log = structlog.get_logger("linkd")
 _PING_INTERVAL = 5.0  # seconds between signs of life asked of a service
 _DRAIN_STEP = 0.02  # seconds between two looks at who may go
 _SILENCE_LIMIT = 20.0  # seconds after which a service that says nothing counts as hung
+
+
+class AuditFileError(SetupError):
+    """The audit's file cannot be written; the text says what to change."""
 
 
 class Gateway:
@@ -90,8 +98,17 @@ class Gateway:
         self._registry = Registry()
         self._rooms = Rooms(settings.max_rooms_per_session)
         self._services = Services(loop.time, grace=settings.service_grace, startup_grace=settings.startup_grace)
-        self._sessions = Sessions(self._registry, self._rooms, self._services)
-        self._inbound = Inbound(self._services, settings.session_window, self._make_parking)
+        self._guard = guard = _make_guard(settings, loop.time)
+        self._sessions = Sessions(
+            self._registry,
+            self._rooms,
+            self._services,
+            guard.audit,
+            max_per_user=settings.max_connections_per_user,
+            excess=settings.connections_excess,
+        )
+        self._limits = guard.limits
+        self._inbound = Inbound(self._services, guard.limits, settings.session_window, self._make_parking)
         self._actions = Actions(self._services)
         self._commands = Commands(
             gateway_instance=secrets.token_urlsafe(8),
@@ -100,33 +117,58 @@ class Gateway:
             services=self._services,
             inbound=self._inbound,
             actions=self._actions,
+            limits=guard.limits,
             traffic=self.traffic,
         )
         self._link_socket = LinkSocket(settings.link, lambda: ServiceLink(self._commands, settings.link_window))
-        origins = Origins(settings.origins)
-        self._door = Door(
-            Tokens(settings.jwt_secret),
-            origins,
+        door = guard.door(
             knows=self._services.knows,
             takes_sessions=self._services.takes_sessions,
             open=lambda: not self._stopping,
         )
+        self._signin = SignIn(
+            recognize=door.recognize,
+            registry=self._registry,
+            sessions=self._sessions,
+            services=self._services,
+            expiry=Expiry(lead=settings.auth_expiring, leeway=LEEWAY),
+            unfinished=guard.unfinished,
+            audit=guard.audit,
+            clock=time.time,
+            timeout=settings.auth_timeout,
+        )
         self._http = HttpFace(
-            door=self._door,
+            door=door,
+            proxies=guard.proxies,
             act=self._actions.request,
             ready=self._ready,
             is_websocket=self._services.knows_path,
             max_body_size=settings.max_body_size,
             body_timeout=settings.body_timeout,
-            origins=origins,
+            origins=guard.origins,
         )
         upgrade = Upgrade(
-            self._door, self, self._turn, self._make_outbox, Ids(secrets.token_bytes), time.time, self._formats
+            door,
+            guard.proxies,
+            guard.unfinished,
+            self,
+            self._turn,
+            self._make_outbox,
+            Ids(secrets.token_bytes),
+            time.time,
+            self._formats,
+        )
+        head = bounded_head(
+            max_size=settings.max_head_size,
+            timeout=settings.head_timeout,
+            traffic=self.traffic,
+            unfinished=guard.unfinished,
+            upgrade=upgrade,
         )
         self._listener = Listener(
             uvicorn.Config(
                 self._http,
-                http=bounded_head(settings.max_head_size, settings.head_timeout, self.traffic, upgrade),  # type: ignore[arg-type]  # a factory serves where uvicorn asks for a class
+                http=head,  # type: ignore[arg-type]  # a factory serves where uvicorn asks for a class
                 ws=upgrade,  # type: ignore[arg-type]  # tells uvicorn that there is somebody to upgrade for
                 ssl_certfile=settings.certfile,
                 ssl_keyfile=settings.keyfile,
@@ -148,9 +190,13 @@ class Gateway:
             parking=self._inbound.parking,
             congested=lambda: self.congested,
             receptions=lambda: {"arriving": len(self.receptions), "waiting": self.receptions.waiting},
+            guard=guard,
         )
+        api = AdminApi(settings.admin_key, self._registry, guard) if settings.admin_key else None
         self._admin = Listener(
-            uvicorn.Config(admin_face(metrics), lifespan="off", log_config=None, access_log=False, server_header=False),
+            uvicorn.Config(
+                admin_face(metrics, api), lifespan="off", log_config=None, access_log=False, server_header=False
+            ),
             settings.admin_host,
             settings.chosen_admin_port,
             "LINKD_ADMIN_HOST and LINKD_ADMIN_PORT",
@@ -175,6 +221,7 @@ class Gateway:
         self._tasks = [
             asyncio.create_task(self._watch_links(), name="linkd-links"),
             asyncio.create_task(self._beat(), name="linkd-heartbeat"),
+            asyncio.create_task(self._guard.tokens.keep_keys(), name="linkd-keys"),
         ]
         log.info(
             "gateway_started",
@@ -203,6 +250,7 @@ class Gateway:
             task.cancel()
         await self._admin.close(0)
         await self._listener.close(deadline - asyncio.get_running_loop().time())
+        self._guard.audit.close()
         self._link_socket.close()
         for link in list(self._commands.links):
             link.flush()
@@ -274,6 +322,10 @@ class Gateway:
             self.traffic.loop_lag.observe(max(0.0, self.now - due))
             for connection in self.receptions.overdue(self.now):
                 self._carry_out(connection, Verdict.STALLED)
+            try:
+                self._signin.sweep()
+            except Exception:
+                log.exception("sweep_failed")
             for connection, verdict in self._heartbeat.due(self.now):
                 try:
                     self._carry_out(connection, verdict)
@@ -295,7 +347,7 @@ class Gateway:
     def opened(self, session: Session, connection: Connection) -> None:
         """See edge.connection.Owner."""
         self._heartbeat.add(connection)
-        self._sessions.open(session, connection)
+        self._signin.opened(session, connection)
         if session.controls:
             welcome = {
                 "session": session.id,
@@ -312,6 +364,16 @@ class Gateway:
         """See edge.connection.Owner."""
         if session.leaving is not None:
             session.fail(message.id, ServiceUnavailableError("The gateway is stopping.", retry_after=session.leaving))
+            return
+        if self._limits.on:
+            wait = self._limits.message(session, len(message.data))
+            if wait:
+                self._limits.refuse(session, message.id, RateLimitedError(retry_after=wait))
+                return
+        if message.type == AUTH:
+            self._signin.received(session, message)
+        elif self._signin.waiting and session in self._signin.waiting:
+            session.fail(message.id, UnauthorizedError())
         else:
             self._inbound.route(session, message)
 
@@ -320,8 +382,40 @@ class Gateway:
         assert isinstance(session.connection, Connection)
         self._heartbeat.discard(session.connection)
         self.traffic.ends[reason] += 1
+        self._signin.ended(session)
         self._inbound.forget(session)
         self._sessions.end(session, reason)
+
+
+def _make_guard(settings: Settings, monotonic: Callable[[], float]) -> Guard:
+    """The guard, as the operator wants it.
+
+    Raises:
+        AuditFileError: If the audit's file cannot be written.
+    """
+    try:
+        return Guard(
+            secret=settings.jwt_secret,
+            issuers=[] if settings.issuers is None else read_issuers(settings.issuers),
+            token_in_query=settings.token_in_query,
+            token_cookie=settings.token_cookie,
+            origins=Origins(settings.origins),
+            allowed=parse_networks(settings.allowed_addresses),
+            denied=parse_networks(settings.denied_addresses),
+            exempt=parse_networks(settings.exempt_addresses),
+            trusted_proxies=parse_networks(settings.trusted_proxies),
+            limits=settings.limit_settings,
+            max_unfinished=settings.max_unfinished,
+            max_unfinished_each=settings.max_unfinished_per_address,
+            token_lifetime=settings.token_lifetime,
+            audit_file=settings.audit_file,
+            clock=time.time,
+            monotonic=monotonic,
+        )
+    except OSError as cause:
+        raise AuditFileError(
+            f"{settings.audit_file} cannot be written: set LINKD_AUDIT_FILE to a file that can"
+        ) from cause
 
 
 class _SignOfLife:

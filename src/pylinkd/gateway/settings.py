@@ -8,13 +8,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..protocol.errors import SetupError
 from ..protocol.rendezvous import default_link_path
 from .core.outbox import Policy
+from .guard.addresses import parse_networks
+from .guard.issuers import read_issuers
+from .guard.limits import LimitSettings, Mode
 from .guard.origins import Origins
+from .guard.rates import Rate
+from .routing.sessions import Excess
 
 DEVELOPMENT_SECRET = "linkd-development-secret-never-use-it-in-production"  # noqa: S105  published on purpose
 """Signs tokens where nothing else is set and the environment is not production."""
@@ -47,6 +52,20 @@ class ProcessSettings(BaseSettings):
     """``auto``: readable on a terminal, JSON elsewhere."""
 
 
+def _is_rate(text: str) -> str:
+    Rate.parse(text)
+    return text
+
+
+def _are_networks(text: str) -> str:
+    parse_networks(text)
+    return text
+
+
+LimitRate = Annotated[str, AfterValidator(_is_rate)]
+Networks = Annotated[str, AfterValidator(_are_networks)]
+
+
 class Settings(ProcessSettings):
     """The gateway's settings. Durations are ``…_ms`` integers here and float seconds in the properties."""
 
@@ -68,6 +87,91 @@ class Settings(ProcessSettings):
 
     jwt_secret: Annotated[str, Field(repr=False)] = DEVELOPMENT_SECRET
     """Secret of HS256 tokens, 32 bytes or more."""
+
+    issuers: Path | None = None
+    """TOML file of the issuers whose tokens are believed (docs/security.md); with it the secret is not used."""
+
+    token_in_query: bool = True
+    """Whether ``?token=`` is accepted. Addresses end up in the logs of proxies: where clients can do without, turn it
+    off."""
+
+    token_cookie: str = ""
+    """Name of a cookie that may hold the token, for pages whose origin may connect; empty: none may."""
+
+    auth_timeout_ms: Annotated[int, Field(ge=100)] = 10_000
+    """How long a client may take to sign in by ``linkd.auth``, where a service wants to know who it is; then 4401."""
+
+    auth_expiring_ms: Annotated[int, Field(ge=0)] = 60_000
+    """How long before its token's end a client is told ``linkd.auth.expiring``."""
+
+    token_lifetime_ms: Annotated[int, Field(ge=1000)] = 86_400_000
+    """How long the longest-lived token is valid: so long is a revocation remembered."""
+
+    max_connections_per_user: Annotated[int, Field(ge=0)] = 5
+    """Connections that one user may have; 0: any number."""
+
+    connections_excess: Excess = Excess.REJECT
+    """What happens to more. ``reject``: the new one is closed with 4429. ``evict_oldest``: the oldest, with 4409."""
+
+    trusted_proxies: Networks = ""
+    """Networks (CIDR) of proxies in front, parted by commas: from them alone ``Forwarded`` and ``X-Forwarded-For`` are
+    believed."""
+
+    allowed_addresses: Networks = ""
+    """Networks from which clients may connect; empty: all."""
+
+    denied_addresses: Networks = ""
+    """Networks from which they may not."""
+
+    exempt_addresses: Networks = ""
+    """Networks that are neither limited nor banned by themselves."""
+
+    audit_file: Path | None = None
+    """File to which security decisions are appended, a line of JSON each, beside the log."""
+
+    admin_key: Annotated[str, Field(repr=False)] = ""
+    """Key of the admin API, 32 bytes or more; empty: there is none, only metrics."""
+
+    limits: Mode = Mode.ENFORCE
+    """``enforce``; ``observe``: what would be refused is counted and logged; ``off``."""
+
+    handshake_rate: LimitRate = "300/10s"
+    """Opening handshakes of one address (of IPv6, of 64 bits). A rate such as ``300/10s`` allows 300 at once, and then
+    one after the other; ``off``: any number. Many people may share an address."""
+
+    auth_failure_rate: LimitRate = "20/m"
+    """Tokens of one address that are not valid; then 429, whatever the token."""
+
+    message_rate: LimitRate = "100/s"
+    """Messages of one connection; more are answered with 429."""
+
+    byte_rate: LimitRate = "1048576/s"
+    """Bytes of these messages."""
+
+    user_message_rate: LimitRate = "200/s"
+    """Messages of one user over all connections, and HTTP requests; of these, without a user, of one address."""
+
+    broadcast_rate: LimitRate = "50/s"
+    """Events to others that one connection's messages set off."""
+
+    room_broadcast_rate: LimitRate = "500/s"
+    """Events to one room that clients' messages set off."""
+
+    strike_rate: LimitRate = "50/10s"
+    """Answers 429 to one connection; with more it is closed with 4429."""
+
+    offence_rate: LimitRate = "5/10m"
+    """Connections of one address that were closed so, and failures beyond ``auth_failure_rate``; with more it is
+    banned."""
+
+    ban_time_ms: Annotated[int, Field(ge=1000)] = 600_000
+    """How long such a ban lasts."""
+
+    max_unfinished: Annotated[int, Field(ge=1)] = 5_000
+    """Connections at once that have not completed their handshake, or have to sign in; more are cut."""
+
+    max_unfinished_per_address: Annotated[int, Field(ge=1)] = 500
+    """The same of one address."""
 
     allowed_origins: str = ""
     """Origins whose pages may connect beside those of the gateway's own host, parted by commas:
@@ -170,6 +274,38 @@ class Settings(ProcessSettings):
         return [entry.strip() for entry in self.allowed_origins.split(",") if entry.strip()]
 
     @property
+    def limit_settings(self) -> LimitSettings:
+        """The limits."""
+        return LimitSettings(
+            mode=self.limits,
+            handshakes=Rate.parse(self.handshake_rate),
+            failures=Rate.parse(self.auth_failure_rate),
+            messages=Rate.parse(self.message_rate),
+            bytes=Rate.parse(self.byte_rate),
+            user_messages=Rate.parse(self.user_message_rate),
+            broadcasts=Rate.parse(self.broadcast_rate),
+            room_broadcasts=Rate.parse(self.room_broadcast_rate),
+            strikes=Rate.parse(self.strike_rate),
+            offences=Rate.parse(self.offence_rate),
+            ban_time=self.ban_time_ms / 1000,
+        )
+
+    @property
+    def auth_timeout(self) -> float:
+        """``auth_timeout_ms`` in seconds."""
+        return self.auth_timeout_ms / 1000
+
+    @property
+    def auth_expiring(self) -> float:
+        """``auth_expiring_ms`` in seconds."""
+        return self.auth_expiring_ms / 1000
+
+    @property
+    def token_lifetime(self) -> float:
+        """``token_lifetime_ms`` in seconds."""
+        return self.token_lifetime_ms / 1000
+
+    @property
     def max_receptions(self) -> int:
         """How many large messages may arrive at once: a buffer has up to twice the size of the largest."""
         return max(1, self.reception_limit // (2 * self.max_message_size))
@@ -242,10 +378,24 @@ class Settings(ProcessSettings):
         Origins(entry.strip() for entry in value.split(",") if entry.strip())
         return value
 
+    @field_validator("issuers")
+    @classmethod
+    def _issuers_are_fit(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            read_issuers(value)
+        return value
+
     @model_validator(mode="after")
     def _secrets_are_fit(self) -> Settings:
-        if self.env == "production" and self.jwt_secret == DEVELOPMENT_SECRET:
-            raise ValueError("LINKD_JWT_SECRET must be set to a secret of your own when LINKD_ENV=production")
+        if self.env == "production" and self.jwt_secret == DEVELOPMENT_SECRET and self.issuers is None:
+            raise ValueError(
+                "LINKD_JWT_SECRET must be set to a secret of your own, or LINKD_ISSUERS to a file of issuers, when "
+                "LINKD_ENV=production"
+            )
+        if self.admin_key and len(self.admin_key.encode()) < 32:
+            raise ValueError("LINKD_ADMIN_KEY must have 32 bytes or more")
+        if self.token_cookie and "*" in self.origins:
+            raise ValueError("LINKD_TOKEN_COOKIE and LINKD_ALLOWED_ORIGINS=* would let any page act for its visitors")
         if self.keyfile is not None and self.certfile is None:
             raise ValueError("LINKD_KEYFILE is of no use without LINKD_CERTFILE")
         for file in (self.certfile, self.keyfile):

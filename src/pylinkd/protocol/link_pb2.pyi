@@ -17,7 +17,7 @@ CODEC_JSON: Codec
 CODEC_MSGPACK: Codec
 
 class Frame(_message.Message):
-    __slots__ = ("request_id", "inbound", "response", "publish", "published", "failure", "done", "register", "registered", "session_opened", "session_closed", "room_command", "room_query", "room_list", "member_list", "session_command", "http_request", "http_response", "call", "call_result", "event", "event_done", "draining", "ping", "stream_opened", "stream_chunk", "stream_credit", "stream_aborted")
+    __slots__ = ("request_id", "inbound", "response", "publish", "published", "failure", "done", "register", "registered", "session_opened", "session_closed", "room_command", "room_query", "room_list", "member_list", "session_command", "http_request", "http_response", "call", "call_result", "event", "event_done", "draining", "ping", "stream_opened", "stream_chunk", "stream_credit", "stream_aborted", "session_identified")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     INBOUND_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +46,7 @@ class Frame(_message.Message):
     STREAM_CHUNK_FIELD_NUMBER: _ClassVar[int]
     STREAM_CREDIT_FIELD_NUMBER: _ClassVar[int]
     STREAM_ABORTED_FIELD_NUMBER: _ClassVar[int]
+    SESSION_IDENTIFIED_FIELD_NUMBER: _ClassVar[int]
     request_id: int
     inbound: Inbound
     response: Response
@@ -74,7 +75,8 @@ class Frame(_message.Message):
     stream_chunk: StreamChunk
     stream_credit: StreamCredit
     stream_aborted: StreamAborted
-    def __init__(self, request_id: _Optional[int] = ..., inbound: _Optional[_Union[Inbound, _Mapping]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., registered: _Optional[_Union[Registered, _Mapping]] = ..., session_opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., session_closed: _Optional[_Union[SessionClosed, _Mapping]] = ..., room_command: _Optional[_Union[RoomCommand, _Mapping]] = ..., room_query: _Optional[_Union[RoomQuery, _Mapping]] = ..., room_list: _Optional[_Union[RoomList, _Mapping]] = ..., member_list: _Optional[_Union[MemberList, _Mapping]] = ..., session_command: _Optional[_Union[SessionCommand, _Mapping]] = ..., http_request: _Optional[_Union[HttpRequest, _Mapping]] = ..., http_response: _Optional[_Union[HttpResponse, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., call_result: _Optional[_Union[CallResult, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., event_done: _Optional[_Union[EventDone, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., stream_opened: _Optional[_Union[StreamOpened, _Mapping]] = ..., stream_chunk: _Optional[_Union[StreamChunk, _Mapping]] = ..., stream_credit: _Optional[_Union[StreamCredit, _Mapping]] = ..., stream_aborted: _Optional[_Union[StreamAborted, _Mapping]] = ...) -> None: ...
+    session_identified: SessionIdentified
+    def __init__(self, request_id: _Optional[int] = ..., inbound: _Optional[_Union[Inbound, _Mapping]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., registered: _Optional[_Union[Registered, _Mapping]] = ..., session_opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., session_closed: _Optional[_Union[SessionClosed, _Mapping]] = ..., room_command: _Optional[_Union[RoomCommand, _Mapping]] = ..., room_query: _Optional[_Union[RoomQuery, _Mapping]] = ..., room_list: _Optional[_Union[RoomList, _Mapping]] = ..., member_list: _Optional[_Union[MemberList, _Mapping]] = ..., session_command: _Optional[_Union[SessionCommand, _Mapping]] = ..., http_request: _Optional[_Union[HttpRequest, _Mapping]] = ..., http_response: _Optional[_Union[HttpResponse, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., call_result: _Optional[_Union[CallResult, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., event_done: _Optional[_Union[EventDone, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., stream_opened: _Optional[_Union[StreamOpened, _Mapping]] = ..., stream_chunk: _Optional[_Union[StreamChunk, _Mapping]] = ..., stream_credit: _Optional[_Union[StreamCredit, _Mapping]] = ..., stream_aborted: _Optional[_Union[StreamAborted, _Mapping]] = ..., session_identified: _Optional[_Union[SessionIdentified, _Mapping]] = ...) -> None: ...
 
 class Identity(_message.Message):
     __slots__ = ("user", "name", "roles", "claims", "expires_at_ms")
@@ -136,7 +138,7 @@ class Done(_message.Message):
     def __init__(self) -> None: ...
 
 class Register(_message.Message):
-    __slots__ = ("protocol_version", "service", "version", "instance", "namespace", "path", "handlers", "catch_all", "actions", "events")
+    __slots__ = ("protocol_version", "service", "version", "instance", "namespace", "path", "handlers", "catch_all", "actions", "events", "auth")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -147,6 +149,7 @@ class Register(_message.Message):
     CATCH_ALL_FIELD_NUMBER: _ClassVar[int]
     ACTIONS_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    AUTH_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     service: str
     version: str
@@ -157,21 +160,26 @@ class Register(_message.Message):
     catch_all: bool
     actions: _containers.RepeatedCompositeFieldContainer[Action]
     events: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., instance: _Optional[str] = ..., namespace: _Optional[str] = ..., path: _Optional[str] = ..., handlers: _Optional[_Iterable[_Union[Handler, _Mapping]]] = ..., catch_all: _Optional[bool] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., events: _Optional[_Iterable[str]] = ...) -> None: ...
+    auth: bool
+    def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., instance: _Optional[str] = ..., namespace: _Optional[str] = ..., path: _Optional[str] = ..., handlers: _Optional[_Iterable[_Union[Handler, _Mapping]]] = ..., catch_all: _Optional[bool] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., events: _Optional[_Iterable[str]] = ..., auth: _Optional[bool] = ...) -> None: ...
 
 class Handler(_message.Message):
-    __slots__ = ("type", "auth", "roles", "description", "stream")
+    __slots__ = ("type", "auth", "roles", "description", "stream", "rate_count", "rate_period_ms")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     AUTH_FIELD_NUMBER: _ClassVar[int]
     ROLES_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
+    RATE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RATE_PERIOD_MS_FIELD_NUMBER: _ClassVar[int]
     type: str
     auth: bool
     roles: _containers.RepeatedScalarFieldContainer[str]
     description: str
     stream: bool
-    def __init__(self, type: _Optional[str] = ..., auth: _Optional[bool] = ..., roles: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., stream: _Optional[bool] = ...) -> None: ...
+    rate_count: int
+    rate_period_ms: int
+    def __init__(self, type: _Optional[str] = ..., auth: _Optional[bool] = ..., roles: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., stream: _Optional[bool] = ..., rate_count: _Optional[int] = ..., rate_period_ms: _Optional[int] = ...) -> None: ...
 
 class Action(_message.Message):
     __slots__ = ("name", "method", "route", "auth", "roles", "description")
@@ -216,6 +224,14 @@ class SessionClosed(_message.Message):
     reason: str
     rooms: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ..., reason: _Optional[str] = ..., rooms: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SessionIdentified(_message.Message):
+    __slots__ = ("session", "identity")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    identity: Identity
+    def __init__(self, session: _Optional[str] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ...) -> None: ...
 
 class Inbound(_message.Message):
     __slots__ = ("session", "type", "data")
@@ -262,7 +278,7 @@ class StreamAborted(_message.Message):
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class Publish(_message.Message):
-    __slots__ = ("type", "data", "rooms", "users", "sessions", "everyone", "except_sessions", "except_users", "volatile")
+    __slots__ = ("type", "data", "rooms", "users", "sessions", "everyone", "except_sessions", "except_users", "volatile", "origin")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     ROOMS_FIELD_NUMBER: _ClassVar[int]
@@ -272,6 +288,7 @@ class Publish(_message.Message):
     EXCEPT_SESSIONS_FIELD_NUMBER: _ClassVar[int]
     EXCEPT_USERS_FIELD_NUMBER: _ClassVar[int]
     VOLATILE_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     type: str
     data: bytes
     rooms: _containers.RepeatedScalarFieldContainer[str]
@@ -281,7 +298,8 @@ class Publish(_message.Message):
     except_sessions: _containers.RepeatedScalarFieldContainer[str]
     except_users: _containers.RepeatedScalarFieldContainer[str]
     volatile: bool
-    def __init__(self, type: _Optional[str] = ..., data: _Optional[bytes] = ..., rooms: _Optional[_Iterable[str]] = ..., users: _Optional[_Iterable[str]] = ..., sessions: _Optional[_Iterable[str]] = ..., everyone: _Optional[bool] = ..., except_sessions: _Optional[_Iterable[str]] = ..., except_users: _Optional[_Iterable[str]] = ..., volatile: _Optional[bool] = ...) -> None: ...
+    origin: str
+    def __init__(self, type: _Optional[str] = ..., data: _Optional[bytes] = ..., rooms: _Optional[_Iterable[str]] = ..., users: _Optional[_Iterable[str]] = ..., sessions: _Optional[_Iterable[str]] = ..., everyone: _Optional[bool] = ..., except_sessions: _Optional[_Iterable[str]] = ..., except_users: _Optional[_Iterable[str]] = ..., volatile: _Optional[bool] = ..., origin: _Optional[str] = ...) -> None: ...
 
 class Published(_message.Message):
     __slots__ = ("reached",)

@@ -127,7 +127,7 @@ class Socket:
 class Target:
     """Whom an event is for. Built by ``ctx.to(...)``, ``ctx.broadcast`` and ``ctx.everyone``."""
 
-    __slots__ = ("_everyone", "_except_sessions", "_except_users", "_host", "_rooms", "_sessions", "_users")
+    __slots__ = ("_everyone", "_except_sessions", "_except_users", "_host", "_origin", "_rooms", "_sessions", "_users")
 
     def __init__(
         self,
@@ -139,8 +139,10 @@ class Target:
         everyone: bool = False,
         except_sessions: Sequence[str] = (),
         except_users: Sequence[str] = (),
+        origin: str = "",
     ) -> None:
         self._host = host
+        self._origin = origin
         self._rooms = rooms
         self._users = users
         self._sessions = sessions
@@ -158,6 +160,7 @@ class Target:
             everyone=self._everyone,
             except_sessions=(*self._except_sessions, *sessions),
             except_users=(*self._except_users, *_several(user)),
+            origin=self._origin,
         )
 
     async def emit(self, type: str, data: Any = None, *, volatile: bool = False) -> Receipt:
@@ -174,10 +177,12 @@ class Target:
         Raises:
             ValueError: If the type is no name.
             TypeError: If the data cannot be encoded.
+            RateLimitedError: If the client whose message is handled set off too many.
             ServiceUnavailableError: If the gateway is gone.
         """
         frame = Frame()
         publish = frame.publish
+        publish.origin = self._origin
         publish.volatile = volatile
         publish.type = check_name(type)
         publish.data = encode(data)
@@ -204,6 +209,11 @@ class Context(Generic[DB]):
         self._host = host
         self.name = name
         self.identity = identity
+
+    @property
+    def _origin(self) -> str:
+        """The session whose message is handled: the gateway limits what one client sets off."""
+        return ""
 
     @property
     def auth(self) -> Identity:
@@ -239,12 +249,12 @@ class Context(Generic[DB]):
         session: str | Iterable[str] | None = None,
     ) -> Target:
         """Everybody in one of these rooms, every session of these users, and these sessions."""
-        return Target(self._host, rooms=rooms, users=_several(user), sessions=_several(session))
+        return Target(self._host, rooms=rooms, users=_several(user), sessions=_several(session), origin=self._origin)
 
     @property
     def everyone(self) -> Target:
         """Every session that can reach this service."""
-        return Target(self._host, everyone=True)
+        return Target(self._host, everyone=True, origin=self._origin)
 
     async def members(self, room: str) -> list[Member]:
         """Who is in the room; empty if it does not exist.
@@ -392,11 +402,15 @@ class WsContext(Context[DB]):
     @property
     def broadcast(self) -> Target:
         """Every session that can reach this service, except this one."""
-        return Target(self._host, everyone=True, except_sessions=(self.socket.id,))
+        return Target(self._host, everyone=True, except_sessions=(self.socket.id,), origin=self.socket.id)
+
+    @property
+    def _origin(self) -> str:
+        return self.socket.id
 
     async def send(self, type: str, data: Any = None, *, volatile: bool = False) -> Receipt:
         """Send an event to this session alone; as ``emit`` otherwise."""
-        return await self.to(session=self.socket.id).emit(type, data, volatile=volatile)
+        return await Target(self._host, sessions=(self.socket.id,)).emit(type, data, volatile=volatile)
 
     async def join(self, *rooms: str) -> None:
         """Make this session a member of the rooms; when this returns, it is one everywhere.

@@ -37,6 +37,7 @@ class Offer(Protocol):
     version: str
     path: str | None
     namespace: str
+    auth: bool
     ws: WebSocket
     action: Actions
     events: Events
@@ -93,6 +94,7 @@ class Runtime:
             "stream_aborted": self._stream_aborted,
             "session_opened": self._session_opened,
             "session_closed": self._session_closed,
+            "session_identified": self._session_identified,
             "http_request": self._http_request,
             "call": self._call,
             "event": self._event,
@@ -124,6 +126,7 @@ class Runtime:
         register.instance = self._instance
         register.namespace = service.namespace
         register.path = service.path or ""
+        register.auth = service.auth
         for message in service.ws.handlers:
             register.handlers.add(
                 type=message.type,
@@ -131,6 +134,8 @@ class Runtime:
                 roles=sorted(message.requirement.roles),
                 description=message.description,
                 stream=isinstance(message, StreamHandler),
+                rate_count=message.rate[0],
+                rate_period_ms=round(message.rate[1] * 1000),
             )
         register.catch_all = service.ws.catches_all
         for action in service.action.handlers:
@@ -268,6 +273,12 @@ class Runtime:
                 known._refusal = error if isinstance(error, LinkdError) else InternalError()
 
         self.dispatcher.add(HookJob(self, link, frame.request_id, handlers, ctx, connected))
+
+    def _session_identified(self, link: Answerable, frame: Frame) -> None:
+        socket = self.sockets.get(frame.session_identified.session)
+        if socket is not None:
+            socket.identity = read_identity(frame.session_identified.identity)
+        link.answer(frame.request_id, done())
 
     def _session_closed(self, link: Answerable, frame: Frame) -> None:
         closed = frame.session_closed

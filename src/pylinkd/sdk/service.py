@@ -45,6 +45,8 @@ class Service(Generic[DB]):
         name: Unique among the gateway's services, such as ``chat``.
         path: Where clients connect to reach this service alone; ``/ws/<name>`` unless told, ``None``: nowhere.
             ``/ws`` reaches every service.
+        auth: Sessions on its path have to sign in before anything else: with a token in the opening handshake, or by
+            ``linkd.auth`` at once afterwards.
         version: For logs and operators.
         namespace: Of its rooms; services that share one share rooms. Its name unless told.
         database: A database URL such as ``sqlite:///chat.db`` or ``postgresql://…``; ``None``: no database.
@@ -62,6 +64,7 @@ class Service(Generic[DB]):
         name: str,
         *,
         path: str | None = "",
+        auth: bool = False,
         version: str = "0.0.0",
         namespace: str | None = None,
         database: str | None = None,
@@ -76,6 +79,7 @@ class Service(Generic[DB]):
         name: str,
         *,
         path: str | None = "",
+        auth: bool = False,
         version: str = "0.0.0",
         namespace: str | None = None,
         database: str | None = None,
@@ -89,6 +93,7 @@ class Service(Generic[DB]):
         name: str,
         *,
         path: str | None = "",
+        auth: bool = False,
         version: str = "0.0.0",
         namespace: str | None = None,
         database: str | None = None,
@@ -106,6 +111,7 @@ class Service(Generic[DB]):
             raise RegistrationError(f"Service({name!r}): max_concurrent is 1 or more, not {max_concurrent}")
         self.name = name
         self.path = f"/ws/{name}" if path == "" else path
+        self.auth = auth
         self.version = version
         self.namespace = namespace or name
         self.ws = WebSocket()

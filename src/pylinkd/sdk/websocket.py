@@ -9,6 +9,7 @@ from typing_extensions import Unpack
 
 from ..protocol.identity import Requirement
 from ..protocol.patterns import check_name
+from ..protocol.rate import parse_rate
 from .context import WsContext
 from .dispatch import DEFAULT_TIMEOUT
 from .middleware import Middleware, Next, Reach, Stack
@@ -29,12 +30,15 @@ class GroupOptions(TypedDict, total=False):
         roles: Only for clients that have one of these roles; implies ``auth``.
         timeout: Seconds after which the handler is cancelled and the client told 408; ``None``: never. 30 unless told.
         ordered: One at a time and in order with the session's other messages, the default. ``False``: at once.
+        rate: How many messages of one session each handler takes, such as ``10/s`` or ``5/10s``: so many at once, then
+            one after the other as time passes. More are answered with 429 by the gateway. Its own limits hold as well.
     """
 
     auth: bool
     roles: Iterable[str]
     timeout: float | None
     ordered: bool
+    rate: str | None
 
 
 class HandlerOptions(GroupOptions, total=False):
@@ -75,11 +79,12 @@ class MessageHandler:
     Attributes:
         type: The message type.
         timeout: Seconds after which it is cancelled; ``None``: never.
+        rate: How many in how many seconds one session may send; zeros: the service does not say.
         ordered: Whether it waits for the session's earlier messages, and later ones for it.
         call: Runs middleware, validation and the function.
     """
 
-    __slots__ = ("call", "description", "function", "ordered", "requirement", "schema", "timeout", "type")
+    __slots__ = ("call", "description", "function", "ordered", "rate", "requirement", "schema", "timeout", "type")
 
     def __init__(
         self,
@@ -90,6 +95,7 @@ class MessageHandler:
         roles: Iterable[str] = (),
         timeout: float | None = DEFAULT_TIMEOUT,
         ordered: bool = True,
+        rate: str | None = None,
         description: str = "",
         validate: Any = None,
     ) -> None:
@@ -97,6 +103,10 @@ class MessageHandler:
             raise RegistrationError(f"{where(function)}: roles is a list of names, such as ['{roles}']")
         if timeout is not None and timeout <= 0:
             raise RegistrationError(f"{where(function)}: timeout is a positive number of seconds, not {timeout}")
+        try:
+            self.rate = (0, 0.0) if rate is None else parse_rate(rate)
+        except ValueError as cause:
+            raise RegistrationError(f"{where(function)}: {cause}") from cause
         self.type = type
         self.function = function
         self.requirement = Requirement.of(auth, roles)

@@ -10,9 +10,6 @@ import pytest
 import structlog
 
 from pylinkd.gateway.edge.http import HttpFace
-from pylinkd.gateway.guard.door import Door
-from pylinkd.gateway.guard.origins import Origins
-from pylinkd.gateway.guard.tokens import Tokens
 from pylinkd.gateway.routing.actions import MethodNotAllowedError
 from pylinkd.protocol.errors import LinkdError, NotFoundError, ServiceUnavailableError
 from pylinkd.protocol.identity import Identity
@@ -20,8 +17,8 @@ from pylinkd.protocol.link_pb2 import Header, HttpRequest, HttpResponse
 from pylinkd.version import __version__
 
 from ...processes import make_token
+from ..guards import make_door, make_guard
 
-SECRET = "linkd-development-secret-never-use-it-in-production"
 LIMIT = 100
 
 
@@ -37,11 +34,10 @@ class Face:
         self.asked: list[tuple[HttpRequest, Identity | None]] = []
         self.answer: HttpResponse | Exception = HttpResponse(status=200, body=b"{}")
         self.ready = True
-        door = Door(
-            Tokens(SECRET), Origins(), knows=lambda path: True, takes_sessions=lambda path: True, open=lambda: True
-        )  # fmt: skip
+        guard = make_guard()
         app = HttpFace(
-            door=door,
+            door=make_door(guard),
+            proxies=guard.proxies,
             act=self._act,
             ready=lambda: self.ready,
             is_websocket=lambda path: path == "/ws",

@@ -17,20 +17,16 @@ from pylinkd.gateway.edge.framing import feed, read_frames
 from pylinkd.gateway.edge.handshake import Head
 from pylinkd.gateway.edge.receptions import Receptions
 from pylinkd.gateway.edge.upgrade import Upgrade
-from pylinkd.gateway.guard.door import Door
-from pylinkd.gateway.guard.origins import Origins
-from pylinkd.gateway.guard.tokens import Tokens
 from pylinkd.protocol.envelope import MSGPACK, Message
 
 from ...processes import make_token
 from ..doubles import Turns, make_session
+from ..guards import make_door, make_guard
 from ..wire import hear, say
 from .sockets import SocketTransport, socket_transport
 from .test_handshake import head
 
 __all__ = ["socket_transport"]
-
-SECRET = "linkd-development-secret-never-use-it-in-production"
 
 
 class PicowsConnection(Connection):
@@ -117,15 +113,19 @@ class Owner:
 
 def upgrade(owner: Owner, *, open: bool = True, there: bool = True) -> Upgrade:
     """What answers opening handshakes."""
-    door = Door(
-        Tokens(SECRET),
-        Origins(),
-        knows=lambda path: path == "/ws/chat",
-        takes_sessions=lambda path: there,
-        open=lambda: open,
-    )
+    guard = make_guard()
+    door = make_door(guard, knows=lambda path: path == "/ws/chat", takes_sessions=lambda path: there, open=lambda: open)
     ids = (f"session-{number}" for number in itertools.count())
-    return Upgrade(door, owner, Turn(lambda flush: None), lambda: Outbox(4096), lambda: next(ids), lambda: 1234.5)
+    return Upgrade(
+        door,
+        guard.proxies,
+        guard.unfinished,
+        owner,
+        Turn(lambda flush: None),
+        lambda: Outbox(4096),
+        lambda: next(ids),
+        lambda: 1234.5,
+    )
 
 
 async def test_client_that_may_come_in_becomes_a_session(socket_transport: SocketTransport) -> None:

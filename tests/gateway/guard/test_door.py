@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pylinkd.gateway.guard.door import Door, refusal_headers
-from pylinkd.gateway.guard.origins import Origins
-from pylinkd.gateway.guard.tokens import Tokens
+from pylinkd.gateway.guard.credentials import Credentials
+from pylinkd.gateway.guard.door import refusal_headers
 from pylinkd.protocol.envelope import JSON, MSGPACK, Codec
 from pylinkd.protocol.errors import (
     ForbiddenError,
@@ -17,8 +16,7 @@ from pylinkd.protocol.errors import (
 )
 
 from ...processes import make_token
-
-SECRET = "linkd-development-secret-never-use-it-in-production"
+from ..guards import ADDRESS, approach, make_door
 
 
 class Gateway:
@@ -28,9 +26,7 @@ class Gateway:
         self.open = True
         self.known = {"/ws/chat", "/ws"}
         self.there = True
-        self.door = Door(
-            Tokens(SECRET),
-            Origins(),
+        self.door = make_door(
             knows=lambda path: path in self.known,
             takes_sessions=lambda path: self.there,
             open=lambda: self.open,
@@ -45,7 +41,7 @@ def gateway() -> Gateway:
 
 def test_anybody_may_come_in_without_a_token(gateway: Gateway) -> None:
     """Handlers ask for more, the door does not."""
-    admission = gateway.door.admit("/ws/chat", [], None, [], origin=None, host="x")
+    admission = gateway.door.admit(approach("/ws/chat"))
 
     assert (admission.identity, admission.codec, admission.subprotocol) == (None, JSON, None)
 
@@ -65,12 +61,12 @@ def test_subprotocol_is_the_gateways_choice(
     gateway: Gateway, offered: list[str], codec: Codec, chosen: str | None
 ) -> None:
     """Of those offered the first in the gateway's order; none that was not offered."""
-    admission = gateway.door.admit("/ws/chat", [], None, offered, origin=None, host="x")
+    admission = gateway.door.admit(approach(subprotocols=offered))
 
     assert (admission.codec, admission.subprotocol) == (codec, chosen)
 
 
-def test_token_may_stand_in_the_query_or_in_a_header(gateway: Gateway) -> None:
+async def test_token_may_stand_in_the_query_or_in_a_header(gateway: Gateway) -> None:
     """Browsers can only do the first."""
     token = make_token("una")
 
@@ -80,38 +76,38 @@ def test_token_may_stand_in_the_query_or_in_a_header(gateway: Gateway) -> None:
         ([], f"bearer   {token} "),
         ([token], f"Bearer {token}"),
     ):
-        identity = gateway.door.identify(tokens, authorization)
+        identity = await gateway.door.identify(Credentials(query=tokens, authorization=authorization), ADDRESS)
         assert identity is not None
         assert identity.user == "una"
 
 
-def test_two_tokens_that_disagree_are_refused(gateway: Gateway) -> None:
+async def test_two_tokens_that_disagree_are_refused(gateway: Gateway) -> None:
     """Valid or not: nobody could say who is asking."""
     una, bob = make_token("una"), make_token("bob")
 
     for tokens, authorization in (([una], f"Bearer {bob}"), ([una, bob], None), ([una, ""], None), ([una], "Bearer x")):
         with pytest.raises(UnauthorizedError, match="two different tokens"):
-            gateway.door.identify(tokens, authorization)
+            await gateway.door.identify(Credentials(query=tokens, authorization=authorization), ADDRESS)
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer ", "Basic dTpw", "Token x", "x"])
-def test_other_credentials_are_refused(gateway: Gateway, authorization: str) -> None:
+async def test_other_credentials_are_refused(gateway: Gateway, authorization: str) -> None:
     """Silence would be taken for a sign-in that worked."""
     with pytest.raises(UnauthorizedError, match="bearer"):
-        gateway.door.identify([], authorization)
+        await gateway.door.identify(Credentials(authorization=authorization), ADDRESS)
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", make_token(secret="another secret of thirty-two bytes")])
 def test_bad_token_is_refused(gateway: Gateway, token: str) -> None:
     """Rather than let in as nobody."""
     with pytest.raises(UnauthorizedError):
-        gateway.door.admit("/ws/chat", [token], None, [], origin=None, host="x")
+        gateway.door.admit(approach(query=[token]))
 
 
 def test_unknown_path_is_not_found(gateway: Gateway) -> None:
     """Before anything is said about the token."""
     with pytest.raises(NotFoundError):
-        gateway.door.admit("/ws/nowhere", ["nonsense"], None, [], origin=None, host="x")
+        gateway.door.admit(approach("/ws/nowhere", query=["nonsense"]))
 
 
 def test_path_without_a_service_is_unavailable(gateway: Gateway) -> None:
@@ -119,11 +115,11 @@ def test_path_without_a_service_is_unavailable(gateway: Gateway) -> None:
     gateway.there = False
 
     with pytest.raises(ServiceUnavailableError) as caught:
-        gateway.door.admit("/ws/chat", [], None, [], origin=None, host="x")
+        gateway.door.admit(approach("/ws/chat"))
 
     assert caught.value.retry_after is not None
     with pytest.raises(UnauthorizedError):
-        gateway.door.admit("/ws/chat", ["nonsense"], None, [], origin=None, host="x")
+        gateway.door.admit(approach("/ws/chat", query=["nonsense"]))
 
 
 def test_gateway_that_stops_takes_nobody(gateway: Gateway) -> None:
@@ -132,7 +128,7 @@ def test_gateway_that_stops_takes_nobody(gateway: Gateway) -> None:
 
     for path in ("/ws/chat", "/ws/nowhere"):
         with pytest.raises(ServiceUnavailableError, match="stopping"):
-            gateway.door.admit(path, [], None, [], origin=None, host="x")
+            gateway.door.admit(approach(path))
 
 
 @pytest.mark.parametrize(
@@ -152,6 +148,6 @@ def test_refusals_headers_say_what_to_do(error: LinkdError, more: dict[str, str]
 def test_foreign_page_is_refused_before_anything_else(gateway: Gateway) -> None:
     """Whatever it brings along, and whatever it asks for: hijacking begins with a page of somebody else's."""
     with pytest.raises(ForbiddenError) as caught:
-        gateway.door.admit("/ws/nowhere", ["nonsense"], None, [], origin="https://evil.example", host="chat.example")
+        gateway.door.admit(approach("/ws/nowhere", query=["nonsense"], origin="https://evil.example"))
 
     assert caught.value.type == "FORBIDDEN_ORIGIN"

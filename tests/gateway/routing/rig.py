@@ -17,7 +17,7 @@ from pylinkd.gateway.routing.inbound import Inbound
 from pylinkd.gateway.routing.link import ServiceLink
 from pylinkd.gateway.routing.parking import Parking
 from pylinkd.gateway.routing.services import Services
-from pylinkd.gateway.routing.sessions import Sessions
+from pylinkd.gateway.routing.sessions import Excess, Sessions
 from pylinkd.protocol.envelope import JSON, Codec, Message, MessageId
 from pylinkd.protocol.errors import LinkdError
 from pylinkd.protocol.identity import Identity
@@ -25,6 +25,7 @@ from pylinkd.protocol.link import PROTOCOL_VERSION, FrameReader, encode, fill_fa
 from pylinkd.protocol.link_pb2 import Action, Frame, Handler, Register
 
 from ..doubles import Clock, RecordingConnection, RecordingTransport, Timers, Turns, connection_of, make_session
+from ..guards import make_guard
 
 GRACE = 30.0
 STARTUP_GRACE = 10.0
@@ -158,7 +159,16 @@ class Rig:
     """
 
     def __init__(
-        self, *, window: int = 4, link_window: int = 64, max_rooms: int = 3, park: float = 0.0, park_messages: int = 5
+        self,
+        *,
+        window: int = 4,
+        link_window: int = 64,
+        max_rooms: int = 3,
+        park: float = 0.0,
+        park_messages: int = 5,
+        max_per_user: int = 0,
+        excess: Excess = Excess.REJECT,
+        **guard: Any,
     ) -> None:
         self.link_window = link_window
         self.window = window
@@ -167,10 +177,14 @@ class Rig:
         self.registry = Registry()
         self.rooms = Rooms(max_rooms)
         self.services = Services(self.clock, grace=GRACE, startup_grace=STARTUP_GRACE)
-        self.sessions = Sessions(self.registry, self.rooms, self.services)
+        self.guard = make_guard(**guard)
+        self.sessions = Sessions(
+            self.registry, self.rooms, self.services, self.guard.audit, max_per_user=max_per_user, excess=excess
+        )
         self.timers = Timers(self.clock)
         self.inbound = Inbound(
             self.services,
+            self.guard.limits,
             window,
             lambda give_up: Parking(
                 self.clock,
@@ -189,6 +203,7 @@ class Rig:
             services=self.services,
             inbound=self.inbound,
             actions=self.actions,
+            limits=self.guard.limits,
             traffic=Traffic(),
         )
 
@@ -216,7 +231,8 @@ class Rig:
         session = make_session(
             self.turns.turn, id, path=path, identity=identity, codec=codec, metadata=metadata, connected=False
         )
-        self.sessions.open(session, RecordingConnection(session))
+        session.connection = RecordingConnection(session)
+        self.sessions.open(session)
         return session
 
     def end(self, session: Session, reason: EndReason = EndReason.CLIENT_CLOSED) -> None:

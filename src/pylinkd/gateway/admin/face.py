@@ -8,13 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from .api import AdminApi
 from .metrics import Metrics
 
 
-def admin_face(metrics: Metrics) -> Starlette:
-    """The ASGI application: ``GET /metrics``."""
+def admin_face(metrics: Metrics, api: AdminApi | None) -> Starlette:
+    """The ASGI application: ``GET /metrics``, and the API where there is a key for it."""
 
     async def scrape(request: Request) -> Response:
         return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
 
-    return Starlette(routes=[Route("/metrics", scrape)])
+    return Starlette(routes=[Route("/metrics", scrape), *([] if api is None else api.routes)])

@@ -18,6 +18,7 @@ from ..core.registry import Registry
 from ..core.rooms import Rooms
 from ..core.session import Session
 from ..core.traffic import Histogram, Traffic
+from ..guard.guard import Guard
 from ..routing.parking import Parking
 from ..routing.services import Services
 
@@ -33,6 +34,7 @@ class Metrics(Collector):
         parking: Messages that wait for a service.
         congested: The sessions whose clients read too slowly now.
         receptions: Large messages by state.
+        guard: Its decisions.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Metrics(Collector):
         parking: Parking,
         congested: Callable[[], Iterable[Session]],
         receptions: Callable[[], Mapping[str, int]],
+        guard: Guard,
     ) -> None:
         self._traffic = traffic
         self._registry = registry
@@ -53,6 +56,7 @@ class Metrics(Collector):
         self._parking = parking
         self._congested = congested
         self._receptions = receptions
+        self._guard = guard
         self._all = CollectorRegistry()
         self._all.register(self)
         ProcessCollector(registry=self._all)
@@ -68,6 +72,7 @@ class Metrics(Collector):
         yield from self._messages()
         yield from self._queues()
         yield from self._links()
+        yield from self._decisions()
         yield _histogram("linkd_fanout_recipients", "Sessions that took an event", self._traffic.fanout)
         yield _histogram("linkd_heartbeat_round_trip_seconds", "From a ping to its pong", self._traffic.round_trip)
         yield _histogram("linkd_loop_lag_seconds", "How late the event loop came", self._traffic.loop_lag)
@@ -102,6 +107,25 @@ class Metrics(Collector):
         yield _gauges("linkd_large_messages", "Large messages that arrive, or wait to", "state", self._receptions())
         yield GaugeMetricFamily("linkd_parked_messages", "Messages that wait for a service", self._parking.messages)
         yield GaugeMetricFamily("linkd_parked_bytes", "Bytes of these messages", self._parking.bytes)
+
+    def _decisions(self) -> Iterator[Metric]:
+        guard = self._guard
+        yield _counters("linkd_security_decisions", "Security decisions", "decision", guard.audit.decisions)
+        yield CounterMetricFamily(
+            "linkd_audit_suppressed", "Records of decisions that were too many to be written", guard.audit.suppressed
+        )
+        yield _counters("linkd_limits_exceeded", "How often a limit was exceeded", "limit", guard.limits.refused)
+        yield GaugeMetricFamily("linkd_bans", "Bans in force", len(guard.addresses.bans()))
+        yield GaugeMetricFamily("linkd_unfinished", "Connections that have not come in yet", len(guard.unfinished))
+        fetches = CounterMetricFamily("linkd_keys_fetched", "Fetches of issuers' keys", labels=["issuer", "outcome"])
+        age = GaugeMetricFamily("linkd_keys_age_seconds", "Since an issuer's keys were fetched", labels=["issuer"])
+        for keys in guard.tokens.remote:
+            for outcome, count in keys.fetches.items():
+                fetches.add_metric([keys.issuer, outcome], count)
+            if keys.age is not None:
+                age.add_metric([keys.issuer], keys.age)
+        yield fetches
+        yield age
 
     def _links(self) -> Iterator[Metric]:
         links = {service.name: [instance.link for instance in service.instances] for service in self._services}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 
+from ...protocol.identity import Identity
 from .format import Format
 from .session import Session
 
@@ -23,6 +24,12 @@ class Registry:
         self._formats[session.format] += 1
         if session.identity is not None:
             self._users.setdefault(session.identity.user, set()).add(session)
+
+    def identify(self, session: Session, identity: Identity) -> None:
+        """The session signs in, or renews its token. A session's user never changes."""
+        if session.identity is None:
+            self._users.setdefault(identity.user, set()).add(session)
+        session.identity = identity
 
     def remove(self, session: Session) -> None:
         """Forget the session, and its user with the last of the user's sessions."""

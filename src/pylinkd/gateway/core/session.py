@@ -15,6 +15,7 @@ from ...protocol.envelope import Codec, MessageId
 from ...protocol.errors import CloseCode, LinkdError
 from ...protocol.identity import Identity
 from .format import Format
+from .meter import Meter
 from .outbox import Kind, Outbox, Squeezed, Turn
 
 RoomKey = tuple[str, str]
@@ -29,6 +30,11 @@ class EndReason(StrEnum):
     PROTOCOL_ERROR = "protocol_error"
     MESSAGE_TOO_BIG = "message_too_big"
     LIMIT = "limit"
+    RATE_LIMITED = "rate_limited"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    REPLACED = "replaced"
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105  no password
+    REVOKED = "revoked"
     TIMEOUT = "timeout"
     IDLE = "idle"
     SLOW_CONSUMER = "slow_consumer"
@@ -74,6 +80,10 @@ class Connection(Protocol):
     """What a session needs of its WebSocket."""
 
     @property
+    def open(self) -> bool:
+        """Whether it does not close yet."""
+
+    @property
     def writable(self) -> bool:
         """Whether the transport takes more; it is asked again through ``Session.flush`` when it does."""
 
@@ -85,6 +95,9 @@ class Connection(Protocol):
 
     def release(self, reason: int) -> None:
         """This reason is gone."""
+
+    def authenticated(self) -> None:
+        """Its client has signed in."""
 
     def drain(self) -> None:
         """Its client was told to come back later; only answers are still sent."""
@@ -114,6 +127,7 @@ class Session:
         in_flight: Messages that were handed to a service, or wait for one, and are not answered.
         upload: The stream that it sends; ``None``: none.
         leaving: Seconds after which it was told to come back, since the gateway stops; ``None``: it was not.
+        meter: What it has used up of its limits; ``None``: nothing yet.
         outbox: What waits to be sent.
     """
 
@@ -130,6 +144,7 @@ class Session:
         "in_flight",
         "leaving",
         "metadata",
+        "meter",
         "outbox",
         "path",
         "remote_address",
@@ -167,6 +182,7 @@ class Session:
         self.in_flight = 0
         self.upload: Upload | None = None
         self.leaving: float | None = None
+        self.meter: Meter | None = None
         self._turn = turn
         self.outbox = outbox
         self._dropped_told = 0

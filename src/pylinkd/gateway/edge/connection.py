@@ -286,7 +286,7 @@ class Connection(WSListener):
 
     def write(self, frames: list[bytes]) -> None:
         """See core.session.Connection."""
-        if not self._open:
+        if not self.open:
             return
         assert self._transport is not None
         if len(frames) == 1:
@@ -304,11 +304,12 @@ class Connection(WSListener):
         traffic.bytes_out += size
 
     @property
-    def _open(self) -> bool:
+    def open(self) -> bool:
+        """See core.session.Connection."""
         return self._transport is not None and self._lifecycle.open
 
     def _send_control(self, frame: bytes) -> None:
-        if self._open:
+        if self.open:
             assert self._transport is not None
             self._transport.write(frame)
 
@@ -331,14 +332,19 @@ class Connection(WSListener):
         self.unfinished_since = self.unfinished_since and self._owner.now
         transport.resume_reading()
 
+    def authenticated(self) -> None:
+        """See core.session.Connection."""
+        if self._lifecycle.state is State.CONNECTED:
+            self._advance(State.AUTHENTICATED)
+
     def drain(self) -> None:
         """See core.session.Connection."""
-        if self._open:
+        if self.open:
             self._advance(State.DRAINING)
 
     def close(self, code: int, reason: str, end: EndReason) -> None:
         """See core.session.Connection. What waits in the outbox leaves first, if the client takes it."""
-        if not self._open:
+        if not self.open:
             self._limit_closing()
             return
         self._end = end
@@ -351,7 +357,7 @@ class Connection(WSListener):
 
     def _send_close(self, frame: bytes) -> None:
         assert self._transport is not None
-        if self._open:
+        if self.open:
             self._transport.write(frame)
         self._advance(State.CLOSING)
         self._limit_closing()
@@ -400,7 +406,7 @@ class Connection(WSListener):
         Args:
             close: Its close frame.
         """
-        if self._open:
+        if self.open:
             code = int.from_bytes(close[2:4], "big")
             self._end = _END_BY_CODE.get(code, EndReason.PROTOCOL_ERROR)
             self._send_close(close)

@@ -14,7 +14,8 @@ import msgspec
 
 from ...protocol.envelope import error_body
 from ...protocol.errors import BadRequestError, LinkdError
-from ..guard.door import TOKEN_PARAMETER, refusal_headers
+from ..guard.credentials import TOKEN_PARAMETER
+from ..guard.door import refusal_headers
 
 _VERSION = "13"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3

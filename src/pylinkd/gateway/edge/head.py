@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from ...protocol.errors import BadRequestError, LinkdError
 from ..core.traffic import Traffic
+from ..guard.unfinished import Unfinished
 from .handshake import Head, refusal
 
 _GOODBYE = 1.0  # seconds that a client may take to say goodbye over TLS when the gateway stops
@@ -47,6 +48,7 @@ class BoundedHead(HttpToolsProtocol):
         max_size: Bytes.
         timeout: Seconds.
         traffic: Counts the refusals.
+        unfinished: Counts connections whose first head has not come.
         upgrade: Answers a head that asks for WebSocket.
     """
 
@@ -56,17 +58,20 @@ class BoundedHead(HttpToolsProtocol):
         max_size: int,
         timeout: float,
         traffic: Traffic,
+        unfinished: Unfinished,
         upgrade: Callable[[asyncio.Transport, Head], None],
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self._upgrade = upgrade
+        self._unfinished = unfinished
         self._max_size = max_size
         self._head_timeout = timeout
         self._traffic = traffic
         self._head_size = 0
         self._in_head = True
         self._refused = False
+        self._counted: str | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
 
@@ -79,6 +84,13 @@ class BoundedHead(HttpToolsProtocol):
         self.client = _address(transport, "peername")
         self.server = _address(transport, "sockname")
         self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
+        address = self.client[0] if self.client else ""
+        if not self._unfinished.enter(address):
+            self._traffic.handshakes["unfinished"] += 1
+            self._counted = None
+            transport.abort()  # an answer would cost more than it is worth
+            return
+        self._counted = address
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -174,6 +186,9 @@ class BoundedHead(HttpToolsProtocol):
 
     def _head_ended(self) -> None:
         self._in_head = False
+        if self._counted is not None:
+            self._unfinished.leave(self._counted)
+            self._counted = None
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -198,12 +213,10 @@ def _address(transport: asyncio.Transport, name: str) -> tuple[str, int] | None:
     return (str(address[0]), int(address[1])) if isinstance(address, tuple) else None
 
 
-def bounded_head(
-    max_size: int, timeout: float, traffic: Traffic, upgrade: Callable[[asyncio.Transport, Head], None]
-) -> Callable[..., BoundedHead]:
-    """What uvicorn calls to make the protocol of a new connection."""
+def bounded_head(**limits: Any) -> Callable[..., BoundedHead]:
+    """What uvicorn calls to make the protocol of a new connection; takes what BoundedHead is told by name."""
 
     def make(*args: Any, **options: Any) -> BoundedHead:
-        return BoundedHead(*args, max_size=max_size, timeout=timeout, traffic=traffic, upgrade=upgrade, **options)
+        return BoundedHead(*args, **limits, **options)
 
     return make

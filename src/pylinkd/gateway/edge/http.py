@@ -22,7 +22,9 @@ from ...protocol.identity import Identity
 from ...protocol.link import fill_identity
 from ...protocol.link_pb2 import HttpRequest, HttpResponse
 from ...version import __version__
-from ..guard.door import TOKEN_PARAMETER, Door, refusal_headers
+from ..guard.addresses import Proxies
+from ..guard.credentials import TOKEN_PARAMETER, Credentials
+from ..guard.door import Door, refusal_headers
 from ..guard.origins import Origins
 from ..routing.actions import MethodNotAllowedError
 
@@ -54,6 +56,7 @@ class HttpFace:
 
     Args:
         door: Says who is asking.
+        proxies: Tell where a request comes from.
         act: Has a service answer.
         ready: Whether the gateway can serve clients now.
         is_websocket: Whether a path is one of WebSockets.
@@ -66,6 +69,7 @@ class HttpFace:
         self,
         *,
         door: Door,
+        proxies: Proxies,
         act: Act,
         ready: Callable[[], bool],
         is_websocket: Callable[[str], bool],
@@ -74,6 +78,7 @@ class HttpFace:
         origins: Origins | None = None,
     ) -> None:
         self._door = door
+        self._proxies = proxies
         self._act = act
         self._ready = ready
         self._is_websocket = is_websocket
@@ -116,9 +121,9 @@ class HttpFace:
         try:
             if self._is_websocket(request.scope["path"]):
                 raise BadRequestError("This path speaks WebSocket: ask with Connection: Upgrade, Upgrade: websocket.")
-            tokens = request.query_params.getlist(TOKEN_PARAMETER)
-            identity = self._door.identify(tokens, request.headers.get("authorization"))
-            wire = await self._describe(request, identity)
+            address = self._address(request)
+            identity = await self._door.identify(self._credentials(request), address)
+            wire = await self._describe(request, identity, address)
             answer = await self._act(wire, identity)
         except LinkdError as error:
             return _refused(error)
@@ -133,13 +138,26 @@ class HttpFace:
             log.exception("answer_malformed", method=request.method, status=answer.status)
             return _refused(InternalError())
 
-    async def _describe(self, request: Request, identity: Identity | None) -> HttpRequest:
+    def _address(self, request: Request) -> str:
+        peer = request.client.host if request.client else ""
+        return self._proxies.client(peer, request.headers.get("forwarded"), request.headers.get("x-forwarded-for"))
+
+    def _credentials(self, request: Request) -> Credentials:
+        headers = request.headers
+        return Credentials(
+            query=request.query_params.getlist(TOKEN_PARAMETER),
+            authorization=headers.get("authorization"),
+            cookies=headers.get("cookie"),
+            own_page=self._door.own_page(headers.get("origin"), headers.get("host", ""), headers.get("sec-fetch-site")),
+        )
+
+    async def _describe(self, request: Request, identity: Identity | None, address: str) -> HttpRequest:
         wire = HttpRequest(
             method=request.method,
             path=request.scope["path"],
             query=_without_token(request.scope["query_string"].decode("latin-1")),
             body=await self._timed_body(request),
-            remote_address=request.client.host if request.client else "",
+            remote_address=address,
         )
         for name, value in request.headers.items():
             if name not in _NOT_FORWARDED:

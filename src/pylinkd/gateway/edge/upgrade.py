@@ -9,11 +9,15 @@ from collections.abc import Callable
 
 import structlog
 
-from ...protocol.errors import LinkdError
+from ...protocol.errors import InternalError, LinkdError, ServiceUnavailableError
 from ..core.format import PLAIN, Format, Formats
 from ..core.outbox import Outbox, Turn
 from ..core.session import Session
-from ..guard.door import Admission, Door
+from ..guard.addresses import Proxies
+from ..guard.credentials import Credentials
+from ..guard.door import Admission, Approach, Door
+from ..guard.tokens import KeyMissingError
+from ..guard.unfinished import Unfinished
 from .connection import Connection, Owner
 from .deflate import negotiate
 from .framing import read_frames
@@ -29,6 +33,8 @@ class Upgrade:
 
     Args:
         door: Says who may come in.
+        proxies: Tell where a client comes from.
+        unfinished: Counts those that wait for a key.
         owner: Owns the connections that result.
         turn: Flushes what the sessions send.
         make_outbox: Makes what keeps a client's frames.
@@ -40,6 +46,8 @@ class Upgrade:
     def __init__(
         self,
         door: Door,
+        proxies: Proxies,
+        unfinished: Unfinished,
         owner: Owner,
         turn: Turn,
         make_outbox: Callable[[], Outbox],
@@ -48,6 +56,9 @@ class Upgrade:
         formats: Formats | None = None,
     ) -> None:
         self._door = door
+        self._proxies = proxies
+        self._unfinished = unfinished
+        self._waiting: set[asyncio.Task[None]] = set()
         self._owner = owner
         self._turn = turn
         self._make_outbox = make_outbox
@@ -59,27 +70,77 @@ class Upgrade:
         """Answer the head of a request that asks for an upgrade; the transport has another protocol afterwards, or
         closes.
         """
+        peer = peer_address(transport)
         try:
             request = OpeningRequest.of(head)
-            admission = self._door.admit(
-                request.path,
-                request.tokens,
-                request.headers.get("authorization"),
-                request.subprotocols,
-                origin=request.headers.get("origin"),
-                host=request.headers["host"],
-            )
         except LinkdError as error:
-            self._owner.traffic.handshakes[str(error.code)] += 1
-            log.info("handshake_refused", code=error.code, type=error.type, remote_address=_address(transport))
-            transport.write(refusal(error))
-            transport.close()
-            # Closing waits for a client that may not read.
-            asyncio.get_running_loop().call_later(self._owner.close_timeout, transport.abort)
+            self._refuse(transport, peer, error)
             return
-        self._accept(transport, request, admission)
+        approach = self._approach(request, peer)
+        try:
+            admission = self._door.admit(approach)
+        except LinkdError as error:
+            self._refuse(transport, approach.address, error)
+        except KeyMissingError as missing:
+            self._wait(transport, request, approach, missing)
+        else:
+            self._accept(transport, request, approach.address, admission)
 
-    def _accept(self, transport: asyncio.Transport, request: OpeningRequest, admission: Admission) -> None:
+    def _approach(self, request: OpeningRequest, peer: str) -> Approach:
+        headers = request.headers
+        address = self._proxies.client(peer, headers.get("forwarded"), headers.get("x-forwarded-for"))
+        origin, host = headers.get("origin"), headers["host"]
+        credentials = Credentials(
+            query=request.tokens,
+            authorization=headers.get("authorization"),
+            subprotocols=request.subprotocols,
+            cookies=headers.get("cookie"),
+            own_page=origin is not None and self._door.own_page(origin, host),
+        )
+        return Approach(path=request.path, address=address, host=host, origin=origin, credentials=credentials)
+
+    def _refuse(self, transport: asyncio.Transport, address: str, error: LinkdError) -> None:
+        self._owner.traffic.handshakes[str(error.code)] += 1
+        log.info("handshake_refused", code=error.code, type=error.type, remote_address=address)
+        transport.write(refusal(error))
+        transport.close()
+        # Closing waits for a client that may not read.
+        asyncio.get_running_loop().call_later(self._owner.close_timeout, transport.abort)
+
+    def _wait(
+        self, transport: asyncio.Transport, request: OpeningRequest, approach: Approach, missing: KeyMissingError
+    ) -> None:
+        """Have a client wait for its token's key: it is not read from, and only its head is kept."""
+        if not self._unfinished.enter(approach.address):
+            self._refuse(transport, approach.address, ServiceUnavailableError(retry_after=1.0))
+            return
+        transport.pause_reading()
+        task = asyncio.get_running_loop().create_task(self._admit_later(transport, request, approach, missing))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    async def _admit_later(
+        self, transport: asyncio.Transport, request: OpeningRequest, approach: Approach, missing: KeyMissingError
+    ) -> None:
+        try:
+            await missing.wait()
+            if transport.is_closing():
+                return
+            admission = self._door.admit(approach, sought=True)
+        except LinkdError as error:
+            self._refuse(transport, approach.address, error)
+        except Exception:
+            log.exception("handshake_failed", remote_address=approach.address)
+            self._refuse(transport, approach.address, InternalError())
+        else:
+            self._accept(transport, request, approach.address, admission)
+            transport.resume_reading()
+        finally:
+            self._unfinished.leave(approach.address)
+
+    def _accept(
+        self, transport: asyncio.Transport, request: OpeningRequest, address: str, admission: Admission
+    ) -> None:
         self._owner.traffic.handshakes["accepted"] += 1
         format, extensions = self._negotiate(request, admission)
         session = Session(
@@ -88,7 +149,7 @@ class Upgrade:
             format=format,
             controls=admission.subprotocol is not None,
             identity=admission.identity,
-            remote_address=_address(transport),
+            remote_address=address,
             user_agent=request.headers.get("user-agent", "")[:_MAX_USER_AGENT],
             connected_at=self._clock(),
             metadata=request.metadata,
@@ -108,6 +169,7 @@ class Upgrade:
         return PLAIN[admission.codec], None
 
 
-def _address(transport: asyncio.Transport) -> str:
+def peer_address(transport: asyncio.BaseTransport) -> str:
+    """Who opened a connection; empty where it has no address."""
     peer = transport.get_extra_info("peername")
     return str(peer[0]) if isinstance(peer, tuple) else ""

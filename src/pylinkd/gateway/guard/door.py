@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
 from ...protocol.envelope import JSON, SUBPROTOCOLS, Codec
 from ...protocol.errors import ForbiddenError, LinkdError, NotFoundError, ServiceUnavailableError, UnauthorizedError
 from ...protocol.identity import Identity
+from .addresses import Addresses
+from .audit import Audit
+from .credentials import Credentials, Places
+from .limits import Limits
 from .origins import Origins
-from .tokens import Tokens
+from .revocations import Revocations
+from .tokens import KeyMissingError, Tokens
 
-TOKEN_PARAMETER = "token"  # noqa: S105  the name of a query parameter
+
+class Approach(msgspec.Struct, frozen=True, kw_only=True):
+    """A client before the door.
+
+    Attributes:
+        path: Where it wants to go.
+        address: Where it comes from, proxies seen through.
+        host: The ``Host`` header.
+        origin: The ``Origin`` header: whose page it is; ``None``: it is no page.
+        credentials: What it shows.
+    """
+
+    path: str
+    address: str
+    host: str
+    origin: str | None
+    credentials: Credentials
 
 
 class Admission(msgspec.Struct, frozen=True):
@@ -34,7 +55,12 @@ class Door:
 
     Args:
         tokens: Verifies who they say they are.
+        places: Finds their tokens.
+        revocations: Tokens that are believed no longer.
         origins: The pages that may open a WebSocket.
+        addresses: Where one may come from.
+        limits: How often one may try.
+        audit: Told of decisions.
         knows: Whether a path reaches a service at all.
         takes_sessions: Whether a new session on the path has a service behind it.
         open: Whether the gateway takes new connections; not while it stops.
@@ -42,77 +68,121 @@ class Door:
 
     def __init__(
         self,
-        tokens: Tokens,
-        origins: Origins,
         *,
+        tokens: Tokens,
+        places: Places,
+        revocations: Revocations,
+        origins: Origins,
+        addresses: Addresses,
+        limits: Limits,
+        audit: Audit,
         knows: Callable[[str], bool],
         takes_sessions: Callable[[str], bool],
         open: Callable[[], bool],
     ) -> None:
         self._tokens = tokens
+        self._places = places
+        self._revocations = revocations
         self._origins = origins
+        self._addresses = addresses
+        self._limits = limits
+        self._audit = audit
         self._knows = knows
         self._takes_sessions = takes_sessions
         self._open = open
 
-    def admit(
-        self,
-        path: str,
-        tokens: Sequence[str],
-        authorization: str | None,
-        subprotocols: Sequence[str],
-        *,
-        origin: str | None,
-        host: str,
-    ) -> Admission:
+    def admit(self, approach: Approach, *, sought: bool = False) -> Admission:
         """Let a WebSocket in, or raise what it is refused with.
 
         Args:
-            path: Of the opening handshake.
-            tokens: The tokens in its query.
-            authorization: The ``Authorization`` header.
-            subprotocols: What the client offers.
-            origin: The ``Origin`` header: whose page it is.
-            host: The ``Host`` header.
+            approach: The client.
+            sought: It was here before, and had to wait for its token's key.
 
         Raises:
-            LinkdError: 403 for a foreign page, 404 for an unknown path, 401 for a bad token, 503 while no service is
-                there.
+            LinkdError: 403 for a foreign page or a banned address, 404 for an unknown path, 401 for a bad token, 429
+                for too many attempts, 503 while no service is there.
+            KeyMissingError: If a key has to be waited for; then ask again.
         """
         if not self._open():
             raise ServiceUnavailableError("The gateway is stopping.", retry_after=1.0)
-        if not self._origins.allow(origin, host):
+        self._check_address(approach.address)
+        if not sought:
+            self._limits.handshake(approach.address)
+        if not self._origins.allow(approach.origin, approach.host):
+            self._audit.record("origin_refused", address=approach.address, origin=approach.origin)
             raise ForbiddenError("Pages of this origin may not connect.", type="FORBIDDEN_ORIGIN")
-        if not self._knows(path):
+        if not self._knows(approach.path):
             raise NotFoundError("No service has claimed this path.")
-        identity = self.identify(tokens, authorization)
-        if not self._takes_sessions(path):
+        identity = self._identify(approach.credentials, approach.address, sought)
+        if not self._takes_sessions(approach.path):
             raise ServiceUnavailableError("No instance of the service is running.", retry_after=1.0)
-        chosen = next((name for name in SUBPROTOCOLS if name in subprotocols), None)
+        offered = approach.credentials.subprotocols
+        chosen = next((name for name in SUBPROTOCOLS if name in offered), None)
         codec = JSON if chosen is None else SUBPROTOCOLS[chosen]
         return Admission(identity=identity, codec=codec, subprotocol=chosen)
 
-    def identify(self, tokens: Sequence[str], authorization: str | None) -> Identity | None:
-        """Who is asking; ``None`` if no token is there.
+    def own_page(self, origin: str | None, host: str, fetch_site: str | None = None) -> bool:
+        """Whether a request surely comes from a page that may connect, so that cookies count."""
+        if origin is None:
+            return fetch_site == "same-origin"
+        return not self._origins.any and self._origins.allow(origin, host)
 
-        Args:
-            tokens: The tokens in the query.
-            authorization: The ``Authorization`` header.
+    async def identify(self, credentials: Credentials, address: str) -> Identity | None:
+        """Who asks for an HTTP resource; ``None``: nobody signed in.
 
         Raises:
-            UnauthorizedError: If a token is there and not valid, or two disagree.
+            LinkdError: 401 for a bad token, or two that disagree; 403 for a banned address; 429 for too many attempts
+                or requests; 503 if the issuer's keys are not to be had.
         """
-        found = set(tokens)
-        if authorization is not None:
-            scheme, _, credentials = authorization.partition(" ")
-            if scheme.lower() != "bearer" or not credentials.strip():
-                raise UnauthorizedError("Only bearer tokens are accepted.")
-            found.add(credentials.strip())
-        if not found:
-            return None
-        if len(found) > 1:
-            raise UnauthorizedError("The request carries two different tokens.")
-        return self._tokens.verify(found.pop())
+        self._check_address(address)
+        try:
+            identity = self._identify(credentials, address, sought=False)
+        except KeyMissingError as missing:
+            await missing.wait()
+            identity = self._identify(credentials, address, sought=True)
+        self._limits.request(address, identity)
+        return identity
+
+    async def recognize(self, token: str, address: str) -> Identity:
+        """Who shows a token in an open connection.
+
+        Raises:
+            LinkdError: As ``identify``.
+        """
+        try:
+            return self._recognize(token, address, sought=False)
+        except KeyMissingError as missing:
+            await missing.wait()
+            return self._recognize(token, address, sought=True)
+
+    def _check_address(self, address: str) -> None:
+        if not self._addresses.admits(address):
+            self._audit.record("address_refused", address=address)
+            raise ForbiddenError("This address may not connect.", type="FORBIDDEN_ADDRESS")
+
+    def _identify(self, credentials: Credentials, address: str, sought: bool) -> Identity | None:
+        try:
+            token = self._places.find(credentials)
+        except UnauthorizedError as refusal:
+            self._refused(address, refusal.message)
+            raise
+        return None if token is None else self._recognize(token, address, sought)
+
+    def _recognize(self, token: str, address: str, sought: bool) -> Identity:
+        self._limits.may_try(address)
+        try:
+            identity = self._tokens.verify(token, sought=sought)
+            if self._revocations.covers(identity):
+                raise UnauthorizedError("The token is not valid.") from ValueError("revoked")
+        except UnauthorizedError as refusal:
+            # The caller is not told which part failed.
+            self._refused(address, str(refusal.__cause__))
+            raise
+        return identity
+
+    def _refused(self, address: str, reason: str) -> None:
+        self._audit.record("token_refused", address=address, reason=reason)
+        self._limits.failed(address)
 
 
 def refusal_headers(error: LinkdError) -> dict[str, str]:

@@ -1,129 +1,146 @@
-"""Bearer tokens: what is in them, and whether to believe it. JWTs (RFC 7519) signed with HS256 and one secret.
-
-Written out, since every opening handshake pays for it: a general library takes a third of a handshake's time to look at
-the kind of the key and to read the JSON twice.
-"""
+"""Bearer tokens: whether to believe one, and whom it speaks of (JWT, RFC 7519)."""
 
 from __future__ import annotations
 
-import hmac
+import asyncio
 import time
-from binascii import Error as Base64Error
-from binascii import a2b_base64
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
-from typing import Any, NoReturn
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...protocol.errors import UnauthorizedError
 from ...protocol.identity import Identity
+from .issuers import LEEWAY, Issuer, check_times, make_identity
+from .jws import Jws
+from .keys import Key, KeySet, Secret, read_pem
+from .remote_keys import RemoteKeys
 
-_LEEWAY = 5.0  # seconds by which the clocks of issuer and gateway may differ
-_MAX_SIZE = 8192  # bytes of a token
-_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+if TYPE_CHECKING:
+    from .fetching import Fetching
 
-
-class _Header(msgspec.Struct):
-    """The only header that is believed: another algorithm, or an extension that has to be understood, is refused."""
-
-    alg: str
-    crit: msgspec.Raw = msgspec.Raw()
+_MAX_VERIFIED = 10_000  # tokens that are remembered as verified
 
 
-_read_header = msgspec.json.Decoder(_Header).decode
-_read_claims = msgspec.json.Decoder(dict[str, Any]).decode
+class KeyMissingError(Exception):
+    """A token cannot be judged yet: its key has to be fetched first.
+
+    Attributes:
+        wait: Waits for that; then the token may be verified again, once. See RemoteKeys.seek for what it raises.
+    """
+
+    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self.wait = wait
+
+
+class _Keys(Protocol):
+    def find(self, kid: str | None, algorithm: str) -> Key | None:
+        """The key that a token names."""
 
 
 class Tokens:
     """Verifies tokens.
 
     Args:
-        secret: The HS256 secret that they must be signed with.
+        secret: The HS256 secret that they must be signed with, where there are no issuers.
+        issuers: Who may sign tokens; with any, the secret is not used.
         clock: Unix time in seconds.
     """
 
-    def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
-        self._keyed = hmac.new(secret.encode(), digestmod=sha256)
+    def __init__(self, secret: str, issuers: Sequence[Issuer] = (), clock: Callable[[], float] = time.time) -> None:
+        self._secret = Secret(secret)
         self._clock = clock
+        self._issuers = {issuer.issuer: issuer for issuer in issuers}
+        self._verified: dict[bytes, tuple[Identity, float]] = {}
+        self._fetching: Fetching | None = None
+        self._keys: dict[str, _Keys] = {issuer.issuer: self._keys_of(issuer) for issuer in issuers}
 
-    def verify(self, token: str) -> Identity:
+    def _keys_of(self, issuer: Issuer) -> KeySet | RemoteKeys:
+        if issuer.public_key is not None:
+            return read_pem(issuer.public_key.read_bytes(), issuer.algorithms)
+        from .fetching import Fetching
+
+        self._fetching = fetching = self._fetching or Fetching()
+        url = issuer.jwks_url
+
+        async def fetch() -> KeySet:
+            if url is None:
+                return await fetching.discover(issuer.issuer, issuer.algorithms)
+            return await fetching.keys(url, issuer.algorithms)
+
+        return RemoteKeys(issuer.issuer, fetch, clock=time.monotonic, changed=self._verified.clear)
+
+    @property
+    def remote(self) -> list[RemoteKeys]:
+        """The issuers whose keys are fetched."""
+        return [keys for keys in self._keys.values() if isinstance(keys, RemoteKeys)]
+
+    async def keep_keys(self) -> None:
+        """Fetch the issuers' keys, and keep them fresh, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for keys in self.remote:
+                    tasks.create_task(keys.keep())
+        finally:
+            if self._fetching is not None:
+                await self._fetching.close()
+
+    def verify(self, token: str, *, sought: bool = False) -> Identity:
         """Who the token speaks of.
 
+        Args:
+            token: The token.
+            sought: Its key was waited for already: if it is missing still, the token is refused.
+
         Raises:
-            UnauthorizedError: If it is not a valid token of ours. The caller is not told which part failed.
+            UnauthorizedError: If it is not a valid token. The caller is not told which part failed; ``__cause__`` is.
+            KeyMissingError: If its key has to be fetched.
         """
         try:
-            claims = self._claims(token.encode("ascii"))
-        except (ValueError, RecursionError, msgspec.DecodeError) as cause:
-            # ValueError is the parent of what base64, ASCII and numbers out of range raise.
+            return self._verify(token, sought)
+        except ValueError as cause:
             raise UnauthorizedError("The token is not valid.") from cause
-        user, name, roles = claims.get("sub"), claims.get("name"), claims.get("roles", [])
-        if not isinstance(user, str) or not user:
-            _refuse()
-        if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
-            _refuse()
-        return Identity(
-            user=user,
-            name=name if isinstance(name, str) and name else user,
-            roles=frozenset(roles) if roles else _NO_ROLES,
-            claims=claims,
-            expires_at=self._check_times(claims),
-        )
 
-    def _claims(self, token: bytes) -> dict[str, Any]:
-        signed, _, signature = token.rpartition(b".")
-        header, _, payload = signed.partition(b".")
-        if len(token) > _MAX_SIZE or b"." in payload:
-            _refuse()
-        # The algorithm is ours: what the token's header asks for never widens it.
-        read = _read_header(_decode(header))
-        if read.alg != "HS256" or read.crit:
-            _refuse()
-        if not hmac.compare_digest(self._sign(signed), _decode(signature)):
-            _refuse()
-        return _read_claims(_decode(payload))
-
-    def _sign(self, signed: bytes) -> bytes:
-        keyed = self._keyed.copy()  # what depends on the key alone is computed once
-        keyed.update(signed)
-        return keyed.digest()
-
-    def _check_times(self, claims: dict[str, Any]) -> float:
-        """When the token ends (RFC 7519 §4.1.4); it must have begun, and be for nobody in particular."""
+    def _verify(self, token: str, sought: bool) -> Identity:
+        if not self._issuers:
+            return self._verify_own(token)
+        digest = sha256(token.encode()).digest()
+        known = self._verified.get(digest)
         now = self._clock()
-        expires_at = _number(claims.get("exp"))
-        if expires_at <= now - _LEEWAY or "aud" in claims:
-            _refuse()
-        for begin in ("nbf", "iat"):
-            if begin in claims and _number(claims[begin]) > now + _LEEWAY:
-                _refuse()
-        return expires_at
+        if known is not None:
+            identity, ends = known
+            if ends <= now:
+                del self._verified[digest]
+                raise ValueError("exp")
+            return identity
+        jws = Jws.parse(token)
+        name = jws.claims.get("iss")
+        # Only looked up in the operator's list, so that nothing is fetched on a token's word.
+        issuer = self._issuers.get(name) if isinstance(name, str) else None
+        if issuer is None or jws.algorithm not in issuer.algorithms:
+            raise ValueError("iss or alg")
+        keys = self._keys[issuer.issuer]
+        key = keys.find(jws.kid, jws.algorithm)
+        if key is None and isinstance(keys, RemoteKeys) and not sought:
+            raise KeyMissingError(keys.seek)
+        if key is None or not key.verify(jws.algorithm, jws.signed, jws.signature):
+            raise ValueError("key or signature")
+        identity = issuer.identify(jws.type, jws.claims, now)
+        if len(self._verified) >= _MAX_VERIFIED:
+            del self._verified[next(iter(self._verified))]
+        assert identity.expires_at is not None
+        self._verified[digest] = identity, identity.expires_at + issuer.leeway
+        return identity
 
-
-_NO_ROLES: frozenset[str] = frozenset()
-
-
-def _decode(part: bytes) -> bytes:
-    """Undo base64url without padding (RFC 7515 §2).
-
-    Raises:
-        ValueError: If it is something else.
-    """
-    try:
-        return a2b_base64(part.translate(_URL_SAFE) + b"=" * (-len(part) % 4), strict_mode=True)
-    except Base64Error as cause:
-        raise ValueError("not base64url") from cause
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        _refuse()
-    try:
-        return float(value)
-    except OverflowError:
-        _refuse()
-
-
-def _refuse() -> NoReturn:
-    raise UnauthorizedError("The token is not valid.")
+    def _verify_own(self, token: str) -> Identity:
+        jws = Jws.parse(token)
+        if not self._secret.verify(jws.algorithm, jws.signed, jws.signature):
+            raise ValueError("signature")
+        claims = jws.claims
+        if "aud" in claims:
+            raise ValueError("aud")  # it is for somebody else
+        roles: Any = claims.get("roles", [])
+        if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
+            raise ValueError("roles")
+        expires_at = check_times(claims, self._clock(), LEEWAY)
+        return make_identity(claims, claims.get("sub"), iter([claims.get("name")]), roles, expires_at)

@@ -18,6 +18,7 @@ from ..core.registry import Registry
 from ..core.rooms import Rooms
 from ..core.session import EndReason, Session
 from ..core.traffic import Traffic
+from ..guard.limits import Limits
 from .actions import Actions
 from .inbound import Inbound
 from .link import ServiceLink
@@ -45,6 +46,7 @@ class Commands:
         services: Services,
         inbound: Inbound,
         actions: Actions,
+        limits: Limits,
         traffic: Traffic,
     ) -> None:
         self._gateway_instance = gateway_instance
@@ -53,6 +55,7 @@ class Commands:
         self._services = services
         self._inbound = inbound
         self._actions = actions
+        self._limits = limits
         self._traffic = traffic
         self.links: set[ServiceLink] = set()
         self._carry_out: dict[str, Callable[[Instance, Frame], None]] = {
@@ -149,6 +152,9 @@ class Commands:
             check_name(publish.type)
         except ValueError as cause:
             raise BadRequestError(str(cause)) from cause
+        origin = self._registry.get(publish.origin) if publish.origin else None
+        if origin is not None:
+            self._limits.broadcast(origin, service.namespace, publish.rooms)
         kind = Kind.VOLATILE if publish.volatile else Kind.EVENT
         broadcast = Broadcast(publish.type, publish.data, self._registry.formats, kind)
         answer = Frame()

@@ -9,7 +9,9 @@ from ...protocol.errors import (
     BadRequestError,
     ConflictError,
     LinkdError,
+    RateLimitedError,
     ServiceUnavailableError,
+    UnauthorizedError,
     UnknownMessageTypeError,
 )
 from ...protocol.identity import OPEN
@@ -17,6 +19,7 @@ from ...protocol.link import Reused
 from ...protocol.link_pb2 import Frame
 from ...protocol.patterns import RESERVED_PREFIX
 from ..core.session import Hold, Session
+from ..guard.limits import Limits
 from .link import ServiceLink
 from .parking import Parking
 from .services import EVERY_SERVICE, Attachment, Instance, Service, Services
@@ -31,15 +34,21 @@ class Inbound:
 
     Args:
         services: Who handles what.
+        limits: How often a handler may be asked.
         window: Unanswered messages of one session from which on nothing more is read from it.
         make_parking: Makes what keeps messages while their service is replaced; given whom to tell of those that
             waited too long.
     """
 
     def __init__(
-        self, services: Services, window: int, make_parking: Callable[[Callable[[Session, Message], None]], Parking]
+        self,
+        services: Services,
+        limits: Limits,
+        window: int,
+        make_parking: Callable[[Callable[[Session, Message], None]], Parking],
     ) -> None:
         self._services = services
+        self._limits = limits
         self._window = window
         self._held: dict[ServiceLink, set[Session]] = {}
         self.parking = make_parking(self._give_up)
@@ -59,12 +68,15 @@ class Inbound:
         try:
             attachment = None if service is None else service.attachments.get(session)
             if service is None or attachment is None:
-                raise UnknownMessageTypeError(details={"type": message.type})
+                raise _unknown(session, message, services.protected)
             # What waits already goes first.
             waits = self.parking.messages and service in self.parking.services(session)
             instance = None if waits else self._instance(session, service, attachment)
             if instance is not None:
                 self._check(session, message, instance)
+        except RateLimitedError as error:
+            self._limits.refuse(session, message.id, error)
+            return
         except LinkdError as error:
             session.fail(message.id, error)
             return
@@ -102,18 +114,21 @@ class Inbound:
                 return None if self.parking.enabled else instance
         return self._services.pin(session, service)
 
-    @staticmethod
-    def _check(session: Session, message: Message, instance: Instance) -> None:
+    def _check(self, session: Session, message: Message, instance: Instance) -> None:
         """Raise what keeps the message from this instance."""
         requirement = instance.handlers.get(message.type)
         if requirement is None:
             # What begins with the gateway's own prefix is none of a service's business.
             if not instance.catch_all or message.type.startswith(RESERVED_PREFIX):
-                raise UnknownMessageTypeError(details={"type": message.type})
+                raise _unknown(session, message, instance.protected)
             requirement = OPEN
         refusal = requirement.refusal(session.identity)
         if refusal is not None:
             raise refusal
+        if instance.rates:
+            rate = instance.rates.get(message.type)
+            if rate is not None:
+                self._limits.handler(session, message.type, rate)
         if message.stream or instance.streams:
             _check_stream(session, message, instance)
 
@@ -192,6 +207,16 @@ class Inbound:
 def _hold(session: Session, reason: Hold) -> None:
     if session.connection is not None:
         session.connection.hold(reason)
+
+
+def _unknown(session: Session, message: Message, protected: bool) -> LinkdError:
+    """What answers a message whose type nobody handles.
+
+    To a client that has not signed in it looks like one that asks for that: it shall not find out which there are.
+    """
+    if protected and session.identity is None:
+        return UnauthorizedError()
+    return UnknownMessageTypeError(details={"type": message.type})
 
 
 def _check_stream(session: Session, message: Message, instance: Instance) -> None:

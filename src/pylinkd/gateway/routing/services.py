@@ -19,6 +19,7 @@ from ...protocol.link_pb2 import CODEC_JSON, CODEC_MSGPACK, Action, Frame, Regis
 from ...protocol.link_pb2 import Session as WireSession
 from ...protocol.patterns import Pattern, check_name
 from ..core.session import EndReason, Session
+from ..guard.rates import Rate
 from .link import LinkLostError, ServiceLink
 
 log = structlog.get_logger("linkd.services")
@@ -45,6 +46,12 @@ class Instance:
         self.registration = registration
         self.handlers = {handler.type: Requirement.of(handler.auth, handler.roles) for handler in registration.handlers}
         self.streams = {handler.type for handler in registration.handlers if handler.stream}
+        self.rates = {
+            handler.type: Rate(handler.rate_count, handler.rate_period_ms / 1000)
+            for handler in registration.handlers
+            if handler.rate_count and handler.rate_period_ms
+        }
+        self.protected = any(requirement.auth for requirement in self.handlers.values())
         self.catch_all = registration.catch_all
         self.events = [Pattern(text) for text in registration.events]
         self.actions = {action.name: Requirement.of(action.auth, action.roles) for action in registration.actions}
@@ -122,6 +129,7 @@ class Services:
         self.by_path: dict[str, Service] = {}
         self.by_type: dict[str, Service] = {}
         self.catch_all: Service | None = None
+        self.protected = False
 
     # instances
 
@@ -225,6 +233,7 @@ class Services:
         self.by_type = {
             type: service for service in services for instance in service.offers for type in instance.handlers
         }
+        self.protected = any(instance.protected for service in services for instance in service.offers)
         takers = [service for service in self if any(instance.catch_all for instance in service.offers)]
         # With two catch-alls nobody could say whose an unknown type is.
         self.catch_all = takers[0] if len(takers) == 1 else None
@@ -272,6 +281,20 @@ class Services:
             return self._services.values()
         service = self.by_path.get(path)
         return () if service is None else (service,)
+
+    def wants_identity(self, path: str) -> bool:
+        """Whether sessions on this path have to sign in before anything else."""
+        service = self.by_path.get(path)
+        return service is not None and any(instance.registration.auth for instance in service.offers)
+
+    def identified(self, session: Session) -> None:
+        """A session signed in, or renewed its token: tell the services that know it."""
+        assert session.identity is not None
+        for instance in self.looking_after(session):
+            frame = Frame()
+            frame.session_identified.session = session.id
+            fill_identity(frame.session_identified.identity, session.identity)
+            instance.link.ask(frame, _Told())
 
     def looking_after(self, session: Session) -> Iterator[Instance]:
         """The instances that the session is pinned to."""
@@ -343,6 +366,18 @@ class _Opening:
         if connection is not None:
             self._session.fail(None, error)
             connection.close(close_code_for(error), error.message, EndReason.REFUSED)
+
+
+class _Told:
+    """A service was told something; what it answers does not matter."""
+
+    __slots__ = ()
+
+    def answered(self, frame: Frame) -> None:
+        pass
+
+    def failed(self, error: LinkdError) -> None:
+        pass
 
 
 class _Farewell:

@@ -1,0 +1,69 @@
+"""When the tokens of sessions end: a word ahead of it, and then the end. Unix time in seconds is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+
+from .session import Session
+
+_WIDTH = 16  # seconds of a bucket: few buckets even for tokens of an hour, and few sessions to look at
+
+
+class Stage(Enum):
+    """What is due."""
+
+    EXPIRING = "expiring"
+    EXPIRED = "expired"
+
+
+class Expiry:
+    """Watches sessions that have signed in. A session costs one entry, however often it renews its token.
+
+    Args:
+        lead: Seconds ahead of the end at which a client is told.
+        leeway: Seconds after the end until which it is let be: clocks differ.
+    """
+
+    def __init__(self, *, lead: float, leeway: float) -> None:
+        self._lead = lead
+        self._leeway = leeway
+        self._buckets: dict[int, dict[Session, Stage]] = {}
+        self._due: dict[Session, float] = {}
+
+    def watch(self, session: Session) -> None:
+        """Watch the session's token, as it is now; it may have been watched before."""
+        self.forget(session)
+        identity = session.identity
+        if identity is not None and identity.expires_at is not None and identity.expires_at < 2**53:
+            self._put(session, identity.expires_at - self._lead, Stage.EXPIRING)
+
+    def _put(self, session: Session, at: float, stage: Stage) -> None:
+        self._due[session] = at
+        self._buckets.setdefault(int(at // _WIDTH), {})[session] = stage
+
+    def forget(self, session: Session) -> None:
+        """Watch it no more."""
+        at = self._due.pop(session, None)
+        if at is not None:
+            bucket = self._buckets[int(at // _WIDTH)]
+            del bucket[session]
+            if not bucket:
+                del self._buckets[int(at // _WIDTH)]
+
+    def due(self, now: float) -> Iterator[tuple[Session, Stage]]:
+        """Whose moment has come since the last call. The iterator has to be used up."""
+        last = int(now // _WIDTH)
+        for number in [number for number in self._buckets if number <= last]:
+            for session, stage in list(self._buckets[number].items()):
+                if self._due[session] > now:
+                    continue
+                self.forget(session)
+                assert session.identity is not None
+                assert session.identity.expires_at is not None
+                if stage is Stage.EXPIRING:
+                    self._put(session, session.identity.expires_at + self._leeway, Stage.EXPIRED)
+                yield session, stage
+
+    def __len__(self) -> int:
+        return len(self._due)

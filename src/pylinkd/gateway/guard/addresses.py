@@ -1,0 +1,233 @@
+"""Where a client comes from: its address behind proxies that are trusted, and whether that address may connect."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+
+import msgspec
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_FOR = re.compile(r'for=("[^"]*"|[^;,\s]*)', re.IGNORECASE)
+_MAX_HOPS = 32  # proxies that a header may name; what stands left of them is not read
+_IPV6_SITE = 64  # bits: what one customer has at least, so that one who changes the rest is still the same
+
+
+def parse_networks(text: str) -> list[Network]:
+    """Addresses and networks (CIDR), parted by commas.
+
+    Raises:
+        ValueError: If one is none.
+    """
+    return [parse_network(entry.strip()) for entry in text.split(",") if entry.strip()]
+
+
+def parse_network(text: str) -> Network:
+    """An address or a network.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as cause:
+        raise ValueError(f"{text!r} is no address and no network such as 10.0.0.0/8") from cause
+
+
+@lru_cache(maxsize=4096)
+def parse_address(text: str) -> Address | None:
+    """An address; the IPv4 one in an IPv6 address that stands for it; ``None``: it is none."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+@lru_cache(maxsize=4096)
+def site(address: str) -> str:
+    """What limits count by: the address, of IPv6 the first 64 bits."""
+    parsed = parse_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((parsed, _IPV6_SITE), strict=False))
+    return address if parsed is None else str(parsed)
+
+
+def _contains(networks: Iterable[Network], address: Address | None) -> bool:
+    return address is not None and any(address in network for network in networks)
+
+
+class Proxies:
+    """Those that may say who is behind them.
+
+    Args:
+        trusted: Their networks.
+    """
+
+    def __init__(self, trusted: Iterable[Network] = ()) -> None:
+        self._trusted = tuple(trusted)
+
+    def client(self, peer: str, forwarded: str | None, x_forwarded_for: str | None) -> str:
+        """The address of the client.
+
+        Read from the right, and only as far as trusted proxies vouch: what is left of the first stranger he may have
+        made up himself (RFC 7239 §8.1).
+
+        Args:
+            peer: Who opened the connection.
+            forwarded: The ``Forwarded`` header, which counts before the other.
+            x_forwarded_for: The ``X-Forwarded-For`` header.
+        """
+        if not self._trusted or not _contains(self._trusted, parse_address(peer)):
+            return peer
+        client = peer
+        hops = _forwarded(forwarded) if forwarded else (x_forwarded_for or "").split(",")
+        for hop in list(hops)[: -_MAX_HOPS - 1 : -1]:
+            address = parse_address(_bare(hop))
+            if address is None:
+                break  # "unknown", or nonsense: the proxy before it is all that is known
+            client = str(address)
+            if not _contains(self._trusted, address):
+                break
+        return client
+
+
+def _forwarded(header: str) -> Iterator[str]:
+    return (match[1].strip('"') for match in _FOR.finditer(header))
+
+
+def _bare(hop: str) -> str:
+    """An address without port and brackets."""
+    hop = hop.strip()
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
+
+
+class Ban(msgspec.Struct, frozen=True):
+    """Addresses that may not connect for a time.
+
+    Attributes:
+        network: Which.
+        until: Unix time in seconds; ``None``: until it is lifted.
+        reason: Why, for people.
+    """
+
+    network: str
+    until: float | None
+    reason: str
+
+
+class BansFullError(ValueError):
+    """There are too many bans."""
+
+
+class Addresses:
+    """Who may connect.
+
+    Args:
+        allowed: Networks that may; empty: all may.
+        denied: Networks that may not.
+        exempt: Networks that are never banned by themselves, nor limited.
+        clock: Unix time in seconds.
+        most: Bans that are kept at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        allowed: Iterable[Network] = (),
+        denied: Iterable[Network] = (),
+        exempt: Iterable[Network] = (),
+        clock: Callable[[], float],
+        most: int = 10_000,
+    ) -> None:
+        self._allowed = tuple(allowed)
+        self._denied = tuple(denied)
+        self._exempt = tuple(exempt)
+        self._clock = clock
+        self._most = most
+        # Most bans are of one address, or one IPv6 site: those are found at once. The others are few.
+        self._bans: dict[str, Ban] = {}
+        self._wide: dict[str, Network] = {}
+
+    def admits(self, address: str) -> bool:
+        """Whether the address may connect."""
+        if not self._bans and not self._denied and not self._allowed:
+            return True
+        parsed = parse_address(address)
+        if self._allowed and not _contains(self._allowed, parsed):
+            return False
+        return not _contains(self._denied, parsed) and not self._banned(address, parsed)
+
+    def _banned(self, address: str, parsed: Address | None) -> bool:
+        if self._in_force(_key(site(address))):
+            return True
+        return any(
+            parsed is not None and parsed in network and self._in_force(key)
+            for key, network in list(self._wide.items())
+        )
+
+    def _in_force(self, key: str) -> bool:
+        ban = self._bans.get(key)
+        if ban is None:
+            return False
+        if ban.until is not None and ban.until <= self._clock():
+            self.lift(ban.network)
+            return False
+        return True
+
+    def exempt(self, address: str) -> bool:
+        """Whether the address is never limited nor banned by itself."""
+        return bool(self._exempt) and _contains(self._exempt, parse_address(address))
+
+    def ban(self, network: str, seconds: float | None, reason: str) -> Ban:
+        """Let nobody in from there.
+
+        Args:
+            network: An address or a network.
+            seconds: For how long; ``None``: until it is lifted.
+            reason: For people.
+
+        Raises:
+            ValueError: If it is no network.
+            BansFullError: If there are too many. None was added.
+        """
+        parsed = parse_network(network)
+        key = str(parsed)
+        if key not in self._bans and len(self._bans) >= self._most:
+            self._drop_ended()
+            if len(self._bans) >= self._most:
+                raise BansFullError(f"there are {self._most} bans already")
+        ban = Ban(key, None if seconds is None else self._clock() + seconds, reason)
+        self._bans[key] = ban
+        if key != _key(site(str(parsed.network_address))):
+            self._wide[key] = parsed
+        return ban
+
+    def lift(self, network: str) -> bool:
+        """End a ban; whether there was one.
+
+        Raises:
+            ValueError: If it is no network.
+        """
+        key = str(parse_network(network))
+        self._wide.pop(key, None)
+        return self._bans.pop(key, None) is not None
+
+    def bans(self) -> list[Ban]:
+        """Those in force, the oldest first."""
+        self._drop_ended()
+        return list(self._bans.values())
+
+    def _drop_ended(self) -> None:
+        for key in list(self._bans):
+            self._in_force(key)
+
+
+def _key(site: str) -> str:
+    return site if "/" in site else str(parse_network(site)) if parse_address(site) else site

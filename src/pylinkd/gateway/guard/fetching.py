@@ -1,0 +1,73 @@
+"""Getting an issuer's documents: by HTTPS, without redirects, in bounded time and size, never where a token says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import httpx
+import msgspec
+
+from .issuers import check_url
+from .keys import KeySet, read_jwks
+
+_TIMEOUT = 5.0  # seconds for connecting, and for each read
+_MAX_SIZE = 256 * 1024  # bytes of a document
+
+
+class _Configuration(msgspec.Struct):
+    """An issuer's description of itself (OpenID Connect Discovery 1.0 §3)."""
+
+    issuer: str
+    jwks_uri: str
+
+
+class Fetching:
+    """An HTTP client for issuers' documents."""
+
+    def __init__(self) -> None:
+        # Not by proxies out of the environment: who vouches for users is no matter of chance.
+        self._http = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=False)
+
+    async def discover(self, issuer: str, algorithms: Iterable[str]) -> KeySet:
+        """The keys of an issuer that describes itself.
+
+        Raises:
+            OSError: If something cannot be fetched.
+            ValueError: If it is not what it should be.
+        """
+        raw = await self._get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+        try:
+            described = msgspec.json.decode(raw, type=_Configuration)
+        except (msgspec.DecodeError, RecursionError) as cause:
+            raise ValueError("the issuer's configuration is not one") from cause
+        if described.issuer != issuer:
+            raise ValueError("the configuration is another issuer's")  # OpenID Connect Discovery 1.0 §4.3
+        return await self.keys(described.jwks_uri, algorithms)
+
+    async def keys(self, url: str, algorithms: Iterable[str]) -> KeySet:
+        """The keys at this address.
+
+        Raises:
+            OSError: If they cannot be fetched.
+            ValueError: If they are none.
+        """
+        return read_jwks(await self._get(url), algorithms)
+
+    async def _get(self, url: str) -> bytes:
+        check_url(url)
+        body = bytearray()
+        try:
+            async with self._http.stream("GET", url, headers={"Accept": "application/json"}) as answer:
+                if answer.status_code != 200:
+                    raise OSError(f"{url} answered {answer.status_code}")
+                async for chunk in answer.aiter_bytes():
+                    body += chunk
+                    if len(body) > _MAX_SIZE:
+                        raise OSError(f"{url} answered with more than {_MAX_SIZE} bytes")
+        except httpx.HTTPError as error:
+            raise OSError(f"{url} cannot be fetched ({type(error).__name__})") from error
+        return bytes(body)
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._http.aclose()

@@ -1,0 +1,93 @@
+"""The guard put together: who may come in, from where, and how much they may do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .addresses import Addresses, Network, Proxies
+from .audit import Audit
+from .credentials import Places
+from .door import Door
+from .issuers import Issuer
+from .limits import Limits, LimitSettings, Mode
+from .origins import Origins
+from .revocations import Revocations
+from .tokens import Tokens
+from .unfinished import Unfinished
+
+_NO_LIMITS = LimitSettings(mode=Mode.OFF)
+
+
+class Guard:
+    """Every part of it. What is not told is open to all.
+
+    Args:
+        secret: Of HS256 tokens, where there are no issuers.
+        issuers: Who may sign tokens.
+        token_in_query: Whether a token may stand in the query.
+        token_cookie: Name of the cookie that may hold one; empty: none may.
+        origins: Whose pages may connect.
+        allowed: Networks that may connect; empty: all.
+        denied: Networks that may not.
+        exempt: Networks that are neither limited nor banned by themselves.
+        trusted_proxies: Networks of proxies that may say who is behind them.
+        limits: How much one may do.
+        max_unfinished: Connections that have not come in yet, at once.
+        max_unfinished_each: The same of one address.
+        token_lifetime: Seconds that the longest-lived token is valid.
+        audit_file: Where records of decisions go beside the log.
+        clock: Unix time in seconds.
+        monotonic: Seconds that never go back.
+
+    Raises:
+        OSError: If the audit's file cannot be written.
+        ValueError: If a key cannot be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        secret: str,
+        issuers: Sequence[Issuer] = (),
+        token_in_query: bool = True,
+        token_cookie: str = "",
+        origins: Origins,
+        allowed: Sequence[Network] = (),
+        denied: Sequence[Network] = (),
+        exempt: Sequence[Network] = (),
+        trusted_proxies: Sequence[Network] = (),
+        limits: LimitSettings = _NO_LIMITS,
+        max_unfinished: int = 10_000,
+        max_unfinished_each: int = 1_000,
+        token_lifetime: float = 86_400.0,
+        audit_file: Path | None = None,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.origins = origins
+        self.proxies = Proxies(trusted_proxies)
+        self.addresses = Addresses(allowed=allowed, denied=denied, exempt=exempt, clock=clock)
+        self.audit = Audit(clock, audit_file)
+        self.limits = Limits(limits, self.addresses, self.audit, monotonic)
+        self.revocations = Revocations(clock, token_lifetime)
+        self.tokens = Tokens(secret, issuers, clock)
+        self.unfinished = Unfinished(max_unfinished, max_unfinished_each)
+        self._places = Places(query=token_in_query, cookie=token_cookie)
+
+    def door(
+        self, *, knows: Callable[[str], bool], takes_sessions: Callable[[str], bool], open: Callable[[], bool]
+    ) -> Door:
+        """The door, for a gateway that answers these questions; see Door."""
+        return Door(
+            tokens=self.tokens,
+            places=self._places,
+            revocations=self.revocations,
+            origins=self.origins,
+            addresses=self.addresses,
+            limits=self.limits,
+            audit=self.audit,
+            knows=knows,
+            takes_sessions=takes_sessions,
+            open=open,
+        )

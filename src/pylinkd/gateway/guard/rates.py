@@ -1,0 +1,103 @@
+"""How much is allowed in how much time: the generic cell rate algorithm (ITU-T I.371), which keeps one number a key.
+
+The number is when everything that was taken so far would be paid off at the steady rate. Time is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from ...protocol.rate import parse_rate
+
+
+class Rate:
+    """So many in so much time: as many at once, then one after the other as time passes.
+
+    Attributes:
+        text: As it was written, such as ``100/s``, ``20/m``, ``300/10s``.
+        interval: Seconds that one of them costs.
+        period: Seconds in which all of them are allowed.
+    """
+
+    __slots__ = ("interval", "period", "text")
+
+    def __init__(self, count: int, period: float) -> None:
+        self.text = f"{count}/{period:g}s"
+        self.period = period
+        self.interval = period / count
+
+    @classmethod
+    def parse(cls, text: str) -> Rate | None:
+        """Read ``100/s`` and its like; ``None`` for ``off``.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        if text == "off":
+            return None
+        try:
+            count, period = parse_rate(text)
+        except ValueError as cause:
+            raise ValueError(f"{cause} (or off)") from cause
+        rate = cls(count, period)
+        rate.text = text
+        return rate
+
+    def take(self, paid: float, now: float, cost: float = 1.0) -> tuple[float, float]:
+        """Take ``cost`` of them.
+
+        Args:
+            paid: When everything taken so far is paid off; 0: nothing was taken.
+            now: The time in seconds.
+            cost: How many.
+
+        Returns:
+            When everything is paid off now, and 0.0; or ``paid`` as it was, and the seconds after which to try again.
+        """
+        after = (paid if paid > now else now) + self.interval * cost
+        wait = after - now - self.period
+        # The smallest rounding error must not refuse the last one that is allowed.
+        return (after, 0.0) if wait <= 1e-9 else (paid, wait)
+
+    def __repr__(self) -> str:
+        return f"<Rate {self.text}>"
+
+
+class Rates:
+    """One rate for each of many keys, of which a bounded number is remembered.
+
+    Args:
+        rate: What each is allowed; ``None``: everything.
+        most: Keys that are remembered. Those that owe nothing are forgotten first, then the ones seen first.
+    """
+
+    def __init__(self, rate: Rate | None, most: int = 100_000) -> None:
+        self._rate = rate
+        self._most = most
+        self._paid: dict[Hashable, float] = {}
+
+    def take(self, key: Hashable, now: float, cost: float = 1.0) -> float:
+        """Take ``cost`` for the key; 0.0, or the seconds after which to try again, and then nothing was taken."""
+        rate = self._rate
+        if rate is None:
+            return 0.0
+        paid = self._paid
+        before = paid.get(key, 0.0)
+        after, wait = rate.take(before, now, cost)
+        if not before and len(paid) >= self._most:
+            self._forget(now)
+        paid[key] = after
+        return wait
+
+    def peek(self, key: Hashable, now: float) -> float:
+        """What ``take`` would say, without taking."""
+        return 0.0 if self._rate is None else self._rate.take(self._paid.get(key, 0.0), now)[1]
+
+    def _forget(self, now: float) -> None:
+        # A tenth at once, so that a flood of new keys does not walk the table for each.
+        self._paid = {key: paid for key, paid in self._paid.items() if paid > now}
+        while len(self._paid) > self._most * 0.9:
+            del self._paid[next(iter(self._paid))]
+
+    def __len__(self) -> int:
+        return len(self._paid)

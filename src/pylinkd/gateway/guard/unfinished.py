@@ -1,0 +1,42 @@
+"""Connections that have not said yet what they want, or are not let in yet: how many there may be."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .addresses import site
+
+
+class Unfinished:
+    """Counts them.
+
+    Args:
+        most: How many there may be at once.
+        most_each: How many of one address.
+    """
+
+    def __init__(self, most: int, most_each: int) -> None:
+        self._most = most
+        self._most_each = most_each
+        self._by_address: Counter[str] = Counter()
+        self._all = 0
+
+    def enter(self, address: str) -> bool:
+        """Count one more; ``False``: there are too many, and it was not counted."""
+        place = site(address)
+        if self._all >= self._most or self._by_address[place] >= self._most_each:
+            return False
+        self._by_address[place] += 1
+        self._all += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """Count one that had entered out again."""
+        place = site(address)
+        self._all -= 1
+        self._by_address[place] -= 1
+        if not self._by_address[place]:
+            del self._by_address[place]
+
+    def __len__(self) -> int:
+        return self._all

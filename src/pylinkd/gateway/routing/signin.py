@@ -1,0 +1,205 @@
+"""Who a session is, while it is open: asked for where a service wants to know, renewed, and over with its token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import structlog
+
+from ...protocol.envelope import Message
+from ...protocol.errors import (
+    BadRequestError,
+    CloseCode,
+    ConflictError,
+    ForbiddenError,
+    InternalError,
+    LinkdError,
+)
+from ...protocol.identity import Identity
+from ..core.expiry import Expiry, Stage
+from ..core.registry import Registry
+from ..core.session import Connection, EndReason, Session
+from ..guard.audit import Audit
+from ..guard.unfinished import Unfinished
+from .services import Services
+from .sessions import Sessions
+
+log = structlog.get_logger("linkd.sessions")
+
+AUTH = "linkd.auth"
+"""The message with which a client signs in, or renews its token: ``{"token": "..."}``."""
+
+
+class _Auth(msgspec.Struct):
+    token: str
+
+
+class SignIn:
+    """Lets sessions in once it is known who they are, and looks after that until they end.
+
+    Args:
+        recognize: Says whom a token speaks of, shown by a client at this address.
+        registry: The sessions.
+        sessions: Opens those that may.
+        services: Say whether they want to know, and are told.
+        expiry: Watches the tokens.
+        unfinished: Counts those that have not signed in yet.
+        audit: Told of what happens.
+        clock: Unix time in seconds.
+        timeout: Seconds in which a client has to sign in.
+    """
+
+    def __init__(
+        self,
+        *,
+        recognize: Callable[[str, str], Awaitable[Identity]],
+        registry: Registry,
+        sessions: Sessions,
+        services: Services,
+        expiry: Expiry,
+        unfinished: Unfinished,
+        audit: Audit,
+        clock: Callable[[], float],
+        timeout: float,
+    ) -> None:
+        self._recognize = recognize
+        self._registry = registry
+        self._sessions = sessions
+        self._services = services
+        self._expiry = expiry
+        self._unfinished = unfinished
+        self._audit = audit
+        self._clock = clock
+        self._timeout = timeout
+        self._signing_in: dict[Session, asyncio.Task[None]] = {}
+        # In the order of their deadlines, since all have the same time.
+        self.waiting: dict[Session, float] = {}
+
+    def opened(self, session: Session, connection: Connection) -> None:
+        """The opening handshake is done."""
+        session.connection = connection
+        if session.identity is not None or not self._services.wants_identity(session.path):
+            self._let_in(session)
+        elif self._unfinished.enter(session.remote_address):
+            self.waiting[session] = self._clock() + self._timeout
+        else:
+            connection.close(CloseCode.TRY_AGAIN_LATER, "too many sign in", EndReason.LIMIT)
+
+    def _let_in(self, session: Session) -> None:
+        if self._sessions.open(session) and session.identity is not None:
+            self._expiry.watch(session)
+
+    def received(self, session: Session, message: Message) -> None:
+        """The client shows a token."""
+        try:
+            if session in self._signing_in:
+                raise ConflictError("The last token is being looked at.", type="SIGNING_IN")
+            token = _token(session, message)
+        except LinkdError as error:
+            session.fail(message.id, error)
+            return
+        # Its key may have to be fetched; meanwhile the session's other messages go on.
+        task = asyncio.get_running_loop().create_task(self._sign_in(session, message, token), name="linkd-signin")
+        self._signing_in[session] = task
+
+    async def _sign_in(self, session: Session, message: Message, token: str) -> None:
+        try:
+            identity = await self._recognize(token, session.remote_address)
+            if session.connection is None:
+                return
+            self._identify(session, identity)
+        except LinkdError as error:
+            session.fail(message.id, error)
+        except Exception:
+            log.exception("signin_failed", session=session.id)
+            session.fail(message.id, InternalError())
+        else:
+            if message.id is not None:
+                ends = identity.expires_at
+                told = {
+                    "user": identity.user,
+                    "name": identity.name,
+                    "expiresAt": None if ends is None else ends * 1000,
+                }
+                session.answer(message.id, _encode(session, told))
+        finally:
+            self._signing_in.pop(session, None)
+
+    def _identify(self, session: Session, identity: Identity) -> None:
+        """The session is whom the token speaks of.
+
+        Raises:
+            ForbiddenError: If it is somebody else already.
+        """
+        before = session.identity
+        if before is not None and before.user != identity.user:
+            self._audit.record("user_changed", session=session.id, user=before.user, address=session.remote_address)
+            raise ForbiddenError("The token is another user's.", type="OTHER_USER")
+        self._audit.record("signed_in", session=session.id, user=identity.user, address=session.remote_address)
+        if session in self.waiting:
+            self._stop_waiting(session)
+            session.identity = identity
+            self._let_in(session)
+        else:
+            self._registry.identify(session, identity)
+            self._expiry.watch(session)
+            self._services.identified(session)
+        if session.connection is not None:
+            session.connection.authenticated()
+
+    def ended(self, session: Session) -> None:
+        """The connection is gone."""
+        if session in self.waiting:
+            self._stop_waiting(session)
+        self._expiry.forget(session)
+        task = self._signing_in.pop(session, None)
+        if task is not None:
+            task.cancel()
+
+    def _stop_waiting(self, session: Session) -> None:
+        del self.waiting[session]
+        self._unfinished.leave(session.remote_address)
+
+    def sweep(self) -> None:
+        """Close who took too long to sign in, and whose token has ended; tell whose is about to."""
+        now = self._clock()
+        while self.waiting:
+            session, deadline = next(iter(self.waiting.items()))
+            if deadline > now:
+                break
+            self._stop_waiting(session)
+            self._audit.record("not_signed_in", session=session.id, address=session.remote_address)
+            _close(session, "sign in first", EndReason.TIMEOUT)
+        for session, stage in self._expiry.due(now):
+            assert session.identity is not None
+            if stage is Stage.EXPIRING:
+                left = max(0.0, (session.identity.expires_at or 0) - now)
+                if session.controls:
+                    session.notify("linkd.auth.expiring", b'{"expiresInMs":%d}' % round(left * 1000))
+            else:
+                self._audit.record("token_expired", session=session.id, user=session.identity.user)
+                _close(session, "the token has expired", EndReason.TOKEN_EXPIRED)
+
+
+def _close(session: Session, reason: str, end: EndReason) -> None:
+    if session.connection is not None:
+        session.connection.close(CloseCode.UNAUTHORIZED, reason, end)
+
+
+def _encode(session: Session, value: object) -> bytes:
+    return msgspec.msgpack.encode(value) if session.codec.binary else msgspec.json.encode(value)
+
+
+def _token(session: Session, message: Message) -> str:
+    """The token in the message.
+
+    Raises:
+        BadRequestError: If there is none.
+    """
+    decode = msgspec.msgpack.decode if session.codec.binary else msgspec.json.decode
+    try:
+        return decode(bytes(message.data), type=_Auth).token
+    except (msgspec.DecodeError, RecursionError) as cause:
+        raise BadRequestError('"data" must be an object with a "token".', details={"field": "token"}) from cause
