@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from tests.integration.client import Client, client, error_of
 from tests.integration.raw_websocket import BINARY, CLOSE, TEXT, frame, raw_websocket
-from tests.processes import Platform, platform
+from tests.processes import Platform, make_token, platform
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -71,7 +71,8 @@ async def test_bad_envelope_is_answered(
     echo: Platform, payload: str, code: int, type: str, id: str | int | None
 ) -> None:
     """The error has its code and type, and the id that the message had; the connection goes on."""
-    async with client(echo.url("/ws/echo")) as one, client(echo.url("/ws/echo")) as other:
+    token = make_token()  # without one, what is unknown looks like what asks for one
+    async with client(echo.url("/ws/echo"), token=token) as one, client(echo.url("/ws/echo")) as other:
         await one.send_raw(payload)
         answer = await one.receive()
 
@@ -83,7 +84,7 @@ async def test_bad_envelope_is_answered(
 @pytest.mark.parametrize("path", ["/ws/echo", "/ws"])
 async def test_unknown_type_is_answered_on_both_paths(echo: Platform, path: str) -> None:
     """A service's own path and the shared one say the same of a type that nobody handles."""
-    async with client(echo.url(path)) as one:
+    async with client(echo.url(path), token=make_token()) as one:
         answer = await one.request("nobody.knows")
 
     assert error_of(answer) == (404, "UNKNOWN_MESSAGE_TYPE")

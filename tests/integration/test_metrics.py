@@ -69,7 +69,9 @@ async def test_connections_messages_and_ends_are_counted(tmp_path: Path) -> None
     assert during("linkd_loop_lag_seconds_count") >= 0
     assert (after("linkd_handshakes_total", "accepted"), after("linkd_handshakes_total", "401")) == (2, 1)
     assert (after("linkd_connections", "connected"), after("linkd_sessions", "echo")) == (0, 0)
-    assert after.labels <= {"state", "service", "direction", "outcome", "reason", "le", "generation"}
+    assert after.labels <= {
+        "state", "service", "direction", "outcome", "reason", "le", "generation", "decision", "limit",
+    }  # fmt: skip
 
 
 async def test_slow_client_is_seen(tmp_path: Path) -> None:

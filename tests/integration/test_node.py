@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import fcntl
 import json
 import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -20,6 +17,7 @@ import pytest
 import pytest_asyncio
 
 from tests.processes import Platform, make_token, platform
+from tests.servers.npm import node_modules
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -60,24 +58,7 @@ Connect = Callable[..., AbstractAsyncContextManager[NodeClient]]
 @pytest.fixture(scope="session")
 def modules(pytestconfig: pytest.Config) -> Path:
     """A folder with the library ws, installed once and kept in pytest's cache."""
-    assert shutil.which("node"), "these tests need node"
-    assert pytestconfig.cache is not None
-    folder = pytestconfig.cache.mkdir(f"node-ws-{VERSION}")
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may come here at once
-        if not (folder / "node_modules" / "ws" / "package.json").exists():
-            command = [
-                "npm",
-                "install",
-                "--no-audit",
-                "--no-fund",
-                "--no-save",
-                "--prefix",
-                str(folder),
-                f"ws@{VERSION}",
-            ]
-            subprocess.run(command, check=True, capture_output=True, timeout=50)
-    return folder / "node_modules"
+    return node_modules(pytestconfig, "ws", VERSION)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

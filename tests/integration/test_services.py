@@ -59,7 +59,7 @@ async def test_messages_on_the_shared_path_go_to_the_service_of_their_type(tmp_p
     async with (
         platform(tmp_path, ECHO, INSTANCES) as running,
         client(running.url("/ws")) as shared,
-        client(running.url("/ws/echo")) as own,
+        client(running.url("/ws/echo"), token=make_token()) as own,
     ):
         assert await shared.ask("echo.any", 1) == 1
         assert isinstance(await shared.ask("instances.who"), int)
@@ -68,7 +68,7 @@ async def test_messages_on_the_shared_path_go_to_the_service_of_their_type(tmp_p
 
 async def test_service_that_comes_later_is_reached_by_open_connections(tmp_path: Path) -> None:
     """A connection on /ws reaches a service that was started after it was opened."""
-    async with platform(tmp_path, ECHO) as running, client(running.url("/ws")) as one:
+    async with platform(tmp_path, ECHO) as running, client(running.url("/ws"), token=make_token()) as one:
         assert error_of(await one.request("instances.who"))[0] == 404
         await running.start_service(INSTANCES)
 

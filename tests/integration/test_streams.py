@@ -207,7 +207,7 @@ async def test_stream_of_a_service_that_dies_is_answered(tmp_path: Path) -> None
         ({"type": "file.ping", "stream": True}, (400, "BAD_REQUEST")),
         ({"type": "file.hash"}, (400, "BAD_REQUEST")),
         ({"type": "file.hash", "stream": "yes"}, (400, "BAD_REQUEST")),
-        ({"type": "file.none", "stream": True}, (404, "UNKNOWN_MESSAGE_TYPE")),
+        ({"type": "file.none", "stream": True}, (401, "UNAUTHORIZED")),
         ({"type": "file.member", "stream": True}, (401, "UNAUTHORIZED")),
     ],
 )

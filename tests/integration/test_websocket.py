@@ -26,7 +26,7 @@ from tests.integration.raw_websocket import (
     raw_connection,
     raw_websocket,
 )
-from tests.processes import Platform, platform
+from tests.processes import Platform, make_token, platform
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -91,7 +91,7 @@ async def test_unknown_subprotocols_are_passed_over(echo: Platform) -> None:
 async def test_messagepack_carries_messages_answers_errors_and_events(echo: Platform) -> None:
     """With linkd.v1+msgpack everything is a MessagePack map, events that a service wrote as JSON too."""
     protocols = [Subprotocol("linkd.v1+msgpack")]
-    async with connect(echo.url("/ws/echo"), ssl=echo.trust, subprotocols=protocols, proxy=None) as one:
+    async with connect(echo.url("/ws/echo", make_token()), ssl=echo.trust, subprotocols=protocols, proxy=None) as one:
         received: list[Any] = [unpacked(await one.recv())]
 
         async def say(message: dict[str, Any]) -> None:
@@ -212,7 +212,7 @@ async def test_answers_leave_before_the_close_frame(echo: Platform) -> None:
     async with raw_websocket(echo, "/ws/echo") as one:
         await one.send(frame(TEXT, b'{"type":"echo.none","id":1}'), frame(TEXT, b"\xff"))
 
-        assert json.loads((await one.receive())[1])["error"]["code"] == 404
+        assert json.loads((await one.receive())[1])["error"]["code"] == 401
         assert await one.close_code() == 1007
 
 

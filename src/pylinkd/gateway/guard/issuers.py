@@ -192,6 +192,12 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     issuer: Annotated[list[Issuer], msgspec.Meta(min_length=1)]
 
 
+def _convert(type: type, value: object) -> object:
+    if type is not Path or not isinstance(value, str):
+        raise TypeError(f"expected {type.__name__}")
+    return Path(value)
+
+
 def read_issuers(file: Path) -> list[Issuer]:
     """The issuers in a TOML file: tables ``[[issuer]]`` with what ``Issuer`` has.
 
@@ -199,17 +205,19 @@ def read_issuers(file: Path) -> list[Issuer]:
         ValueError: If it cannot be read, or is wrong; the text says what to change.
     """
     try:
-        listed = msgspec.convert(tomllib.loads(file.read_text()), _File).issuer
+        listed = msgspec.convert(tomllib.loads(file.read_text()), _File, dec_hook=_convert).issuer
     except OSError as cause:
         raise ValueError(f"{file} cannot be read ({cause.strerror})") from cause
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as cause:
         raise ValueError(f"{file}: {cause}") from cause
     if len({one.issuer for one in listed}) < len(listed):
         raise ValueError(f"{file}: an issuer stands there twice")
-    if len({one.user_prefix for one in listed}) < len(listed):
-        raise ValueError(
-            f"{file}: give each issuer a user_prefix of its own, or one could speak for the users of another"
-        )
+    for one in listed:
+        if any(other is not one and other.user_prefix.startswith(one.user_prefix) for other in listed):
+            raise ValueError(
+                f"{file}: give each issuer a user_prefix that differs, and begins no other's, or {one.issuer} could "
+                "speak for the users of another"
+            )
     return listed
 
 
