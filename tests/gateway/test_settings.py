@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pylinkd.gateway.settings import DEVELOPMENT_SECRET, ProcessSettings, Settings, SettingsError, load_settings
-from pylinkd.protocol.rendezvous import default_link_path
+from pylinkd.protocol.rendezvous import Address, default_address
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -27,7 +27,7 @@ def test_defaults_are_fit_for_development() -> None:
 
     assert (settings.env, settings.host, settings.port) == ("development", "127.0.0.1", 3000)
     assert settings.jwt_secret == DEVELOPMENT_SECRET
-    assert settings.link == default_link_path()
+    assert settings.link == default_address()
 
 
 def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +38,7 @@ def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
     settings = load_settings(Settings)
 
-    assert (settings.port, settings.link, settings.session_window) == (0, Path("/somewhere/x.sock"), 7)
+    assert (settings.port, settings.link, settings.session_window) == (0, Address(Path("/somewhere/x.sock")), 7)
 
 
 def test_command_line_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,7 @@ def test_empty_link_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in rendezvous: gateway and service read the same variable and go to the same place."""
     monkeypatch.setenv("LINKD_LINK", "")
 
-    assert load_settings(ProcessSettings).link == default_link_path()
+    assert load_settings(ProcessSettings).link == default_address()
 
 
 def test_unknown_option_is_refused() -> None:

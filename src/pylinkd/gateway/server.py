@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from .edge.receptions import Receptions
 from .edge.upgrade import Upgrade
 from .guard.door import Door
 from .guard.origins import Origins
+from .guard.peers import Peers
 from .guard.tokens import Tokens
 from .routing.actions import Actions
 from .routing.commands import Commands
@@ -42,7 +44,7 @@ from .routing.link import ServiceLink
 from .routing.parking import Parking
 from .routing.services import Services
 from .routing.sessions import Sessions
-from .routing.socket import LinkSocket, LinkSocketError
+from .routing.socket import LinkPort, LinkSocket, LinkSocketError
 from .settings import Settings
 
 log = structlog.get_logger("linkd")
@@ -95,6 +97,7 @@ class Gateway:
         self._actions = Actions(self._services)
         self._commands = Commands(
             gateway_instance=secrets.token_urlsafe(8),
+            peers=Peers(settings.allowed_uids, settings.link_secret),
             registry=self._registry,
             rooms=self._rooms,
             services=self._services,
@@ -102,7 +105,7 @@ class Gateway:
             actions=self._actions,
             traffic=self.traffic,
         )
-        self._link_socket = LinkSocket(settings.link, lambda: ServiceLink(self._commands, settings.link_window))
+        self._link_socket = self._make_link_socket()
         origins = Origins(settings.origins)
         self._door = Door(
             Tokens(settings.jwt_secret),
@@ -180,7 +183,7 @@ class Gateway:
             "gateway_started",
             address=self.address,
             admin=self._admin.address,
-            link=str(self._settings.link),
+            link=str(self._link_socket.address),
             env=self._settings.env,
         )
 
@@ -248,6 +251,20 @@ class Gateway:
             max_bytes=settings.park_bytes,
         )
 
+    def _make_link_socket(self) -> LinkSocket | LinkPort:
+        settings = self._settings
+        address, certfile, keyfile = settings.link, settings.link_certfile, settings.link_keyfile
+
+        def factory() -> ServiceLink:
+            return ServiceLink(self._commands, settings.link_window)
+
+        if address.path is not None:
+            others = settings.allowed_uids - {0, os.getuid()}
+            return LinkSocket(address.path, factory, shared=bool(others))
+        assert certfile is not None  # settings.py sees to both
+        assert keyfile is not None
+        return LinkPort(address, factory, certfile=certfile, keyfile=keyfile)
+
     def _make_outbox(self) -> Outbox:
         return Outbox(self._settings.outbox_limit, self._settings.outbox_policy)
 
@@ -257,6 +274,8 @@ class Gateway:
         while True:
             await asyncio.sleep(_PING_INTERVAL)
             for link in list(self._commands.links):
+                if not link.registered:
+                    continue  # it has a time limit of its own, and may send nothing but its registration
                 if clock() - link.heard_at > _SILENCE_LIMIT:
                     link.close(f"silent for {_SILENCE_LIMIT:g} seconds")
                 else:

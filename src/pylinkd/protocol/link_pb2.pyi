@@ -136,7 +136,7 @@ class Done(_message.Message):
     def __init__(self) -> None: ...
 
 class Register(_message.Message):
-    __slots__ = ("protocol_version", "service", "version", "instance", "namespace", "path", "handlers", "catch_all", "actions", "events")
+    __slots__ = ("protocol_version", "service", "version", "instance", "namespace", "path", "handlers", "catch_all", "actions", "events", "secret")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -147,6 +147,7 @@ class Register(_message.Message):
     CATCH_ALL_FIELD_NUMBER: _ClassVar[int]
     ACTIONS_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     service: str
     version: str
@@ -157,7 +158,8 @@ class Register(_message.Message):
     catch_all: bool
     actions: _containers.RepeatedCompositeFieldContainer[Action]
     events: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., instance: _Optional[str] = ..., namespace: _Optional[str] = ..., path: _Optional[str] = ..., handlers: _Optional[_Iterable[_Union[Handler, _Mapping]]] = ..., catch_all: _Optional[bool] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., events: _Optional[_Iterable[str]] = ...) -> None: ...
+    secret: bytes
+    def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., instance: _Optional[str] = ..., namespace: _Optional[str] = ..., path: _Optional[str] = ..., handlers: _Optional[_Iterable[_Union[Handler, _Mapping]]] = ..., catch_all: _Optional[bool] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., events: _Optional[_Iterable[str]] = ..., secret: _Optional[bytes] = ...) -> None: ...
 
 class Handler(_message.Message):
     __slots__ = ("type", "auth", "roles", "description", "stream")

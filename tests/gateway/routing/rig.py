@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from pylinkd.gateway.core.registry import Registry
 from pylinkd.gateway.core.rooms import Rooms
 from pylinkd.gateway.core.session import EndReason, Session
 from pylinkd.gateway.core.traffic import Traffic
+from pylinkd.gateway.guard.peers import Peers
 from pylinkd.gateway.routing.actions import Actions
 from pylinkd.gateway.routing.commands import Commands
 from pylinkd.gateway.routing.inbound import Inbound
@@ -158,7 +160,14 @@ class Rig:
     """
 
     def __init__(
-        self, *, window: int = 4, link_window: int = 64, max_rooms: int = 3, park: float = 0.0, park_messages: int = 5
+        self,
+        *,
+        window: int = 4,
+        link_window: int = 64,
+        max_rooms: int = 3,
+        park: float = 0.0,
+        park_messages: int = 5,
+        secret: str = "",
     ) -> None:
         self.link_window = link_window
         self.window = window
@@ -184,6 +193,7 @@ class Rig:
         self.actions = Actions(self.services)
         self.commands = Commands(
             gateway_instance="gateway-1",
+            peers=Peers((os.getuid(),), secret),
             registry=self.registry,
             rooms=self.rooms,
             services=self.services,

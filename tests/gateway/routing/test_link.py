@@ -58,11 +58,13 @@ class Question:
 class Rig:
     """A link with both its ends."""
 
-    def __init__(self, window: int = 8) -> None:
+    def __init__(self, window: int = 8, *, registered: bool = True) -> None:
         self.receiver = Receiver()
         self.link = ServiceLink(self.receiver, window)
         self.transport = RecordingTransport(self.link)
         self.link.connection_made(self.transport)
+        if registered:
+            self.link.trust()
 
     def ask(self, question: Question | None = None) -> Question:
         """Ask something."""
