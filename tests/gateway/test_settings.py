@@ -140,6 +140,56 @@ def test_empty_link_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings(ProcessSettings).link == default_address()
 
 
+def test_links_secret_is_the_same_for_gateway_and_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both read it, and neither shows it."""
+    monkeypatch.setenv("LINKD_LINK_SECRET", SECRET)
+
+    for kind in (ProcessSettings, Settings):
+        settings = load_settings(kind)
+
+        assert settings.link_secret == SECRET
+        assert SECRET not in repr(settings)
+
+
+def test_own_user_and_root_are_allowed_unless_others_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list is the whole list."""
+    assert load_settings(Settings).allowed_uids == {os.getuid(), 0}
+
+    monkeypatch.setenv("LINKD_LINK_UIDS", "7, 8")
+
+    assert load_settings(Settings).allowed_uids == {7, 8}
+
+
+@pytest.mark.parametrize(("name", "value"), [("LINK_UIDS", "una"), ("LINK", "tcp://host"), ("LINK", "http://host:1")])
+def test_bad_link_is_one_sentence_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """Of gateway and service."""
+    monkeypatch.setenv(f"LINKD_{name}", value)
+
+    for kind in (ProcessSettings, Settings):
+        with pytest.raises(SettingsError, match=f"^LINKD_{name}: '"):
+            load_settings(kind)
+
+
+def test_tcp_link_needs_certificate_key_and_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each is asked for until all are there; an empty variable is none."""
+    file = tmp_path / "x.pem"
+    file.touch()
+    monkeypatch.setenv("LINKD_LINK", "tcp://host:4000")
+    monkeypatch.setenv("LINKD_LINK_CERTFILE", "")
+
+    for name, value in (("SECRET", SECRET), ("CERTFILE", str(file)), ("KEYFILE", str(file))):
+        with pytest.raises(SettingsError, match=f"LINKD_LINK_{name}"):
+            load_settings(Settings)
+        monkeypatch.setenv(f"LINKD_LINK_{name}", value)
+
+    assert load_settings(Settings).link == Address(host="host", port=4000)
+    file.unlink()
+    with pytest.raises(SettingsError, match=r"there is no file .* LINKD_LINK_CERTFILE"):
+        load_settings(Settings)
+
+
 def test_unknown_option_is_refused() -> None:
     """A slip in the program is no setting."""
     with pytest.raises(SettingsError, match="LINKD_PROT"):

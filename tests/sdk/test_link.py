@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from pylinkd import ConflictError, NotFoundError, RefusedError, ServiceUnavailab
 from pylinkd.protocol.errors import BadRequestError
 from pylinkd.protocol.link import LinkProtocolError, encode, fill_failure
 from pylinkd.protocol.link_pb2 import Frame, Registered
-from pylinkd.protocol.rendezvous import Address, Rendezvous
+from pylinkd.protocol.rendezvous import Address, Rendezvous, RendezvousError
 from pylinkd.sdk import link as module
 from pylinkd.sdk.link import Connector, Link
 
@@ -107,6 +108,57 @@ async def test_service_registers_as_soon_as_it_is_connected(path: Path) -> None:
 
     assert [frame.register.service for frame in gateway.registrations] == ["chat"]
     assert owner.said == ["registered", "lost"]
+
+
+async def test_registration_shows_the_secret(path: Path) -> None:
+    """And so does each change of it."""
+    connector = Connector(meeting(path, secret="ü" * 16), Owner())
+    async with small_gateway(path) as gateway, connecting(connector):
+        await linked(connector)
+        await connector.update()
+
+    assert [frame.register.secret for frame in gateway.registrations] == [("ü" * 16).encode()] * 2
+
+
+async def test_socket_of_another_user_gets_nothing(path: Path) -> None:
+    """Neither the registration nor the secret: the service says whose it is, once, and goes on trying."""
+    delays = Delays()
+    connector = Connector(meeting(path, secret="x" * 32, uids=frozenset({os.getuid() + 1})), Owner(), delays)
+    with structlog.testing.capture_logs() as logs:
+        async with small_gateway(path) as gateway, connecting(connector):
+            async with asyncio.timeout(5):
+                while delays.count < 3:
+                    await asyncio.sleep(0.002)
+
+    assert gateway.registrations == []
+    assert [line["event"] for line in logs] == ["gateway_unreachable"]
+    assert f"user {os.getuid()}" in logs[0]["error"]
+    assert "LINKD_LINK_UIDS" in logs[0]["error"]
+
+
+async def test_registration_that_no_gateway_takes_ends_the_service(path: Path) -> None:
+    """It is larger than what a gateway reads of a stranger, whatever the gateway."""
+
+    class Talkative(Owner):
+        def registration(self) -> Frame:
+            frame = super().registration()
+            frame.register.handlers.add(description="x" * 65536)
+            return frame
+
+    async with small_gateway(path) as gateway:
+        with pytest.raises(RefusedError, match="register fewer handlers"):
+            await Connector(meeting(path), Talkative()).run(asyncio.Event())
+        await gateway.wait_until(lambda: gateway.connections == 1)
+
+    assert gateway.registrations == []
+
+
+def test_file_that_holds_no_certificates_is_told(tmp_path: Path) -> None:
+    """Before the first attempt."""
+    (tmp_path / "ca.pem").write_text("none")
+
+    with pytest.raises(RendezvousError, match="LINKD_LINK_CAFILE"):
+        Connector(Rendezvous(Address(host="host", port=1), "x" * 32, tmp_path / "ca.pem"), Owner())
 
 
 async def test_service_waits_for_its_gateway(path: Path) -> None:

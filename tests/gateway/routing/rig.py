@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -41,9 +40,9 @@ class Process:
         unread: Frames that came and were not looked at.
     """
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, **extra: Any) -> None:
         self.link = ServiceLink(rig.commands, rig.link_window)
-        self.transport = RecordingTransport(self.link)
+        self.transport = RecordingTransport(self.link, **extra)  # what is known of the process
         self.link.connection_made(self.transport)
         self.unread: list[Frame] = []
         self._reader = FrameReader()
@@ -168,6 +167,7 @@ class Rig:
         park: float = 0.0,
         park_messages: int = 5,
         secret: str = "",
+        uids: Iterable[int] = (),
     ) -> None:
         self.link_window = link_window
         self.window = window
@@ -193,7 +193,7 @@ class Rig:
         self.actions = Actions(self.services)
         self.commands = Commands(
             gateway_instance="gateway-1",
-            peers=Peers((os.getuid(),), secret),
+            peers=Peers({*uids}, secret),
             registry=self.registry,
             rooms=self.rooms,
             services=self.services,
