@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 import pytest
 import pytest_asyncio
 
+from pylinkd.protocol.link import encode
 from pylinkd.protocol.link_pb2 import Frame
 from tests.certificates import Certificate, make_certificate, trust
 from tests.integration.client import client
@@ -30,7 +31,7 @@ OTHER = "another-secret-that-is-as-long-as-that"
 ALLOWED, STRANGER = 12345, 54321
 
 # Gives up root's rights but for the group, as an operator would share the socket; connects, sends what it is told, and
-# prints what comes until the other side closes or has answered once.
+# prints what comes first, or that the other side closed.
 AS_ANOTHER_USER = """
 import os, socket, sys
 os.setgroups([]); os.setuid(int(sys.argv[1]))
@@ -113,9 +114,11 @@ async def test_service_without_the_secret_is_refused(secretive: Platform, tmp_pa
 
 async def test_secret_comes_before_all_else(secretive: Platform) -> None:
     """A stranger does not even learn the version of the protocol, and gets no second try on a link."""
+    first, second = Frame(request_id=1), Frame(request_id=2)
+    first.register.protocol_version, first.register.secret = 99, OTHER.encode()
+    second.register.protocol_version, second.register.secret = 1, SECRET.encode()
     async with raw_link(secretive.link) as link:
-        await link.register("echo", version=99, secret=OTHER)
-        await link.register("echo", secret=SECRET)
+        await link.send_bytes(encode(first) + encode(second))
 
         assert (await link.receive("failure")).failure.type == "LINK_SECRET"
         assert await link.ended() == b""
@@ -184,11 +187,10 @@ async def test_process_of_another_user_is_refused(tmp_path: Path, shared_folder:
     registration = Frame(request_id=1)
     registration.register.protocol_version = 1
     registration.register.service = "other"
-    body = registration.SerializeToString()
     async with platform(tmp_path, env=env) as running:
 
         async def register_as(uid: int) -> bytes:
-            arguments = (str(uid), running.env["LINKD_LINK"], (struct.pack(">I", len(body)) + body).hex())
+            arguments = (str(uid), running.env["LINKD_LINK"], encode(registration).hex())
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-c", AS_ANOTHER_USER, *arguments, stdout=asyncio.subprocess.PIPE
             )
