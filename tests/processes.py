@@ -151,6 +151,7 @@ class Platform:
         started = await self.gateway.wait_logged("gateway_started")
         self.port = int(started["address"].rpartition(":")[2])
         self.admin = started["admin"]
+        self.env["LINKD_LINK"] = started["link"]  # with the port that was taken, where it is one
         return self.gateway
 
     async def start_service(self, target: str | Path, env: dict[str, str] | None = None) -> Program:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pylinkd.gateway.settings import DEVELOPMENT_SECRET, ProcessSettings, Settings, SettingsError, load_settings
-from pylinkd.protocol.rendezvous import default_link_path
+from pylinkd.protocol.rendezvous import Address, default_address
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -27,7 +27,7 @@ def test_defaults_are_fit_for_development() -> None:
 
     assert (settings.env, settings.host, settings.port) == ("development", "127.0.0.1", 3000)
     assert settings.jwt_secret == DEVELOPMENT_SECRET
-    assert settings.link == default_link_path()
+    assert settings.link == default_address()
 
 
 def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +38,7 @@ def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
     settings = load_settings(Settings)
 
-    assert (settings.port, settings.link, settings.session_window) == (0, Path("/somewhere/x.sock"), 7)
+    assert (settings.port, settings.link, settings.session_window) == (0, Address(Path("/somewhere/x.sock")), 7)
 
 
 def test_command_line_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,57 @@ def test_empty_link_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in rendezvous: gateway and service read the same variable and go to the same place."""
     monkeypatch.setenv("LINKD_LINK", "")
 
-    assert load_settings(ProcessSettings).link == default_link_path()
+    assert load_settings(ProcessSettings).link == default_address()
+
+
+def test_links_secret_is_the_same_for_gateway_and_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both read it, and neither shows it."""
+    monkeypatch.setenv("LINKD_LINK_SECRET", SECRET)
+
+    for kind in (ProcessSettings, Settings):
+        settings = load_settings(kind)
+
+        assert settings.link_secret == SECRET
+        assert SECRET not in repr(settings)
+
+
+def test_own_user_and_root_are_allowed_unless_others_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list is the whole list."""
+    assert load_settings(Settings).allowed_uids == {os.getuid(), 0}
+
+    monkeypatch.setenv("LINKD_LINK_UIDS", "7, 8")
+
+    assert load_settings(Settings).allowed_uids == {7, 8}
+
+
+@pytest.mark.parametrize(("name", "value"), [("LINK_UIDS", "una"), ("LINK", "tcp://host"), ("LINK", "http://host:1")])
+def test_bad_link_is_one_sentence_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """Of gateway and service."""
+    monkeypatch.setenv(f"LINKD_{name}", value)
+
+    for kind in (ProcessSettings, Settings):
+        with pytest.raises(SettingsError, match=f"^LINKD_{name}: '"):
+            load_settings(kind)
+
+
+def test_tcp_link_needs_certificate_key_and_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each is asked for until all are there; an empty variable is none."""
+    file = tmp_path / "x.pem"
+    file.touch()
+    monkeypatch.setenv("LINKD_LINK", "tcp://host:4000")
+    monkeypatch.setenv("LINKD_LINK_CERTFILE", "")
+
+    for name, value in (("SECRET", SECRET), ("CERTFILE", str(file)), ("KEYFILE", str(file))):
+        with pytest.raises(SettingsError, match=f"LINKD_LINK_{name}"):
+            load_settings(Settings)
+        monkeypatch.setenv(f"LINKD_LINK_{name}", value)
+
+    assert load_settings(Settings).link == Address(host="host", port=4000)
+    file.unlink()
+    with pytest.raises(SettingsError, match=r"there is no file .* LINKD_LINK_CERTFILE"):
+        load_settings(Settings)
 
 
 def test_unknown_option_is_refused() -> None:

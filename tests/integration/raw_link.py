@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from pylinkd.protocol.link_pb2 import Frame
+from pylinkd.protocol.rendezvous import Address
 
 WAIT = 15.0
 
 
 class RawLink:
-    """A connection to the gateway's Unix socket."""
+    """A connection to the gateway's link."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -43,13 +45,14 @@ class RawLink:
                 if frame.WhichOneof("body") == kind:
                     return frame
 
-    async def register(self, name: str, *types: str, version: int = 1) -> None:
+    async def register(self, name: str, *types: str, version: int = 1, secret: str = "") -> None:
         """Send a registration as request 1."""
         frame = Frame(request_id=1)
         frame.register.protocol_version = version
         frame.register.service = name
         frame.register.instance = f"{name}-test"
         frame.register.path = f"/ws/{name}"
+        frame.register.secret = secret.encode()
         for type in types:
             frame.register.handlers.add(type=type)
         await self.send(frame)
@@ -67,9 +70,18 @@ class RawLink:
 
 
 @contextlib.asynccontextmanager
-async def raw_link(path: Path) -> AsyncIterator[RawLink]:
-    """A connected process that has not said who it is."""
-    reader, writer = await asyncio.open_unix_connection(str(path))
+async def raw_link(place: Path | str, trust: ssl.SSLContext | None = None) -> AsyncIterator[RawLink]:
+    """A connected process that has not said who it is.
+
+    Args:
+        place: The socket's path, or ``tcp://host:port``.
+        trust: With what to shake hands over TCP; ``None``: no TLS.
+    """
+    address = Address.parse(place)
+    if address.path is not None:
+        reader, writer = await asyncio.open_unix_connection(str(address.path))
+    else:
+        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
     try:
         yield RawLink(reader, writer)
     finally:

@@ -87,6 +87,21 @@ def test_frames_come_out_as_they_went_in(sizes: list[int], cuts: list[int]) -> N
     assert out == frames
 
 
+def test_limit_of_a_reader_holds_until_it_is_changed() -> None:
+    """Between two frames of one chunk as well: what comes behind a registration may be large."""
+    small, large = encode(inbound(1)), encode(inbound(2, b"x" * 1000))
+    reader = FrameReader(100)
+    numbers = []
+
+    for frame in reader.feed(small + large):
+        numbers.append(frame.request_id)
+        reader.limit = 2000
+
+    assert numbers == [1, 2]
+    with pytest.raises(LinkProtocolError, match="exceeds the limit of 100"):
+        list(FrameReader(100).feed(large[:4]))
+
+
 def test_stream_of_single_bytes_is_read() -> None:
     """The smallest chunks of all."""
     reader = FrameReader()

@@ -20,6 +20,7 @@ class SmallGateway:
         silent: Answers nothing at all.
         cuts: Closes each link as soon as the service is registered.
         answer: Answers other questions; unless told, with done.
+        connections: How many there have been.
         registrations: What services registered with, oldest first.
         received: Everything else that came.
     """
@@ -31,6 +32,7 @@ class SmallGateway:
         self.silent = False
         self.cuts = False
         self.answer: Callable[[Frame], Frame | None] = lambda frame: None
+        self.connections = 0
         self.registrations: list[Frame] = []
         self.received: list[Frame] = []
         self.heard = asyncio.Condition()
@@ -79,6 +81,9 @@ class SmallGateway:
         self._writers.add(writer)
         frames = FrameReader()
         try:
+            async with self.heard:
+                self.connections += 1
+                self.heard.notify_all()
             while data := await reader.read(65536):
                 for frame in frames.feed(data):
                     self._handle(frame, writer)

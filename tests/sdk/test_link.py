@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -15,10 +17,16 @@ from pylinkd import ConflictError, NotFoundError, RefusedError, ServiceUnavailab
 from pylinkd.protocol.errors import BadRequestError
 from pylinkd.protocol.link import LinkProtocolError, encode, fill_failure
 from pylinkd.protocol.link_pb2 import Frame, Registered
+from pylinkd.protocol.rendezvous import Address, Rendezvous, RendezvousError
 from pylinkd.sdk import link as module
 from pylinkd.sdk.link import Connector, Link
 
 from .gateways import small_gateway
+
+
+def meeting(path: Path, **options: Any) -> Rendezvous:
+    """At a socket, with what a test wants told."""
+    return Rendezvous(Address(path), **options)
 
 
 class Owner:
@@ -90,7 +98,7 @@ async def linked(connector: Connector) -> Link:
 async def test_service_registers_as_soon_as_it_is_connected(path: Path) -> None:
     """And says that it has."""
     owner, first = Owner(), asyncio.Event()
-    connector = Connector(path, owner)
+    connector = Connector(meeting(path), owner)
     async with small_gateway(path) as gateway:
         task = asyncio.create_task(connector.run(first))
         async with asyncio.timeout(5):
@@ -102,10 +110,61 @@ async def test_service_registers_as_soon_as_it_is_connected(path: Path) -> None:
     assert owner.said == ["registered", "lost"]
 
 
+async def test_registration_shows_the_secret(path: Path) -> None:
+    """And so does each change of it."""
+    connector = Connector(meeting(path, secret="ü" * 16), Owner())
+    async with small_gateway(path) as gateway, connecting(connector):
+        await linked(connector)
+        await connector.update()
+
+    assert [frame.register.secret for frame in gateway.registrations] == [("ü" * 16).encode()] * 2
+
+
+async def test_socket_of_another_user_gets_nothing(path: Path) -> None:
+    """Neither the registration nor the secret: the service says whose it is, once, and goes on trying."""
+    delays = Delays()
+    connector = Connector(meeting(path, secret="x" * 32, uids=frozenset({os.getuid() + 1})), Owner(), delays)
+    with structlog.testing.capture_logs() as logs:
+        async with small_gateway(path) as gateway, connecting(connector):
+            async with asyncio.timeout(5):
+                while delays.count < 3:
+                    await asyncio.sleep(0.002)
+
+    assert gateway.registrations == []
+    assert [line["event"] for line in logs] == ["gateway_unreachable"]
+    assert f"user {os.getuid()}" in logs[0]["error"]
+    assert "LINKD_LINK_UIDS" in logs[0]["error"]
+
+
+async def test_registration_that_no_gateway_takes_ends_the_service(path: Path) -> None:
+    """It is larger than what a gateway reads of a stranger, whatever the gateway."""
+
+    class Talkative(Owner):
+        def registration(self) -> Frame:
+            frame = super().registration()
+            frame.register.handlers.add(description="x" * 65536)
+            return frame
+
+    async with small_gateway(path) as gateway:
+        with pytest.raises(RefusedError, match="register fewer handlers"):
+            await Connector(meeting(path), Talkative()).run(asyncio.Event())
+        await gateway.wait_until(lambda: gateway.connections == 1)
+
+    assert gateway.registrations == []
+
+
+def test_file_that_holds_no_certificates_is_told(tmp_path: Path) -> None:
+    """Before the first attempt."""
+    (tmp_path / "ca.pem").write_text("none")
+
+    with pytest.raises(RendezvousError, match="LINKD_LINK_CAFILE"):
+        Connector(Rendezvous(Address(host="host", port=1), "x" * 32, tmp_path / "ca.pem"), Owner())
+
+
 async def test_service_waits_for_its_gateway(path: Path) -> None:
     """However long; one line in the log for all attempts, with increasing delays."""
     owner, delays = Owner(), Delays()
-    connector = Connector(path, owner, delays)
+    connector = Connector(meeting(path), owner, delays)
     with structlog.testing.capture_logs() as logs:
         async with connecting(connector):
             async with asyncio.timeout(5):
@@ -121,7 +180,7 @@ async def test_service_waits_for_its_gateway(path: Path) -> None:
 async def test_service_comes_back_when_the_link_breaks(path: Path) -> None:
     """It registers again, once."""
     owner = Owner()
-    connector = Connector(path, owner)
+    connector = Connector(meeting(path), owner)
     with structlog.testing.capture_logs() as logs:
         async with small_gateway(path) as gateway, connecting(connector):
             first = await linked(connector)
@@ -138,7 +197,7 @@ async def test_service_comes_back_when_the_link_breaks(path: Path) -> None:
 async def test_gateway_that_takes_and_drops_a_service_is_not_stormed(path: Path) -> None:
     """A link that breaks at once counts as a failed attempt: the delay grows."""
     delays = Delays()
-    connector = Connector(path, Owner(), delays)
+    connector = Connector(meeting(path), Owner(), delays)
     with structlog.testing.capture_logs():
         async with small_gateway(path) as gateway, connecting(connector):
             gateway.cuts = True
@@ -153,14 +212,14 @@ async def test_refused_service_stops(path: Path) -> None:
     async with small_gateway(path) as gateway:
         gateway.refuses = ConflictError("The path '/ws/chat' belongs to the service 'game'.")
         with pytest.raises(RefusedError, match="belongs to the service 'game'"):
-            await Connector(path, Owner()).run(asyncio.Event())
+            await Connector(meeting(path), Owner()).run(asyncio.Event())
 
     assert len(gateway.registrations) == 1
 
 
 async def test_gateway_that_is_not_ready_is_asked_again(path: Path) -> None:
     """503 is no refusal, nor is silence."""
-    connector = Connector(path, Owner())
+    connector = Connector(meeting(path), Owner())
     async with small_gateway(path) as gateway, connecting(connector):
         gateway.refuses = ServiceUnavailableError()
         await gateway.wait_until(lambda: len(gateway.registrations) > 1)
@@ -172,7 +231,7 @@ async def test_gateway_that_is_not_ready_is_asked_again(path: Path) -> None:
 async def test_hung_gateway_is_left_and_asked_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that does not answer the registration."""
     monkeypatch.setattr(module, "_REGISTER_TIMEOUT", 0.02)
-    connector = Connector(path, Owner())
+    connector = Connector(meeting(path), Owner())
     async with small_gateway(path) as gateway:
         gateway.silent = True
         async with connecting(connector):
@@ -184,7 +243,7 @@ async def test_hung_gateway_is_left_and_asked_again(path: Path, monkeypatch: pyt
 
 async def test_change_is_registered(path: Path) -> None:
     """On the link that is there; refused, it is logged and the link stays."""
-    connector = Connector(path, Owner())
+    connector = Connector(meeting(path), Owner())
     async with small_gateway(path) as gateway, connecting(connector):
         first = await linked(connector)
         await connector.update()
@@ -213,7 +272,7 @@ async def test_question_is_answered(path: Path) -> None:
         frame.room_query.room = room
         return frame
 
-    connector = Connector(path, Owner())
+    connector = Connector(meeting(path), Owner())
     async with small_gateway(path) as gateway, connecting(connector):
         gateway.answer = answer
         link = await linked(connector)
@@ -228,7 +287,7 @@ async def test_question_is_answered(path: Path) -> None:
 
 async def test_question_without_a_link_fails_at_once(path: Path) -> None:
     """And one whose link breaks, when it breaks."""
-    connector = Connector(path, Owner())
+    connector = Connector(meeting(path), Owner())
     with structlog.testing.capture_logs():
         async with small_gateway(path) as gateway, connecting(connector):
             link = await linked(connector)
@@ -248,7 +307,7 @@ async def test_question_without_a_link_fails_at_once(path: Path) -> None:
 
 async def test_question_that_was_given_up_is_forgotten(path: Path) -> None:
     """Its answer harms nobody."""
-    connector = Connector(path, Owner())
+    connector = Connector(meeting(path), Owner())
     async with small_gateway(path), connecting(connector):
         link = await linked(connector)
         link.ask(Frame(draining={})).cancel()
@@ -258,7 +317,7 @@ async def test_question_that_was_given_up_is_forgotten(path: Path) -> None:
 
 async def test_frame_that_is_too_large_is_not_sent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks or answers is told; the link stays."""
-    connector = Connector(path, Owner())
+    connector = Connector(meeting(path), Owner())
     async with small_gateway(path), connecting(connector):
         link = await linked(connector)
         frame = Frame()
@@ -275,7 +334,7 @@ async def test_frame_that_is_too_large_is_not_sent(path: Path, monkeypatch: pyte
 async def test_what_the_gateway_asks_is_received_in_order(path: Path) -> None:
     """Everything that is no answer; an empty frame of a later version is passed over."""
     owner = Owner()
-    connector = Connector(path, owner)
+    connector = Connector(meeting(path), owner)
     async with small_gateway(path) as gateway, connecting(connector):
         await linked(connector)
         gateway.say_bytes(encode(Frame(ping={})) + encode(Frame()) + encode(Frame(inbound={})))
@@ -288,7 +347,7 @@ async def test_what_the_gateway_asks_is_received_in_order(path: Path) -> None:
 
 async def test_garbage_ends_the_link(path: Path) -> None:
     """And the service comes back."""
-    connector = Connector(path, Owner())
+    connector = Connector(meeting(path), Owner())
     with structlog.testing.capture_logs() as logs:
         async with small_gateway(path) as gateway, connecting(connector):
             await linked(connector)
@@ -300,7 +359,7 @@ async def test_garbage_ends_the_link(path: Path) -> None:
 
 async def test_stopped_connector_does_not_come_back(path: Path) -> None:
     """What was written leaves first."""
-    connector = Connector(path, Owner())
+    connector = Connector(meeting(path), Owner())
     async with small_gateway(path) as gateway:
         task = asyncio.create_task(connector.run(asyncio.Event()))
         link = await linked(connector)

@@ -23,7 +23,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on (LINKD_HOST).")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one (LINKD_PORT).")]
-Link = Annotated[Path | None, typer.Option(help="Path of the link's socket (LINKD_LINK).")]
+Link = Annotated[str | None, typer.Option(help="Path of the link's socket, or tcp://host:port (LINKD_LINK).")]
 Target = Annotated[str, typer.Argument(help="module:service, or path/to/file.py:service")]
 
 S = TypeVar("S", bound=ProcessSettings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -38,6 +39,7 @@ from .guard.addresses import parse_networks
 from .guard.guard import Guard
 from .guard.issuers import LEEWAY, read_issuers
 from .guard.origins import Origins
+from .guard.peers import Peers
 from .routing.actions import Actions
 from .routing.commands import Commands
 from .routing.inbound import Inbound
@@ -46,7 +48,7 @@ from .routing.parking import Parking
 from .routing.services import Services
 from .routing.sessions import Sessions
 from .routing.signin import AUTH, SignIn
-from .routing.socket import LinkSocket, LinkSocketError
+from .routing.socket import LinkPort, LinkSocket, LinkSocketError
 from .settings import Settings
 
 log = structlog.get_logger("linkd")
@@ -112,6 +114,7 @@ class Gateway:
         self._actions = Actions(self._services)
         self._commands = Commands(
             gateway_instance=secrets.token_urlsafe(8),
+            peers=Peers(settings.allowed_uids, settings.link_secret),
             registry=self._registry,
             rooms=self._rooms,
             services=self._services,
@@ -120,7 +123,7 @@ class Gateway:
             limits=guard.limits,
             traffic=self.traffic,
         )
-        self._link_socket = LinkSocket(settings.link, lambda: ServiceLink(self._commands, settings.link_window))
+        self._link_socket = self._make_link_socket()
         door = guard.door(
             knows=self._services.knows,
             takes_sessions=self._services.takes_sessions,
@@ -227,7 +230,7 @@ class Gateway:
             "gateway_started",
             address=self.address,
             admin=self._admin.address,
-            link=str(self._settings.link),
+            link=str(self._link_socket.address),
             env=self._settings.env,
         )
 
@@ -296,6 +299,20 @@ class Gateway:
             max_bytes=settings.park_bytes,
         )
 
+    def _make_link_socket(self) -> LinkSocket | LinkPort:
+        settings = self._settings
+        address, certfile, keyfile = settings.link, settings.link_certfile, settings.link_keyfile
+
+        def factory() -> ServiceLink:
+            return ServiceLink(self._commands, settings.link_window)
+
+        if address.path is not None:
+            others = settings.allowed_uids - {0, os.getuid()}
+            return LinkSocket(address.path, factory, shared=bool(others))
+        assert certfile is not None  # settings.py sees to both
+        assert keyfile is not None
+        return LinkPort(address, factory, certfile=certfile, keyfile=keyfile)
+
     def _make_outbox(self) -> Outbox:
         return Outbox(self._settings.outbox_limit, self._settings.outbox_policy)
 
@@ -305,6 +322,8 @@ class Gateway:
         while True:
             await asyncio.sleep(_PING_INTERVAL)
             for link in list(self._commands.links):
+                if not link.registered:
+                    continue  # it has a time limit of its own, and may send nothing but its registration
                 if clock() - link.heard_at > _SILENCE_LIMIT:
                     link.close(f"silent for {_SILENCE_LIMIT:g} seconds")
                 else:

@@ -6,13 +6,13 @@ import difflib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ..protocol.errors import SetupError
-from ..protocol.rendezvous import default_link_path
+from ..protocol.rendezvous import Address, check_secret, default_address, parse_uids
 from .core.outbox import Policy
 from .guard.addresses import parse_networks
 from .guard.issuers import read_issuers
@@ -37,19 +37,50 @@ class ProcessSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LINKD_", frozen=True, extra="forbid")
 
-    link: Path = Field(default_factory=default_link_path)
-    """Path of the Unix socket on which services connect."""
+    link: Annotated[Address, NoDecode] = Field(default_factory=default_address)
+    """Where services connect: the path of a Unix socket, or ``tcp://host:port``, which needs TLS and a secret."""
 
-    @field_validator("link", mode="before")
-    @classmethod
-    def _empty_link_is_not_told(cls, value: object) -> object:
-        return value or default_link_path()
+    link_secret: Annotated[str, Field(repr=False)] = ""
+    """What a service has to know to be taken, 32 bytes or more; empty: nothing."""
+
+    link_uids: str = ""
+    """Users whose processes may be at the other end of the Unix socket, as numbers parted by commas; unless told
+    the process's own and root."""
+
+    link_cafile: Path | None = None
+    """Whom a service believes about the certificate of a TCP link (PEM); unless told whom the system believes."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe level that is logged."""
 
     log_format: Literal["auto", "console", "json"] = "auto"
     """``auto``: readable on a terminal, JSON elsewhere."""
+
+    @property
+    def allowed_uids(self) -> frozenset[int]:
+        """``link_uids`` as numbers, or what holds where none is told."""
+        return parse_uids(self.link_uids)
+
+    @field_validator("link", mode="before")
+    @classmethod
+    def _link_is_an_address(cls, value: str | Path | Address) -> Address:
+        return Address.parse(value) if value else default_address()
+
+    @field_validator("link_cafile", mode="before")
+    @classmethod
+    def _empty_cafile_is_not_told(cls, value: object) -> object:
+        return value or None
+
+    @field_validator("link_uids")
+    @classmethod
+    def _uids_are_numbers(cls, value: str) -> str:
+        parse_uids(value)
+        return value
+
+    @model_validator(mode="after")
+    def _link_is_safe(self) -> Self:
+        check_secret(self.link_secret, self.link)
+        return self
 
 
 def _is_rate(text: str) -> str:
@@ -182,6 +213,12 @@ class Settings(ProcessSettings):
 
     keyfile: Path | None = None
     """Private key of the certificate (PEM), where the chain's file does not hold it."""
+
+    link_certfile: Path | None = None
+    """TLS certificate chain of the link (PEM), where that is a TCP port."""
+
+    link_keyfile: Path | None = None
+    """Private key of the link's certificate (PEM)."""
 
     max_head_size: Annotated[int, Field(ge=1024)] = 16 * 1024
     """Bytes of a request's head; a larger one is answered with 431."""
@@ -377,6 +414,26 @@ class Settings(ProcessSettings):
     def _origins_are_well_formed(cls, value: str) -> str:
         Origins(entry.strip() for entry in value.split(",") if entry.strip())
         return value
+
+    @field_validator("link_certfile", "link_keyfile", mode="before")
+    @classmethod
+    def _empty_file_is_not_told(cls, value: object) -> object:
+        return value or None
+
+    @model_validator(mode="after")
+    def _link_is_encrypted(self) -> Self:
+        if self.link.path is None:
+            for file in (self.link_certfile, self.link_keyfile):
+                if file is None:
+                    raise ValueError(
+                        f"{self.link} is served over TLS only: "
+                        "set LINKD_LINK_CERTFILE and LINKD_LINK_KEYFILE to PEM files"
+                    )
+                if not file.is_file():
+                    raise ValueError(
+                        f"there is no file {file}: set LINKD_LINK_CERTFILE and LINKD_LINK_KEYFILE to PEM files"
+                    )
+        return self
 
     @field_validator("issuers")
     @classmethod

@@ -22,6 +22,9 @@ PROTOCOL_VERSION = 1
 MAX_FRAME_SIZE = 16 * 2**20
 """Largest frame in bytes. Above the largest client message and HTTP body, so that a frame over it is a fault."""
 
+MAX_FIRST_FRAME_SIZE = 64 * 1024
+"""Largest frame in bytes of a process that is not registered: what a stranger can make the gateway keep."""
+
 BATCH_FRAMES = 16
 """Frames that leave in one write. Measured: without a bound gateway and service take turns instead of
 overlapping (a quarter fewer requests at 1,000 connections); one by one costs too many system calls."""
@@ -50,11 +53,16 @@ def encode(frame: Frame) -> bytes:
 
 
 class FrameReader:
-    """Turns a stream of bytes into frames. Holds at most one unfinished frame."""
+    """Turns a stream of bytes into frames. Holds at most one unfinished frame.
 
-    __slots__ = ("_chunks", "_missing")
+    Attributes:
+        limit: Bytes of the largest frame that is taken. It may be changed between two frames.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_chunks", "_missing", "limit")
+
+    def __init__(self, limit: int = MAX_FRAME_SIZE) -> None:
+        self.limit = limit
         # A large frame arrives in many reads: they are joined once, when the last byte is there.
         self._chunks: list[bytes] = []
         self._missing = 0
@@ -63,7 +71,7 @@ class FrameReader:
         """Yield the frames that ``data`` completes. The iterator has to be used up before the next call.
 
         Raises:
-            LinkProtocolError: If a length exceeds MAX_FRAME_SIZE or a body is not a Frame.
+            LinkProtocolError: If a length exceeds the limit or a body is not a Frame.
         """
         if self._chunks:
             self._chunks.append(data)
@@ -77,8 +85,8 @@ class FrameReader:
         stop = 4
         while end - position >= 4:
             (size,) = read_length(data, position)
-            if size > MAX_FRAME_SIZE:
-                raise LinkProtocolError(f"a frame of {size} bytes exceeds the limit of {MAX_FRAME_SIZE}")
+            if size > self.limit:
+                raise LinkProtocolError(f"a frame of {size} bytes exceeds the limit of {self.limit}")
             stop = position + 4 + size
             if stop > end:
                 break

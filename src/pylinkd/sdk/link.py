@@ -6,16 +6,30 @@ What the gateway asks is runtime.py's business.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import random
+import socket
+import ssl
+import struct
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol, cast
 
 import structlog
 
 from ..protocol.errors import InternalError, LinkdError, ServiceUnavailableError, SetupError
-from ..protocol.link import BATCH_FRAMES, Batch, FrameReader, LinkProtocolError, encode, fill_failure, read_failure
+from ..protocol.link import (
+    BATCH_FRAMES,
+    MAX_FIRST_FRAME_SIZE,
+    Batch,
+    FrameReader,
+    LinkProtocolError,
+    encode,
+    fill_failure,
+    read_failure,
+)
 from ..protocol.link_pb2 import Frame, Registered
+from ..protocol.rendezvous import Rendezvous, RendezvousError
 
 log = structlog.get_logger("linkd.link")
 
@@ -23,8 +37,12 @@ _ANSWERS = frozenset({"published", "done", "failure", "room_list", "member_list"
 
 _FIRST_DELAY = 0.1  # seconds; the delay doubles from here
 _LONGEST_DELAY = 5.0
+_CONNECT_TIMEOUT = 10.0  # of TCP and TLS together
 _REGISTER_TIMEOUT = 5.0
 _SILENCE_LIMIT = 30.0  # seconds; the gateway asks for a sign of life every five
+
+_MAX_REGISTRATION = MAX_FIRST_FRAME_SIZE - 11  # the request's number takes up to 11 bytes
+_CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
 class RefusedError(SetupError):
@@ -174,17 +192,23 @@ class Connector:
     """Keeps a registered link to the gateway for as long as the service runs.
 
     Args:
-        path: The gateway's socket.
+        rendezvous: Where the gateway is, and how both know each other.
         owner: Asked what to register, and told what comes.
         jitter: Returns a number in [0, 1); spreads reconnections of many services over time.
+
+    Raises:
+        RendezvousError: If the file with whom to believe about certificates cannot be used.
     """
 
-    def __init__(self, path: Path, owner: Owner, jitter: Callable[[], float] = random.random) -> None:
-        self._path = path
+    def __init__(self, rendezvous: Rendezvous, owner: Owner, jitter: Callable[[], float] = random.random) -> None:
+        self._rendezvous = rendezvous
+        self._name = str(rendezvous.address)
+        self._tls = _client_context(rendezvous) if rendezvous.address.path is None else None
         self._owner = owner
         self._jitter = jitter
         self._stopping = False
         self._changed_meanwhile = False
+        self._complaint = ""
         self.link: Link | None = None
 
     async def run(self, first: asyncio.Event) -> None:
@@ -195,7 +219,7 @@ class Connector:
         """
         attempt = 0
         while not self._stopping:
-            link = await self._connect(attempt)
+            link = await self._connect()
             if link is not None:
                 first.set()
                 connected_at = asyncio.get_running_loop().time()
@@ -204,7 +228,7 @@ class Connector:
                 self._owner.lost()
                 if self._stopping:
                     return
-                log.warning("gateway_lost", link=str(self._path))
+                log.warning("gateway_lost", link=self._name)
                 if asyncio.get_running_loop().time() - connected_at > _LONGEST_DELAY:
                     # A link that held was a good one: try at once. One that did not is no reason to storm.
                     attempt = 0
@@ -214,42 +238,85 @@ class Connector:
             longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(attempt, 10))
             await asyncio.sleep(longest * (0.5 + self._jitter() / 2))
 
-    async def _connect(self, attempt: int) -> Link | None:
-        loop = asyncio.get_running_loop()
+    async def _connect(self) -> Link | None:
         try:
-            _, link = await loop.create_unix_connection(lambda: Link(self._owner), str(self._path))
+            link = await self._open()
         except OSError as error:
-            if attempt == 0:
-                log.warning("gateway_unreachable", link=str(self._path), error=error.strerror or str(error))
+            self._complain(error.strerror or str(error) or "it does not answer")
             return None
         try:
             async with asyncio.timeout(_REGISTER_TIMEOUT):
                 answer = await self._register(link)
         except (TimeoutError, ServiceUnavailableError):
             link.abort()
+            self._complain("it did not take the registration; its log may say why")
             return None
         self.link = link
-        log.info("gateway_connected", link=str(self._path), gateway=answer.gateway)
+        self._complaint = ""
+        log.info("gateway_connected", link=self._name, gateway=answer.gateway)
         if self._changed_meanwhile:
             await self.update()
         return link
 
+    def _complain(self, reason: str) -> None:
+        """Say once, not at each attempt, why there is no link."""
+        if reason != self._complaint:
+            self._complaint = reason
+            log.warning("gateway_unreachable", link=self._name, error=reason)
+
+    async def _open(self) -> Link:
+        """A connection to the gateway, and to no other process.
+
+        Raises:
+            OSError: If there is none; ssl.SSLError and TimeoutError are such errors as well.
+        """
+        loop, address = asyncio.get_running_loop(), self._rendezvous.address
+
+        def link() -> Link:
+            return Link(self._owner)
+
+        async with asyncio.timeout(_CONNECT_TIMEOUT):
+            if address.path is None:
+                return (await loop.create_connection(link, address.host, address.port, ssl=self._tls))[1]
+            transport, opened = await loop.create_unix_connection(link, str(address.path))
+        # Somebody else may have put a socket there while no gateway was: they would get messages and the secret.
+        connection = transport.get_extra_info("socket")
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        uid = _CREDENTIALS.unpack(credentials)[1]
+        if uid not in self._rendezvous.uids:
+            opened.abort()
+            reason = f"a process of user {uid} listens there: list it in LINKD_LINK_UIDS if that is the gateway"
+            raise PermissionError(errno.EACCES, reason)
+        return opened
+
     async def _register(self, link: Link) -> Registered:
         try:
-            frame = self._owner.registration()
-            return (await _registered(link, frame)).registered
+            return (await link.ask(self._registration())).registered
         except ServiceUnavailableError:
+            raise
+        except RefusedError:
+            link.close()
             raise
         except LinkdError as error:
             link.close()
             raise RefusedError(error.message) from error
+
+    def _registration(self) -> Frame:
+        frame = self._owner.registration()
+        frame.register.secret = os.fsencode(self._rendezvous.secret)
+        if frame.ByteSize() > _MAX_REGISTRATION:
+            raise RefusedError(
+                f"the registration of the service takes {frame.ByteSize()} bytes, and a gateway takes "
+                f"{_MAX_REGISTRATION}: register fewer handlers and actions, or describe them in fewer words"
+            )
+        return frame
 
     async def _watch(self, link: Link) -> None:
         """Return when the link is closed; cut it if the gateway hangs."""
         while not link.closed.done():
             await asyncio.wait([link.closed], timeout=5.0)
             if asyncio.get_running_loop().time() - link.heard_at > _SILENCE_LIMIT:
-                log.error("gateway_silent", link=str(self._path))
+                log.error("gateway_silent", link=self._name)
                 link.abort()
 
     async def update(self) -> None:
@@ -258,9 +325,9 @@ class Connector:
         self._changed_meanwhile = self.link is None
         if self.link is not None:
             try:
-                await _registered(self.link, self._owner.registration())
-            except LinkdError as error:
-                log.error("registration_refused", error=error.message)
+                await self.link.ask(self._registration())
+            except (LinkdError, RefusedError) as error:
+                log.error("registration_refused", error=str(error))
 
     def stop(self) -> None:
         """Do not connect again; the link is closed once everything is said."""
@@ -269,5 +336,14 @@ class Connector:
             self.link.close()
 
 
-async def _registered(link: Link, frame: Frame) -> Frame:
-    return await link.ask(frame)
+def _client_context(rendezvous: Rendezvous) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=rendezvous.cafile)  # checks the certificate and the host's name
+    except OSError as cause:  # the parent of ssl.SSLError
+        raise RendezvousError(
+            f"{rendezvous.cafile} cannot be used ({cause.strerror or cause}): set LINKD_LINK_CAFILE to a PEM file of "
+            "certificates"
+        ) from cause
+    context.hostname_checks_common_name = False  # RFC 9525 §2: a common name is no host's
+    context.minimum_version = ssl.TLSVersion.TLSv1_3  # both ends are ours
+    return context

@@ -17,7 +17,7 @@ from ..collector import settle_collector
 from ..protocol.errors import ServiceUnavailableError
 from ..protocol.link_pb2 import Frame
 from ..protocol.patterns import check_name
-from ..protocol.rendezvous import default_link_path
+from ..protocol.rendezvous import Address, Rendezvous
 from .actions import Actions
 from .context import DB
 from .events import Events
@@ -188,18 +188,21 @@ class Service(Generic[DB]):
             if self._database is not None:
                 await self._database.stop()
 
-    async def serve(self, link: Path, stop: asyncio.Event) -> None:
+    async def serve(self, link: str | Path | Address, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set: connect to the gateway, stay connected, and leave in good order.
 
         Args:
-            link: Path of the gateway's socket.
+            link: Path of the gateway's socket, or ``tcp://host:port``. The link's secret and the like are read from
+                the environment (docs/operations.md).
             stop: Set it to stop; what is being handled is finished first.
 
         Raises:
+            RendezvousError: If a setting of the link is wrong.
             RefusedError: If the gateway does not take the service.
         """
+        rendezvous = Rendezvous.told(link)
         async with self.opened() as runtime:
-            connector = Connector(link, runtime)
+            connector = Connector(rendezvous, runtime)
             changes = asyncio.Event()
             for part in (self.ws, self.action, self.events):
                 part.changed = changes.set
@@ -242,24 +245,25 @@ class Service(Generic[DB]):
                     await connector.link.ask(frame)
         self._stuck = await runtime.stop(self._stop_timeout)
 
-    def run(self, link: str | Path | None = None) -> None:
+    def run(self, link: str | Path | Address | None = None) -> None:
         """Serve until SIGTERM or SIGINT. Blocks; a second signal ends the process at once.
 
         Args:
-            link: Path of the gateway's socket; ``LINKD_LINK`` or the gateway's own default unless told.
+            link: As for ``serve``; ``LINKD_LINK`` or the gateway's own default unless told.
 
         Raises:
+            RendezvousError: If a setting of the link is wrong.
             RefusedError: If the gateway does not take the service.
         """
-        path = Path(link) if link is not None else default_link_path()
+        address = Rendezvous.told(link).address
         try:
             import uvloop
         except ImportError:  # the standard loop is slower and otherwise the same
-            asyncio.run(self._run(path))
+            asyncio.run(self._run(address))
         else:
-            uvloop.run(self._run(path))
+            uvloop.run(self._run(address))
 
-    async def _run(self, link: Path) -> None:
+    async def _run(self, link: Address) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
 

@@ -11,6 +11,7 @@ from pylinkd.gateway.core.registry import Registry
 from pylinkd.gateway.core.rooms import Rooms
 from pylinkd.gateway.core.session import EndReason, Session
 from pylinkd.gateway.core.traffic import Traffic
+from pylinkd.gateway.guard.peers import Peers
 from pylinkd.gateway.routing.actions import Actions
 from pylinkd.gateway.routing.commands import Commands
 from pylinkd.gateway.routing.inbound import Inbound
@@ -40,9 +41,9 @@ class Process:
         unread: Frames that came and were not looked at.
     """
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, **extra: Any) -> None:
         self.link = ServiceLink(rig.commands, rig.link_window)
-        self.transport = RecordingTransport(self.link)
+        self.transport = RecordingTransport(self.link, **extra)  # what is known of the process
         self.link.connection_made(self.transport)
         self.unread: list[Frame] = []
         self._reader = FrameReader()
@@ -168,6 +169,8 @@ class Rig:
         park_messages: int = 5,
         max_per_user: int = 0,
         excess: Excess = Excess.REJECT,
+        secret: str = "",
+        uids: Iterable[int] = (),
         **guard: Any,
     ) -> None:
         self.link_window = link_window
@@ -198,6 +201,7 @@ class Rig:
         self.actions = Actions(self.services)
         self.commands = Commands(
             gateway_instance="gateway-1",
+            peers=Peers({*uids}, secret),
             registry=self.registry,
             rooms=self.rooms,
             services=self.services,

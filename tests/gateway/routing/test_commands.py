@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 import pytest
 import structlog
 
@@ -13,6 +16,8 @@ from pylinkd.version import __version__
 
 from ..doubles import connection_of, user
 from .rig import Process, Rig, registration
+
+SECRET = "the-links-secret-with-32-bytes-or-more"
 
 
 @pytest.fixture
@@ -75,6 +80,36 @@ async def test_nothing_is_done_before_the_registration(rig: Rig) -> None:
         process.say(Frame(request_id=1, publish=Publish(type="a", everyone=True)))
 
     assert process.transport.closing
+
+
+async def test_process_of_a_user_that_is_not_listed_is_cut() -> None:
+    """Before it has said anything; the log says whose it was and what to set."""
+    rig = Rig(uids=(os.getuid() + 1,))
+    here, there = socket.socketpair()
+
+    with here, there, structlog.testing.capture_logs() as logs:
+        process = Process(rig, socket=here)
+
+    assert process.transport.closing
+    assert logs[0]["peer"] == f"uid {os.getuid()}, pid {os.getpid()}"
+    assert "LINKD_LINK_UIDS" in logs[0]["reason"]
+
+
+async def test_secret_is_asked_for_at_each_registration() -> None:
+    """Also of a service that is known, which stays what it was; the secret itself is not kept."""
+    rig = Rig(secret=SECRET)
+    process = rig.connect()
+    right, wrong = registration(), registration(types=["chat.other"])
+    right.secret, wrong.secret = SECRET.encode(), SECRET.encode() + b"x"
+
+    assert process.ask(Frame(register=right)).WhichOneof("body") == "registered"
+    assert process.ask(Frame(register=wrong)).failure.type == "LINK_SECRET"
+
+    (service,) = rig.services
+    (instance,) = service.instances
+    assert list(instance.handlers) == ["chat.send"]
+    assert not instance.registration.secret
+    assert not process.transport.closing
 
 
 @pytest.mark.parametrize("kind", ["inbound", "registered", "session_opened", "http_request", "ping"])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 
 import pytest
 import structlog
 
+from pylinkd.gateway.routing import link as module
 from pylinkd.gateway.routing.link import LinkLostError, ServiceLink
 from pylinkd.protocol.errors import ConflictError, LinkdError
-from pylinkd.protocol.link import BATCH_FRAMES, FrameReader, encode, fill_failure
+from pylinkd.protocol.link import BATCH_FRAMES, MAX_FIRST_FRAME_SIZE, FrameReader, encode, fill_failure
 from pylinkd.protocol.link_pb2 import Frame
 
 from ..doubles import RecordingTransport, turns
@@ -58,11 +60,13 @@ class Question:
 class Rig:
     """A link with both its ends."""
 
-    def __init__(self, window: int = 8) -> None:
+    def __init__(self, window: int = 8, *, registered: bool = True) -> None:
         self.receiver = Receiver()
         self.link = ServiceLink(self.receiver, window)
         self.transport = RecordingTransport(self.link)
         self.link.connection_made(self.transport)
+        if registered:
+            self.link.trust()
 
     def ask(self, question: Question | None = None) -> Question:
         """Ask something."""
@@ -313,3 +317,60 @@ async def test_link_notes_when_it_heard_something(rig: Rig) -> None:
     rig.link.data_received(b"\x00")
 
     assert rig.link.heard_at > 0
+
+
+# before the registration
+
+
+async def test_registration_passes_and_nothing_else() -> None:
+    """Answers, questions and frames of an unknown kind cut the link; what stands behind them is not looked at."""
+    for kind in ("done", "publish", None):
+        rig = Rig(registered=False)
+        frame, register = Frame(request_id=1), Frame(request_id=2, register={})
+        if kind is not None:
+            getattr(frame, kind).SetInParent()
+
+        with structlog.testing.capture_logs() as logs:
+            rig.link.data_received(encode(register) + encode(frame) + encode(register))
+            rig.link.data_received(encode(register))
+
+        assert rig.receiver.said == ["connected", "register"]
+        assert rig.transport.closing
+        assert [line["reason"] for line in logs] == [f"{kind or 'an unknown frame'} came before register"]
+
+
+async def test_first_frames_are_small() -> None:
+    """The length alone is enough; once the process is trusted the limit is the link's."""
+    length = struct.pack(">I", MAX_FIRST_FRAME_SIZE + 1)
+    stranger, service = Rig(registered=False), Rig()
+
+    with structlog.testing.capture_logs():
+        stranger.link.data_received(length)
+        service.link.data_received(length)
+
+    assert (stranger.transport.closing, service.transport.closing) == (True, False)
+
+
+async def test_registration_has_to_come_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is registered by then may be silent."""
+    monkeypatch.setattr(module, "REGISTER_TIMEOUT", 0.01)
+    service, stranger = Rig(), Rig(registered=False)
+
+    with structlog.testing.capture_logs() as logs:
+        async with asyncio.timeout(5):
+            while not stranger.transport.closing:
+                await turns(1)
+
+    assert not service.transport.closing
+    assert [line["reason"] for line in logs] == ["no registration within 0.01 seconds"]
+
+
+async def test_link_is_closed_once() -> None:
+    """A second reason is no news."""
+    rig = Rig()
+
+    with structlog.testing.capture_logs() as logs:
+        rig.link.close("first")
+        rig.link.close("second")
+
+    assert [line["reason"] for line in logs] == ["first"]

@@ -1,4 +1,4 @@
-"""The Unix socket on which services find the gateway."""
+"""Where services find the gateway: the Unix socket, and the TCP port."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
-from pylinkd.gateway.routing.socket import LinkSocket, LinkSocketError
+from pylinkd.gateway.routing.socket import LinkPort, LinkSocket, LinkSocketError
+from pylinkd.protocol.rendezvous import Address
+from tests.certificates import Certificate, trust
 
 
 @pytest.fixture
@@ -54,6 +57,30 @@ async def test_only_this_user_can_reach_it(path: Path) -> None:
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    listening.close()
+
+
+async def test_group_can_reach_it_where_it_is_shared(path: Path) -> None:
+    """Nobody else; the group is the one that the operator gave the folder or the process."""
+    listening = LinkSocket(path, asyncio.Protocol, shared=True)
+
+    await listening.open()
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    listening.close()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o702])
+async def test_folder_that_others_can_write_to_is_refused(path: Path, mode: int) -> None:
+    """They could put a socket of theirs in its place; in one with the sticky bit they cannot."""
+    path.parent.mkdir()
+    path.parent.chmod(mode)
+    with pytest.raises(LinkSocketError, match=r"others can write to .*: set LINKD_LINK"):
+        await link_socket(path).open()
+
+    path.parent.chmod(mode | stat.S_ISVTX)
+    listening = link_socket(path)
+    await listening.open()
     listening.close()
 
 
@@ -130,3 +157,40 @@ async def test_close_may_come_early_and_twice(path: Path) -> None:
 
     listening.close()
     listening.close()
+
+
+def link_port(certificate: Certificate, **other: Path) -> LinkPort:
+    """One that takes a free port, and whose services say nothing."""
+    files = {"certfile": certificate.certfile, "keyfile": certificate.keyfile, **other}
+    return LinkPort(Address(host="127.0.0.1"), asyncio.Protocol, **files)
+
+
+async def test_port_speaks_tls_and_says_where(certificate: Certificate) -> None:
+    """With the port that was taken; closed, it is free again, and a second time is nothing."""
+    listening = link_port(certificate)
+    await listening.open()
+    address = listening.address
+
+    _, writer = await asyncio.open_connection(address.host, address.port, ssl=trust("https:"))
+    version = writer.get_extra_info("ssl_object").version()
+    writer.transport.abort()
+    listening.close()
+    listening.close()
+
+    assert version == "TLSv1.3"
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(address.host, address.port)
+
+
+async def test_key_with_a_passphrase_is_told(certificate: Certificate, tmp_path: Path) -> None:
+    """Rather than asked for at the terminal, where a server has nobody."""
+    key = serialization.load_pem_private_key(certificate.keyfile.read_bytes(), None)
+    locked = tmp_path / "locked.pem"
+    locked.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
+        )
+    )
+
+    with pytest.raises(LinkSocketError, match="LINKD_LINK_CERTFILE and LINKD_LINK_KEYFILE"):
+        await link_port(certificate, keyfile=locked).open()

@@ -19,6 +19,7 @@ from ..core.rooms import Rooms
 from ..core.session import EndReason, Session
 from ..core.traffic import Traffic
 from ..guard.limits import Limits
+from ..guard.peers import Peers
 from .actions import Actions
 from .inbound import Inbound
 from .link import ServiceLink
@@ -35,12 +36,14 @@ class Commands:
 
     Args:
         gateway_instance: One for each gateway process; services tell by it whether their sessions live on.
+        peers: Decides which processes may be services.
     """
 
     def __init__(
         self,
         *,
         gateway_instance: str,
+        peers: Peers,
         registry: Registry,
         rooms: Rooms,
         services: Services,
@@ -50,6 +53,7 @@ class Commands:
         traffic: Traffic,
     ) -> None:
         self._gateway_instance = gateway_instance
+        self._peers = peers
         self._registry = registry
         self._rooms = rooms
         self._services = services
@@ -74,6 +78,9 @@ class Commands:
     def connected(self, link: ServiceLink) -> None:
         """See Receiver."""
         self.links.add(link)
+        uid = link.peer.uid
+        if not self._peers.admits(uid):
+            link.close(f"processes of user {uid} may not be services: list it in LINKD_LINK_UIDS if they should")
 
     def received(self, link: ServiceLink, kind: str, frame: Frame) -> None:
         """See Receiver."""
@@ -81,9 +88,7 @@ class Commands:
             self._register(link, frame)
             return
         instance = self._services.of(link)
-        if instance is None:
-            link.close(f"{kind} came before register")
-            return
+        assert instance is not None  # before the registration a link passes on nothing else
         command = self._carry_out.get(kind)
         if command is None:
             raise BadRequestError(f"A gateway is not sent {kind} frames.")
@@ -124,6 +129,7 @@ class Commands:
         answer.registered.gateway_instance = self._gateway_instance
         link.tell(answer, frame.request_id)
         if not known:
+            link.trust()
             self._services.settle(instance.service)
             self._inbound.settle(instance.service)
             log.info(
@@ -137,6 +143,9 @@ class Commands:
             )
 
     def _accept(self, link: ServiceLink, registration: Register) -> Instance:
+        # Before anything else: a stranger learns neither versions nor names.
+        self._peers.check(registration.secret)
+        registration.ClearField("secret")  # the rest is kept for as long as the process lives
         if registration.protocol_version != PROTOCOL_VERSION:
             raise BadRequestError(
                 f"The service speaks version {registration.protocol_version} of the link protocol, "

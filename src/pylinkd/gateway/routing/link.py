@@ -12,10 +12,24 @@ from typing import Protocol, cast
 import structlog
 
 from ...protocol.errors import InternalError, LinkdError, ServiceUnavailableError
-from ...protocol.link import BATCH_FRAMES, Batch, FrameReader, LinkProtocolError, encode, fill_failure, read_failure
+from ...protocol.link import (
+    BATCH_FRAMES,
+    MAX_FIRST_FRAME_SIZE,
+    MAX_FRAME_SIZE,
+    Batch,
+    FrameReader,
+    LinkProtocolError,
+    encode,
+    fill_failure,
+    read_failure,
+)
 from ...protocol.link_pb2 import Frame
+from .peer import Peer, peer_of
 
 log = structlog.get_logger("linkd.link")
+
+REGISTER_TIMEOUT = 5.0
+"""Seconds that a process may take for its TLS handshake, and as many for its registration."""
 
 _CLOSE_TIMEOUT = 1.0  # seconds that a process may take to read what was written before its link is cut
 
@@ -53,17 +67,21 @@ class Receiver(Protocol):
 
 
 class ServiceLink(asyncio.Protocol):
-    """One connected service process.
+    """One connected service process. Until it is registered it may send registrations, small and soon, nothing else.
 
     Args:
         receiver: Told of everything that is no answer.
         window: Unanswered questions from which on the link counts as congested.
+
+    Attributes:
+        peer: Whose process it is.
+        registered: Whether it was taken as a service.
     """
 
     def __init__(self, receiver: Receiver, window: int) -> None:
         self._receiver = receiver
         self._window = window
-        self._reader = FrameReader()
+        self._reader = FrameReader(MAX_FIRST_FRAME_SIZE)
         self._batch = Batch()
         self._questions: dict[int, Question] = {}
         self._last_id = 0
@@ -71,6 +89,10 @@ class ServiceLink(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._paused = False
         self._congested = False
+        self._closing = False
+        self._overdue: asyncio.TimerHandle | None = None
+        self.peer = Peer(None, "unknown")
+        self.registered = False
         self.name = "unregistered"
         self.heard_at = self._loop.time()
 
@@ -80,6 +102,9 @@ class ServiceLink(asyncio.Protocol):
         """See asyncio.Protocol."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=2**20)
+        self.peer = peer_of(transport)
+        reason = f"no registration within {REGISTER_TIMEOUT:g} seconds"
+        self._overdue = self._loop.call_later(REGISTER_TIMEOUT, self.close, reason)
         self._receiver.connected(self)
 
     def data_received(self, data: bytes) -> None:
@@ -87,12 +112,17 @@ class ServiceLink(asyncio.Protocol):
         self.heard_at = self._loop.time()
         try:
             for frame in self._reader.feed(data):
+                if self._closing:
+                    return  # what stands behind a fault is not believed
                 self._handle(frame)
         except LinkProtocolError as error:
             self.close(f"protocol error: {error}")
 
     def _handle(self, frame: Frame) -> None:
         kind = frame.WhichOneof("body")
+        if not self.registered and kind != "register":
+            self.close(f"{kind or 'an unknown frame'} came before register")
+            return
         # One frame's fault must not cost the service its link, nor the others their answers.
         if kind in _ANSWERS:
             try:
@@ -123,6 +153,7 @@ class ServiceLink(asyncio.Protocol):
         """See asyncio.Protocol."""
         self._transport = None
         self._congested = False
+        self._stop_waiting()
         self.abandon()
         self._receiver.lost(self)
 
@@ -136,6 +167,17 @@ class ServiceLink(asyncio.Protocol):
         self._relieve()
 
     # for the rest of routing
+
+    def trust(self) -> None:
+        """It was taken as a service: from now on it may send everything, at any time and in frames of any size."""
+        self.registered = True
+        self._reader.limit = MAX_FRAME_SIZE
+        self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
 
     @property
     def congested(self) -> bool:
@@ -192,8 +234,10 @@ class ServiceLink(asyncio.Protocol):
 
     def close(self, reason: str) -> None:
         """Cut the link after what was written has left."""
-        if self._transport is not None:
-            log.warning("link_closed_by_gateway", service=self.name, reason=reason)
+        if self._transport is not None and not self._closing:
+            log.warning("link_closed_by_gateway", service=self.name, reason=reason, peer=self.peer.name)
+            self._closing = True
+            self._stop_waiting()
             self.flush()
             self._transport.close()
             # A process that hangs does not read either: closing waits for what was written, abort() does not.
