@@ -16,11 +16,11 @@ from ..protocol.errors import ValidationError
 from ..text import Controls, clean
 
 # Over data that msgspec takes for JSON: control characters of ASCII stand in it escaped or not at all, DEL apart.
-# A backslash may be escaped itself (\\b), and an escaped newline is found too (\u000a): the walk decides.
-_JSON_SUSPECT = re.compile(
-    rb"\\(?:[bf]|u(?:00[0189]|007[fF]|202[89a-eA-E]|206[6-9]))"
-    rb"|\x7f|\xc2[\x80-\x9f]|\xe2(?:\x80[\xa8-\xae]|\x81[\xa6-\xa9])"
-)
+# A backslash may be escaped itself, and an escaped newline is found as well (\u000a): the walk decides. One expression
+# for each first byte, since a search for a literal is three times as fast as one for a set of characters.
+_escaped = re.compile(rb"\\(?:[bf]|u(?:00[0189]|007[fF]|202[89a-eA-E]|206[6-9]))").search
+_c1 = re.compile(rb"\xc2[\x80-\x9f]").search
+_separator_or_direction = re.compile(rb"\xe2(?:\x80[\xa8-\xae]|\x81[\xa6-\xa9])").search
 # In MessagePack a string's bytes are any bytes, and any bytes may be a number: only their absence tells something.
 _MSGPACK_SUSPECTS = bytes([*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F, 0xC2, 0xE2])
 _BACKSLASH, _DEL, _LEAD_OF_C1, _LEAD_OF_2000 = 0x5C, 0x7F, 0xC2, 0xE2
@@ -75,7 +75,7 @@ class TextPolicy(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.DecodeError: If it is not well formed; UnicodeDecodeError as well.
             RecursionError: If it is nested too deeply.
         """
-        if not self._suspects(data, msgpack):
+        if not (self._suspects_msgpack(data) if msgpack else self._suspects_json(data)):
             return data
         value = self._cleaned(_msgpack_decode(data) if msgpack else _json_decode(data), None)
         if self.controls == "refuse" and not self.normalize:
@@ -91,20 +91,22 @@ class TextPolicy(msgspec.Struct, frozen=True, kw_only=True):
         cleaned: dict[str, str] = self._cleaned(dict(values), None)
         return cleaned
 
-    def _suspects(self, data: bytes, msgpack: bool) -> bool:
-        """Whether a string in the data may be one that the policy does something about.
-
-        Looking for single bytes takes 0.1 µs for 128 bytes of JSON, a search by the expression alone 0.55 µs: it runs
-        only where there is a backslash, DEL or the first byte of a character that matters.
-        """
-        if msgpack:
-            return self.normalize or len(data.translate(None, _MSGPACK_SUSPECTS)) != len(data)
-        is_plain = data.isascii()
-        if self.normalize and (not is_plain or _BACKSLASH in data):
+    def _suspects_json(self, data: bytes) -> bool:
+        # For 128 bytes 0.1 µs, and 0.3 µs with an escaped or a typographic character in them; decoding takes 0.2 µs.
+        # To look for a single byte is nearly free, one expression over the whole message took 0.55 µs.
+        if _DEL in data or (_BACKSLASH in data and (self.normalize or _escaped(data) is not None)):
             return True
-        if _BACKSLASH in data or _DEL in data or (not is_plain and (_LEAD_OF_C1 in data or _LEAD_OF_2000 in data)):
-            return _JSON_SUSPECT.search(data) is not None
-        return False
+        if data.isascii():
+            return False
+        return (
+            self.normalize
+            or (_LEAD_OF_C1 in data and _c1(data) is not None)
+            or (_LEAD_OF_2000 in data and _separator_or_direction(data) is not None)
+        )
+
+    def _suspects_msgpack(self, data: bytes) -> bool:
+        # 0.3 µs for 128 bytes. A small number looks like a control character: then the walk takes 3 µs.
+        return self.normalize or len(data.translate(None, _MSGPACK_SUSPECTS)) != len(data)
 
     def _cleaned(self, value: Any, path: _Path) -> Any:
         match value:
@@ -128,11 +130,10 @@ class TextPolicy(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return clean(text, controls=self.controls, normalize=self.normalize)
         except ValidationError as error:
-            assert error.details is not None
-            field, reason = _written(path), error.details["reason"]
-            raise ValidationError(
-                f"{field}: {reason}" if field else reason, details={"field": field, **error.details}
-            ) from None
+            facts = dict(error.details or {})
+            field, reason = _written(path), facts["reason"]
+            message = f"{field}: {reason}" if field else reason
+            raise ValidationError(message, details={"field": field, **facts}) from None
 
 
 DEFAULT_POLICY = TextPolicy()

@@ -105,8 +105,8 @@ class Schema:
             BadRequestError: If it is not even well formed.
         """
         try:
-            data = self._text.applied(data, msgpack)
-            value = self._msgpack.decode(data or b"\xc0") if msgpack else self._json.decode(data or b"null")
+            data = self._text.applied(data or (b"\xc0" if msgpack else b"null"), msgpack)
+            value = self._msgpack.decode(data) if msgpack else self._json.decode(data)
         except msgspec.ValidationError as cause:
             raise _invalid(str(cause)) from cause
         except (msgspec.DecodeError, UnicodeDecodeError) as cause:
