@@ -39,8 +39,6 @@ _json_encode = msgspec.json.Encoder().encode
 _msgpack_decode = msgspec.msgpack.Decoder(Any).decode
 _msgpack_encode = msgspec.msgpack.Encoder().encode
 
-_INT_MIN, _INT_MAX = -(2**63), 2**64 - 1  # what msgspec writes
-
 _Path = tuple[Any, Any] | None
 """The way to a value, from its end: the path before, and its key or index there; ``None`` for a key itself."""
 
@@ -121,8 +119,6 @@ class TextPolicy(msgspec.Struct, frozen=True, kw_only=True):
                 return [self._cleaned(item, (path, at)) for at, item in enumerate(value)]
             case tuple():  # the key of a map in MessagePack
                 return tuple(self._cleaned(item, path) for item in value)
-            case int() if not _INT_MIN <= value <= _INT_MAX:
-                return _kept(str(value))
             case _:
                 return value
 
