@@ -90,10 +90,10 @@ def test_control_character_does_not_keep_marks_apart() -> None:
         ("a", {"max_length": 0}, "max_length"),
     ],
 )
-def test_text_over_a_limit_is_refused_with_the_limit(text: str, options: dict[str, int], rule: str) -> None:
+def test_text_over_a_limit_is_refused_with_the_limit(text: str, options: Any, rule: str) -> None:
     """Characters and bytes are two limits."""
     with pytest.raises(ValidationError) as caught:
-        clean(text, **options)  # type: ignore[arg-type]  the options of limits are numbers
+        clean(text, **options)
 
     assert caught.value.details is not None
     assert caught.value.details["rule"] == rule
@@ -175,7 +175,7 @@ def test_html_is_escaped_for_elements_and_attributes() -> None:
     assert escape_html("""<a href="x" title='y'>&""") == "&lt;a href=&quot;x&quot; title=&#x27;y&#x27;&gt;&amp;"
 
 
-@given(text=st.text(alphabet=st.characters(exclude_categories=("Cs",)) | st.sampled_from("<>&\"'/!-=;#x")))
+@given(text=st.text(alphabet=st.characters(codec="utf-8") | st.sampled_from("<>&\"'/!-=;#x")))
 def test_escaped_text_is_text_to_a_parser(text: str) -> None:
     """In an element and in an attribute a parser finds the same text, and no other element."""
     found: list[Any] = []
