@@ -90,7 +90,7 @@ class TextPolicy(msgspec.Struct, frozen=True, kw_only=True):
         return cleaned
 
     def _suspects_json(self, data: bytes) -> bool:
-        # For 128 bytes 0.1 µs, and 0.3 µs with an escaped or a typographic character in them; decoding takes 0.2 µs.
+        # For 128 bytes 0.10 µs, 0.14 µs with umlauts, 0.30 µs with an escaped character, 0.36 µs with typographic ones.
         # To look for a single byte is nearly free, one expression over the whole message took 0.55 µs.
         if _DEL in data or (_BACKSLASH in data and (self.normalize or _escaped(data) is not None)):
             return True
