@@ -17,9 +17,10 @@ SURFACE = {
         "HandlerTimeoutError", "HttpContext", "Identity", "InternalError", "InvalidJsonError", "LinkdError", "Member",
         "Middleware", "Next", "NotFoundError", "PayloadTooLargeError", "RateLimitedError", "Receipt", "RefusedError",
         "RegistrationError", "Response", "Service", "ServiceUnavailableError", "Socket", "Stream", "StreamAbortedError",
-        "StreamIdleError", "Target",
+        "StreamIdleError", "Target", "TextPolicy",
         "UnauthorizedError", "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__",
     ],
+    "pylinkd.text": ["clean", "escape_html"],
     "pylinkd.testing": ["Client", "Emitted", "Gateway", "decode", "run"],
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from pylinkd import NotFoundError, WsContext
+from pylinkd.text import clean
 
 from .membership import require_member
 from .models import ChatDatabase, ChatMessage
@@ -70,7 +71,7 @@ async def send(ctx: WsContext[ChatDatabase], request: Send) -> Sent:
     message = await ctx.db.chat_messages.insert(
         room_id=request.room,
         user_id=ctx.auth.user,
-        content=request.message,
+        content=clean(request.message, normalize=True),
         message_type=request.type,
         extra=request.metadata,
     )

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
 from pylinkd import Context, HttpContext, Response, WsContext
+from pylinkd.text import clean
 
 from . import presence
 from .membership import is_member, no_room
@@ -97,10 +98,11 @@ async def get_room(ctx: HttpContext[ChatDatabase]) -> RoomAnswer:
 
 
 async def create_room(ctx: HttpContext[ChatDatabase], request: NewRoom) -> Response:
-    """A new room with the caller as its first member."""
+    """A new room with the caller as its first member. Its name is one line, and composed."""
+    name = clean(request.name.strip(), newlines=False, normalize=True)
     await remember(ctx)
     async with ctx.db.transaction():
-        room = await ctx.db.rooms.insert(name=request.name.strip(), is_private=request.is_private)
+        room = await ctx.db.rooms.insert(name=name, is_private=request.is_private)
         await ctx.db.room_members.insert(room_id=room.id, user_id=ctx.auth.user)
     (view,) = await _views(ctx.db, ctx.auth.user, room.id)
     return Response(RoomAnswer(room=view), status=201, headers={"Location": f"/chat/rooms/{room.id}"})

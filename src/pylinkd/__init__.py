@@ -1,6 +1,6 @@
 """Linkd: a realtime platform. What a service author imports, and nothing else.
 
-The database layer is ``pylinkd.db``, what a service's tests use ``pylinkd.testing``.
+The database layer is ``pylinkd.db``, clean text ``pylinkd.text``, what a service's tests use ``pylinkd.testing``.
 """
 
 from .protocol.errors import (
@@ -27,6 +27,7 @@ from .sdk.link import RefusedError
 from .sdk.middleware import Middleware, Next
 from .sdk.service import Service
 from .sdk.streams import Stream, StreamAbortedError, StreamIdleError
+from .sdk.text import TextPolicy
 from .sdk.validation import RegistrationError
 from .version import __version__
 
@@ -60,6 +61,7 @@ __all__ = [
     "StreamAbortedError",
     "StreamIdleError",
     "Target",
+    "TextPolicy",
     "UnauthorizedError",
     "UnknownMessageTypeError",
     "ValidationError",

@@ -31,7 +31,7 @@ async def test_message_reaches_everybody_in_the_room(chat: Chat) -> None:
 
 async def test_metadata_comes_back_unchanged(chat: Chat) -> None:
     """What a client adds for itself is in the event and in the history, as it was."""
-    metadata = {"clientId": "c-1", "ünï": [1, 2.5, None, True, {"zero\0": ""}], "b": 1, "a": 2}
+    metadata = {"clientId": "c-1", "ünï": [1, 2.5, None, True, {"zero": ""}], "b": 1, "a": 2}
     async with talking(chat, User("Una")) as (room, (una,)):
         await una.ask("chat.send", room=room, message="look", type="image", metadata=metadata)
         _, event = await una.event()
@@ -74,9 +74,24 @@ async def test_text_is_kept_as_it_was_written(chat: Chat, text: str) -> None:
     assert message["content"] == text
 
 
+async def test_text_is_composed(chat: Chat) -> None:
+    """What looks the same is the same, on whatever keyboard it was written."""
+    async with talking(chat, User("Una")) as (room, (una,)):
+        await una.ask("chat.send", room=room, message="cafe\u0301")
+        (message,) = (await una.ask("chat.history", room=room))["messages"]
+
+    assert message["content"] == "caf\u00e9"
+
+
 @pytest.mark.parametrize(
     ("data", "field"),
-    [({"type": "system"}, "type"), ({"metadata": "x"}, "metadata"), ({"metadata": [1]}, "metadata")],
+    [
+        ({"type": "system"}, "type"),
+        ({"metadata": "x"}, "metadata"),
+        ({"metadata": [1]}, "metadata"),
+        ({"metadata": {"zero\0": ""}}, "metadata[...]"),
+        ({"metadata": {"x": ["\u202e"]}}, "metadata.x[0]"),
+    ],
 )
 async def test_send_names_the_field_at_fault(chat: Chat, data: dict[str, Any], field: str) -> None:
     """A type that is not known, such as the page's own notices, and metadata that is no object are refused."""

@@ -172,6 +172,16 @@ async def test_room_needs_a_name(chat: Chat, name: Any) -> None:
     assert answer.json()["error"]["details"]["field"] == "name"
 
 
+async def test_name_of_a_room_is_one_composed_line(chat: Chat) -> None:
+    """A second line is refused, and what looks the same is the same."""
+    lines = await chat.http("POST", "/chat/rooms", User("Una"), json={"name": "one\ntwo"})
+    composed = await chat.http("POST", "/chat/rooms", User("Una"), json={"name": "Cafe\u0301"})
+
+    assert lines.status_code == 422
+    assert lines.json()["error"]["details"]["rule"] == "control"
+    assert composed.json()["room"]["name"] == "Caf\u00e9"
+
+
 @pytest.mark.parametrize(("method", "path"), [("GET", "/chat/rooms"), ("GET", f"/chat/rooms/{GENERAL}"),
                                               ("POST", "/chat/rooms")])  # fmt: skip
 async def test_rooms_over_http_need_a_token(chat: Chat, method: str, path: str) -> None:

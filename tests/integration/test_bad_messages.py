@@ -16,12 +16,12 @@ from tests.processes import Platform, make_token, platform
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-LIMIT = 4096
+LIMIT = 8192
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def echo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
-    """A gateway that takes messages of 4 KiB, and the service ``echo``."""
+    """A gateway that takes messages of 8 KiB, and the service ``echo``."""
     folder = tmp_path_factory.mktemp("p")
     async with platform(folder, "tests/services/echo.py", env={"LINKD_MAX_MESSAGE_SIZE": str(LIMIT)}) as running:
         yield running
@@ -116,6 +116,107 @@ async def test_null_id_is_no_id(echo: Platform) -> None:
         await one.send({"type": "echo.any", "data": "answered", "id": 1})
 
         assert (await one.receive())["data"] == "answered"
+
+
+CONTROL_CHARACTERS = [
+    pytest.param(r'"a\u0000b"', id="nul"),
+    pytest.param(r'"a\u001bb"', id="escape"),
+    pytest.param(r'"a\bb"', id="short-escape"),
+    pytest.param('"a\x7fb"', id="delete"),
+    pytest.param('"a\x85b"', id="c1"),
+    pytest.param('"a\u202eb"', id="override"),
+    pytest.param(r'{"a\u0000b":1}', id="nul-in-a-name"),
+]
+
+
+@pytest.mark.parametrize("type", ["echo.any", "echo.bare"])
+@pytest.mark.parametrize("data", CONTROL_CHARACTERS)
+async def test_control_character_is_refused(echo: Platform, type: str, data: str) -> None:
+    """It reaches no handler; the answer has the id and the rule, and nothing of the text."""
+    async with client(echo.url("/ws/echo")) as one, client(echo.url("/ws/echo")) as other:
+        await one.send_raw(f'{{"type":"{type}","id":7,"data":{data}}}')
+        answer = await one.receive()
+
+        assert error_of(answer) == (422, "VALIDATION_ERROR")
+        assert answer["id"] == 7
+        assert answer["error"]["details"]["rule"] == "control"
+        assert not {"\0", "\x1b", "\b", "\x7f", "\x85", "\u202e"} & set("".join(map(str, answer["error"].values())))
+        await assert_unharmed(one, other)
+
+
+@pytest.mark.parametrize("data", [r'"a\ud800b"', r'"a\udfffb"', r'{"a\ud800\ud800b":1}'])
+async def test_half_of_a_surrogate_pair_is_refused(echo: Platform, data: str) -> None:
+    """By the gateway: it is no JSON that text can be made of."""
+    async with client(echo.url("/ws/echo")) as one, client(echo.url("/ws/echo")) as other:
+        await one.send_raw(f'{{"type":"echo.any","id":7,"data":{data}}}')
+        answer = await one.receive()
+
+        assert error_of(answer) == (400, "INVALID_JSON")
+        await assert_unharmed(one, other)
+
+
+async def test_control_character_in_messagepack_is_refused(echo: Platform) -> None:
+    """While bytes, which are no text, may be any."""
+    async with raw_websocket(echo, "/ws/echo", "Sec-WebSocket-Protocol: linkd.v1+msgpack") as one:
+        await one.receive()  # linkd.welcome
+        await one.send(frame(BINARY, msgspec.msgpack.encode({"type": "echo.any", "id": 1, "data": {"a": "\0"}})))
+        refused = msgspec.msgpack.decode((await one.receive())[1])
+        await one.send(frame(BINARY, msgspec.msgpack.encode({"type": "echo.any", "id": 2, "data": [b"\0", 0, "é\n"]})))
+        taken = msgspec.msgpack.decode((await one.receive())[1])
+
+    assert error_of(refused) == (422, "VALIDATION_ERROR")
+    assert refused["error"]["details"]["field"] == "a"
+    assert taken == {"type": "response", "id": 2, "data": [b"\0", 0, "é\n"]}
+
+
+@pytest.mark.parametrize("type", ["echo.any", "echo.bare", "echo.sleep", "echo.struct"])
+@pytest.mark.parametrize(
+    "number", ["1e999", "-1e999", "1e" + "9" * 3800, "1" + "0" * 5000], ids=["large", "small", "exponent", "digits"]
+)
+@pytest.mark.parametrize("form", ["{}", '{{"item":"tea","count":{}}}'], ids=["bare", "inside"])
+async def test_huge_number_is_refused(echo: Platform, type: str, number: str, form: str) -> None:
+    """It does not become infinite on its way."""
+    async with client(echo.url("/ws/echo")) as one, client(echo.url("/ws/echo")) as other:
+        await one.send_raw(f'{{"type":"{type}","id":7,"data":{form.format(number)}}}')
+        answer = await one.receive()
+
+        assert error_of(answer) == (422, "VALIDATION_ERROR")
+        assert answer["id"] == 7
+        await assert_unharmed(one, other)
+
+
+@pytest.mark.parametrize("id", ["1e999", "1" + "0" * 5000, r'"\ud800"'], ids=["large", "digits", "half-of-a-pair"])
+async def test_id_that_cannot_be_told_is_answered(echo: Platform, id: str) -> None:
+    """With 400 and without an id."""
+    async with client(echo.url("/ws/echo")) as one, client(echo.url("/ws/echo")) as other:
+        await one.send_raw(f'{{"type":"echo.any","id":{id}}}')
+        answer = await one.receive()
+
+        assert error_of(answer) == (400, "INVALID_JSON")
+        assert "id" not in answer
+        await assert_unharmed(one, other)
+
+
+# Python's limit to recursion is 1000 levels. The service stands some levels deeper in its own calls than the gateway,
+# so that just below it is the service that refuses; where exactly is nobody's business.
+@pytest.mark.parametrize("depth", [*range(960, 1001, 4), 4000])
+@pytest.mark.parametrize("type", ["echo.any", "echo.bare"])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"":', "}")], ids=["arrays", "objects"])
+async def test_deep_data_is_answered(echo: Platform, type: str, depth: int, opening: str, closing: str) -> None:
+    """It comes back, or the answer is 400 and tells nothing of the inside, whoever cannot read it."""
+    depth = min(depth, (LIMIT - 100) // len(opening + closing))
+    async with client(echo.url("/ws/echo")) as one, client(echo.url("/ws/echo")) as other:
+        await one.send_raw(f'{{"type":"{type}","id":7,"data":{opening * depth}1{closing * depth}}}')
+        payload = str(await one.websocket.recv())
+
+        if payload.startswith('{"type":"response"'):  # deeper than this test can read itself
+            assert depth < 1000
+            assert payload == f'{{"type":"response","id":7,"data":{opening * depth}1{closing * depth}}}'
+        else:
+            answer = json.loads(payload)
+            assert error_of(answer) == (400, "BAD_REQUEST")
+            assert answer["error"].keys() == {"code", "type", "message"}
+        await assert_unharmed(one, other)
 
 
 SCHEMAS = ["echo.struct", "echo.dataclass", "echo.typeddict", "echo.pydantic"]

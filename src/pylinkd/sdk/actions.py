@@ -16,6 +16,7 @@ from ..protocol.patterns import check_name
 from .context import HttpContext
 from .dispatch import DEFAULT_TIMEOUT
 from .middleware import Middleware, Next, Reach, Stack
+from .text import DEFAULT_POLICY, TextPolicy
 from .validation import NO_SCHEMA, Handler, RegistrationError, Schema, encode, schema_of, where
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
@@ -126,6 +127,7 @@ class ActionHandler:
         timeout: float | None = DEFAULT_TIMEOUT,
         description: str = "",
         validate: Any = None,
+        text: TextPolicy = DEFAULT_POLICY,
     ) -> None:
         if isinstance(roles, str):
             raise RegistrationError(f"{where(function)}: roles is a list of names, such as ['{roles}']")
@@ -139,7 +141,7 @@ class ActionHandler:
         self.timeout = timeout
         self.description = description
         wanted = schema_of(function, validate)
-        self.schema = None if wanted is NO_SCHEMA else Schema(wanted)
+        self.schema = None if wanted is NO_SCHEMA else Schema(wanted, text)
         self.call: Next = self.endpoint
 
     def endpoint(self, ctx: HttpContext[Any]) -> Awaitable[Any]:
@@ -154,12 +156,16 @@ class ActionHandler:
 class Actions:
     """The actions of one service. May be added and removed while it runs.
 
+    Args:
+        text: What the strings of their data have to be.
+
     Attributes:
         stack: The middleware around them.
         changed: Called after each change.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, text: TextPolicy = DEFAULT_POLICY) -> None:
+        self._text = text
         self._handlers: dict[str, ActionHandler] = {}
         self.stack = Stack(self._compile)
         self.changed: Callable[[], None] = lambda: None
@@ -210,7 +216,7 @@ class Actions:
             if known.name == name or same_route:
                 what = f"the action {name!r}" if known.name == name else f"{method} {route}"
                 raise RegistrationError(f"{where(function)}: {what} is taken by {where(known.function)}")
-        self._handlers[name] = ActionHandler(name, function, route=route, method=method, **options)
+        self._handlers[name] = ActionHandler(name, function, route=route, method=method, text=self._text, **options)
         self._compile()
 
     def off(self, name: str) -> None:

@@ -26,13 +26,16 @@ if TYPE_CHECKING:
 DB = TypeVar("DB", bound="Database", default="UntypedDatabase")
 
 
-_ANYTHING = Schema(Any)
-
-
 class Host(Protocol):
-    """What a context needs of the running service (runtime.py)."""
+    """What a context needs of the running service (runtime.py).
+
+    Attributes:
+        link: Where its questions go.
+        anything: Reads data that no type is asked of.
+    """
 
     link: Asker
+    anything: Schema
 
     @property
     def name(self) -> str:
@@ -391,8 +394,9 @@ class WsContext(Context[DB]):
 
         Raises:
             BadRequestError: If it is not well formed.
+            ValidationError: If the service's TextPolicy refuses a string in it.
         """
-        return _ANYTHING.read(self.raw, self.socket._msgpack)
+        return self._host.anything.read(self.raw, self.socket._msgpack)
 
     @property
     def logger(self) -> Any:

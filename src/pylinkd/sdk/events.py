@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from ..protocol.patterns import Pattern
 from .context import EventContext
 from .dispatch import DEFAULT_TIMEOUT
+from .text import DEFAULT_POLICY, TextPolicy
 from .validation import NO_SCHEMA, Handler, RegistrationError, Schema, schema_of, where
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
@@ -18,14 +19,14 @@ class EventHandler:
 
     __slots__ = ("_schema", "function", "pattern", "timeout")
 
-    def __init__(self, pattern: Pattern, function: Handler, timeout: float | None) -> None:
+    def __init__(self, pattern: Pattern, function: Handler, timeout: float | None, text: TextPolicy) -> None:
         wanted = schema_of(function)
         if timeout is not None and timeout <= 0:
             raise RegistrationError(f"{where(function)}: timeout is a positive number of seconds, not {timeout}")
         self.pattern = pattern
         self.function = function
         self.timeout = timeout
-        self._schema = None if wanted is NO_SCHEMA else Schema(wanted)
+        self._schema = None if wanted is NO_SCHEMA else Schema(wanted, text)
 
     def call(self, ctx: EventContext[Any]) -> Awaitable[Any]:
         """Validate and run the function."""
@@ -35,9 +36,14 @@ class EventHandler:
 
 
 class Events:
-    """The service events that a service handles."""
+    """The service events that a service handles.
 
-    def __init__(self) -> None:
+    Args:
+        text: What the strings of their data have to be.
+    """
+
+    def __init__(self, text: TextPolicy = DEFAULT_POLICY) -> None:
+        self._text = text
         self._handlers: list[EventHandler] = []
         self.changed: Callable[[], None] = lambda: None
 
@@ -59,7 +65,7 @@ class Events:
                 compiled = Pattern(pattern)
             except ValueError as cause:
                 raise RegistrationError(f"{where(function)}: {cause}") from cause
-            self._handlers.append(EventHandler(compiled, function, timeout))
+            self._handlers.append(EventHandler(compiled, function, timeout, self._text))
             self.changed()
             return function
 

@@ -21,6 +21,8 @@ from .events import Events
 from .jobs import ActionJob, Answerable, Deferred, EventJob, HookJob, MessageJob, StreamJob, done
 from .link import Asker
 from .streams import Stream
+from .text import TextPolicy
+from .validation import Schema
 from .websocket import StreamHandler, WebSocket
 
 log = structlog.get_logger("linkd.service")
@@ -41,6 +43,7 @@ class Offer(Protocol):
     ws: WebSocket
     action: Actions
     events: Events
+    text: TextPolicy
 
     @property
     def db(self) -> Any:
@@ -76,12 +79,14 @@ class Runtime:
 
     Attributes:
         link: Where contexts send their questions.
+        anything: See context.Host.
         sockets: The sessions that the gateway told of, by id.
     """
 
     def __init__(self, service: Offer, max_concurrent: int) -> None:
         self.service = service
         self.link: Asker = Offline()
+        self.anything = Schema(Any, service.text)
         self.sockets: dict[str, Socket] = {}
         self.dispatcher = Dispatcher(max_concurrent)
         self._streams: dict[int, Stream] = {}

@@ -23,6 +23,7 @@ from .context import DB
 from .events import Events
 from .link import Connector
 from .runtime import Runtime
+from .text import DEFAULT_POLICY, TextPolicy
 from .validation import RegistrationError, where
 from .websocket import WebSocket
 
@@ -53,6 +54,7 @@ class Service(Generic[DB]):
         tables: What is in the database; see docs/database.md.
         max_concurrent: Most handlers that may be suspended at once; further messages wait.
         stop_timeout: Seconds that handlers may take to finish once the service was told to stop.
+        text: What the strings of all inbound data have to be; without control characters unless told.
 
     Raises:
         RegistrationError: If a name or path is malformed.
@@ -71,6 +73,7 @@ class Service(Generic[DB]):
         tables: TableSource | None = None,
         max_concurrent: int = 1000,
         stop_timeout: float = 10.0,
+        text: TextPolicy = DEFAULT_POLICY,
     ) -> None: ...
 
     @overload
@@ -86,6 +89,7 @@ class Service(Generic[DB]):
         tables: type[DB],
         max_concurrent: int = 1000,
         stop_timeout: float = 10.0,
+        text: TextPolicy = DEFAULT_POLICY,
     ) -> None: ...
 
     def __init__(
@@ -100,6 +104,7 @@ class Service(Generic[DB]):
         tables: Any = None,
         max_concurrent: int = 1000,
         stop_timeout: float = 10.0,
+        text: TextPolicy = DEFAULT_POLICY,
     ) -> None:
         try:
             check_name(name)
@@ -114,9 +119,10 @@ class Service(Generic[DB]):
         self.auth = auth
         self.version = version
         self.namespace = namespace or name
-        self.ws = WebSocket()
-        self.action = Actions()
-        self.events = Events()
+        self.text = text
+        self.ws = WebSocket(text)
+        self.action = Actions(text)
+        self.events = Events(text)
         if (database is None) != (tables is None):
             raise RegistrationError(f"Service({name!r}): database= and tables= go together")
         self._database: DB | None = None

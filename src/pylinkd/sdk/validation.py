@@ -16,6 +16,7 @@ import msgspec
 import msgspec.inspect
 
 from ..protocol.errors import BadRequestError, SetupError, ValidationError
+from .text import DEFAULT_POLICY, TextPolicy
 
 Handler = Callable[..., typing.Awaitable[Any]]
 
@@ -74,11 +75,15 @@ def _written(function: Any) -> Any:
 class Schema:
     """Reads data of one type from JSON or MessagePack, or from plain values such as a query's.
 
+    Args:
+        type: What the data becomes.
+        text: What its strings have to be; the policy comes before the type.
+
     Raises:
         RegistrationError: If the type cannot be read from data.
     """
 
-    def __init__(self, type: Any) -> None:
+    def __init__(self, type: Any, text: TextPolicy = DEFAULT_POLICY) -> None:
         self._pydantic: Any = type if inspect.isclass(type) and hasattr(type, "model_validate") else None
         target = Any if self._pydantic is not None else type
         try:
@@ -90,6 +95,7 @@ class Schema:
         except TypeError as cause:
             raise RegistrationError(f"{type!r} cannot be read from data: {cause}") from cause
         self._type = type
+        self._text = text
 
     def read(self, data: bytes, msgpack: bool = False) -> Any:
         """The value in ``data``; empty stands for null.
@@ -99,7 +105,8 @@ class Schema:
             BadRequestError: If it is not even well formed.
         """
         try:
-            value = self._msgpack.decode(data or b"\xc0") if msgpack else self._json.decode(data or b"null")
+            data = self._text.applied(data or (b"\xc0" if msgpack else b"null"), msgpack)
+            value = self._msgpack.decode(data) if msgpack else self._json.decode(data)
         except msgspec.ValidationError as cause:
             raise _invalid(str(cause)) from cause
         except (msgspec.DecodeError, UnicodeDecodeError) as cause:
@@ -114,10 +121,11 @@ class Schema:
         Raises:
             ValidationError: If they do not fit.
         """
+        strings = self._text.applied_to(values)
         if self._pydantic is not None:
-            return self._model(dict(values))
+            return self._model(strings)
         try:
-            return msgspec.convert(dict(values), self._type, strict=False)
+            return msgspec.convert(strings, self._type, strict=False)
         except msgspec.ValidationError as cause:
             raise _invalid(str(cause)) from cause
 

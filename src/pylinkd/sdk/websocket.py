@@ -14,6 +14,7 @@ from .context import WsContext
 from .dispatch import DEFAULT_TIMEOUT
 from .middleware import Middleware, Next, Reach, Stack
 from .streams import DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_SIZE
+from .text import DEFAULT_POLICY, TextPolicy
 from .validation import NO_SCHEMA, Handler, RegistrationError, Schema, schema_of, where
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
@@ -98,6 +99,7 @@ class MessageHandler:
         rate: str | None = None,
         description: str = "",
         validate: Any = None,
+        text: TextPolicy = DEFAULT_POLICY,
     ) -> None:
         if isinstance(roles, str):
             raise RegistrationError(f"{where(function)}: roles is a list of names, such as ['{roles}']")
@@ -114,7 +116,7 @@ class MessageHandler:
         self.ordered = ordered
         self.description = description
         wanted = schema_of(function, validate)
-        self.schema = None if wanted is NO_SCHEMA else Schema(wanted)
+        self.schema = None if wanted is NO_SCHEMA else Schema(wanted, text)
         self.call: Next = self.endpoint
 
     def endpoint(self, ctx: WsContext[Any]) -> Awaitable[Any]:
@@ -171,12 +173,16 @@ class StreamHandler(MessageHandler):
 class WebSocket:
     """The messages of one service. Handlers may be added, replaced and removed while it runs.
 
+    Args:
+        text: What the strings of their data have to be.
+
     Attributes:
         stack: The middleware around them.
         changed: Called after each change.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, text: TextPolicy = DEFAULT_POLICY) -> None:
+        self._text = text
         self._handlers: dict[str, MessageHandler] = {}
         self._catch_all: MessageHandler | None = None
         self.stack = Stack(self._compile)
@@ -209,7 +215,7 @@ class WebSocket:
         """
 
         def register(function: F) -> F:
-            self._add(MessageHandler(type, function, **options))
+            self._add(MessageHandler(type, function, text=self._text, **options))
             return function
 
         return register if handler is None else register(handler)
@@ -319,7 +325,7 @@ class WebSocket:
             raise RegistrationError(
                 f"{where(handler)}: {where(self._catch_all.function)} takes all other messages already"
             )
-        self._catch_all = MessageHandler(CATCH_ALL, handler)
+        self._catch_all = MessageHandler(CATCH_ALL, handler, text=self._text)
         self._compile()
         return handler
 
