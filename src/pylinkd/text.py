@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from .protocol.errors import ValidationError
 
-Controls = Literal["refuse", "strip"]
+Controls = Literal["refuse", "strip", "keep"]
 """What becomes of control characters."""
 
 # C0 and C1 with DEL between them; U+2028 and U+2029, which end a line where nobody expects it; the overrides,
@@ -46,7 +46,7 @@ def clean(
         text: Any text.
         max_length: Most characters of the result; ``None``: any number.
         max_bytes: Most bytes of the result in UTF-8; ``None``: any number.
-        controls: Whether control characters are refused or taken out.
+        controls: Whether control characters are refused, taken out, or let be.
         newlines: Whether newline, return and tab are text; ``False``: they are control characters.
         normalize: Whether to compose it (NFC), so that what looks the same is the same. Then more than 30 combining
             marks in a row are refused where they are not composed already: the time would grow with their square.
@@ -61,7 +61,7 @@ def clean(
         forbidden = CONTROLS if newlines else _CONTROLS_AND_LINES
         if controls == "strip":
             text = forbidden.sub("", text)
-        elif forbidden.search(text):
+        elif controls != "keep" and forbidden.search(text):
             raise _broken("control", "control characters are not allowed")
     if normalize:
         text = _composed(text)

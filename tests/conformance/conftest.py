@@ -14,6 +14,7 @@ SETTINGS = {
     "LINKD_MAX_MESSAGE_SIZE": str(8 * 2**20),
     "LINKD_MAX_FRAGMENTS": str(2**20),
     "LINKD_COMPRESSION_THRESHOLD": "0",
+    "ECHO_CONTROLS": "keep",  # the protocol carries every character
 }
 
 

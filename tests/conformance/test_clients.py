@@ -38,7 +38,7 @@ async def gateway(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[tuple[Platform, bool]]:
     """A gateway and the service ``echo``, and whether it compresses."""
-    env = {"LINKD_COMPRESSION": str(request.param).lower()}
+    env = {"LINKD_COMPRESSION": str(request.param).lower(), "ECHO_CONTROLS": "keep"}
     async with platform(tmp_path_factory.mktemp("clients"), "tests/services/echo.py", env=env) as running:
         yield running, request.param
 

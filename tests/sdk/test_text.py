@@ -238,11 +238,11 @@ def test_query_is_held_to_the_policy(schema: Any) -> None:
     assert Schema(schema, STRIP).convert({"te\0xt": "a\0"}).text == "a"
 
 
-def test_policy_is_one_of_two() -> None:
+def test_policy_is_one_of_three() -> None:
     """A typing error stops the start."""
     wrong: Any = "ignore"
 
-    with pytest.raises(ValueError, match="'refuse' or 'strip', not 'ignore'"):
+    with pytest.raises(ValueError, match="'refuse', 'strip' or 'keep', not 'ignore'"):
         TextPolicy(controls=wrong)
 
 
@@ -334,3 +334,12 @@ async def test_service_refuses_unless_told() -> None:
                 await client.send(type, {"text": "a\0"})
             assert caught.value.details is not None
             assert caught.value.details["rule"] == "control"
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_control_characters_can_be_kept(normalize: bool) -> None:
+    """For what is no text for people."""
+    kept = Schema(Any, TextPolicy(controls="keep", normalize=normalize))
+
+    assert kept.read(msgspec.json.encode("a\x00\u202e"), False) == "a\x00\u202e"
+    assert kept.read(msgspec.msgpack.encode("a\x00\u202e"), True) == "a\x00\u202e"

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,12 @@ from typing import Any, TypedDict
 import msgspec
 from pydantic import BaseModel
 
-from pylinkd import HttpContext, Service, WsContext
+from pylinkd import HttpContext, Service, TextPolicy, WsContext
 
-service = Service("echo", stop_timeout=5.0)
+# The conformance suite sends every character there is.
+TEXT = TextPolicy(controls=os.environ.get("ECHO_CONTROLS", "refuse"))  # type: ignore[arg-type]
+
+service = Service("echo", stop_timeout=5.0, text=TEXT)
 
 counts = {"connected": 0, "disconnected": 0}
 reasons: dict[str, int] = {}

@@ -51,19 +51,19 @@ class TextPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         controls: ``refuse``, the default: data with control characters is answered with 422. ``strip``: they are taken
-            out.
+            out. ``keep``: they are let be, where texts are not for people, or are cleaned one by one.
         normalize: Whether strings are composed (NFC); then every message with more than ASCII is read twice.
 
     Raises:
-        ValueError: If ``controls`` is neither.
+        ValueError: If ``controls`` is none of them.
     """
 
     controls: Controls = "refuse"
     normalize: bool = False
 
     def __post_init__(self) -> None:
-        if self.controls not in ("refuse", "strip"):
-            raise ValueError(f"TextPolicy: controls is 'refuse' or 'strip', not {self.controls!r}")
+        if self.controls not in ("refuse", "strip", "keep"):
+            raise ValueError(f"TextPolicy: controls is 'refuse', 'strip' or 'keep', not {self.controls!r}")
 
     def applied(self, data: bytes, msgpack: bool) -> bytes:
         """The data after the policy: nearly always the same bytes.
@@ -73,6 +73,8 @@ class TextPolicy(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.DecodeError: If it is not well formed; UnicodeDecodeError as well.
             RecursionError: If it is nested too deeply.
         """
+        if self.controls == "keep" and not self.normalize:
+            return data  # lone surrogates are no JSON, and no MessagePack
         if not (self._suspects_msgpack(data) if msgpack else self._suspects_json(data)):
             return data
         value = self._cleaned(_msgpack_decode(data) if msgpack else _json_decode(data), None)
