@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import burst, connections, hostile, live, memory
+from . import burst, connections, flood, hostile, live, memory
 from .programs import raise_descriptors
 
 
@@ -30,6 +30,7 @@ class Scenario(Protocol):
 SCENARIOS: dict[str, Scenario] = {
     "live": live,
     "hostile": hostile,
+    "flood": flood,
     "memory": memory,
     "connections": connections,
     "burst": burst,

@@ -29,6 +29,9 @@ _DRAIN = 10.0  # seconds for what waits in the kernel when those who did not rea
 _BOMB_SIZE = 10 * 2**20  # bytes; the limit is 64 KiB
 _BOMBS_EACH = 300
 _BOMB_PAUSE = 0.05  # seconds
+_SIEGE_PAUSE = 0.0025  # seconds
+_SIEGE_PARTS = 20  # pauses between two blocks of messages of one client
+_SIEGE_STEP = 5  # connections that are opened at once
 _DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 
 
@@ -181,7 +184,45 @@ def bomb(options: argparse.Namespace, attackers: Attackers) -> dict[str, Any]:
     return {"bombs": thrown, "bytes": len(deflated), "inflated": len(text), "refused": refused}
 
 
-_MANNERS = {"stall": stall, "trickle": trickle, "flood": flood, "bomb": bomb}
+def siege(options: argparse.Namespace, attackers: Attackers) -> dict[str, Any]:
+    """Send 1,000 messages a second on each connection, and come again after each close."""
+    _ready()
+    message = frame(b'{"type":"bench.echo","data":{"text":"' + b"x" * 64 + b'"},"id":2}')
+    block = message * round(1000 * _SIEGE_PAUSE * _SIEGE_PARTS)
+    until = time.monotonic() + options.seconds
+    counts = {"opened": 0, "refused": 0, "answered": 0}
+
+    turn = 0
+
+    def storm() -> None:
+        nonlocal turn
+        turn = (turn + 1) % _SIEGE_PARTS
+        try:
+            wanted = min(_SIEGE_STEP, options.count - len(attackers.tails))
+            for client in open_clients(options.port, _PATH, wanted, source=options.source):
+                attackers.tails[client] = b""
+                attackers.selector.register(client, selectors.EVENT_READ)
+                counts["opened"] += 1
+        except (HandshakeError, OSError):
+            counts["refused"] += 1
+        # A thousand clients are no choir: each has its moment.
+        for client in list(attackers.tails)[turn::_SIEGE_PARTS]:
+            attackers.send(client, block)
+
+    due = 0.0
+    while (now := time.monotonic()) < until:
+        if now >= due:
+            due = now + _SIEGE_PAUSE
+            storm()
+        for key, _ in attackers.selector.select(max(0.0, due - time.monotonic())):
+            assert isinstance(key.fileobj, socket.socket)
+            before = attackers.tails[key.fileobj]
+            attackers.read(key.fileobj)
+            counts["answered"] += attackers.tails.get(key.fileobj, before)[-_TAIL:].count(b'"response"')
+    return {**counts, "messages": attackers.sent // len(message)}
+
+
+_MANNERS = {"siege": siege, "stall": stall, "trickle": trickle, "flood": flood, "bomb": bomb}
 
 
 def _ready() -> None:
@@ -195,6 +236,8 @@ def main() -> None:
     parser.add_argument("manner", choices=list(_MANNERS))
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--source", default="127.0.0.1", help="address to connect from")
+    parser.add_argument("--seconds", type=float, default=30, help="of a siege")
     options = parser.parse_args()
     attackers = Attackers()
     more = _MANNERS[options.manner](options, attackers)

@@ -23,6 +23,8 @@ from .programs import HERE, Server, linkd, load
 from .usage import Watch
 
 _HOSTILE = {"stall": 200, "trickle": 50, "flood": 50, "bomb": 10}
+# The default limits, but for those of an address: here the hostile and the healthy have the same one.
+_LIMITS = {"LINKD_MESSAGE_RATE": "100/s", "LINKD_BYTE_RATE": "1048576/s", "LINKD_OFFENCE_RATE": "off"}
 _FAREWELL = 30.0  # seconds for hostile clients to tell what became of them
 _NOTED = 2.0  # seconds until the service has written down the last ends
 
@@ -43,7 +45,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     present = {manner: count for manner, count in _HOSTILE.items() if manner not in options.without}
     with (
         TemporaryDirectory(prefix="linkd-bench-") as folder,
-        linkd(HERE / "hostile_service.py", "/ws/bench", {"BENCH_FOLDER": folder}) as ours,
+        linkd(HERE / "hostile_service.py", "/ws/bench", {"BENCH_FOLDER": folder, **_LIMITS}) as ours,
     ):
         phases = {"without": _phase(options, ours, options.members)}
         with contextlib.ExitStack() as stack:

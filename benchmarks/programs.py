@@ -40,15 +40,32 @@ class Server(NamedTuple):
     pids: dict[str, int]
 
 
+_RATES = ("HANDSHAKE", "MESSAGE", "BYTE", "USER_MESSAGE", "BROADCAST", "ROOM_BROADCAST")
+_FAR_LIMITS = {
+    **{f"LINKD_{name}_RATE": "999999999/s" for name in _RATES},
+    "LINKD_MAX_UNFINISHED": "20000",
+    "LINKD_MAX_UNFINISHED_PER_ADDRESS": "20000",
+}
+
+
 @contextlib.contextmanager
-def linkd(target: Path, path: str, env: dict[str, str] | None = None) -> Iterator[Server]:
-    """A gateway and one service, as a user starts them."""
+def linkd(target: Path, path: str, env: dict[str, str] | None = None, *, limited: bool = False) -> Iterator[Server]:
+    """A gateway and one service, as a user starts them.
+
+    Args:
+        target: The service.
+        path: Its path.
+        env: More settings of both.
+        limited: With the limits that a gateway has by default; else all of them are checked, and so high that they
+            are never reached.
+    """
     with TemporaryDirectory(prefix="linkd-bench-") as folder, contextlib.ExitStack() as stack:
         settings = {
             **{name: value for name, value in os.environ.items() if not name.startswith("LINKD_")},
             "LINKD_LINK": f"{folder}/link.sock",
             "LINKD_PORT": "0",
             "LINKD_LOG_FORMAT": "json",
+            **({} if limited else _FAR_LIMITS),
             "PYTHONPATH": str(HERE.parent),  # services import what belongs to the benchmarks
             **(env or {}),
         }

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests.certificates import trust
@@ -135,6 +135,17 @@ async def refused(url: str, headers: dict[str, str] | None = None) -> tuple[int,
         return refusal.response.status_code, body
     await websocket.close()
     raise AssertionError(f"{url} was accepted")
+
+
+async def barred(url: str) -> bool:
+    """Whether whoever comes from here gets no answer at all."""
+    try:
+        async with connect(url, ssl=trust(url), proxy=None, open_timeout=WAIT):
+            return False
+    except InvalidStatus:
+        return False
+    except (OSError, InvalidMessage):
+        return True
 
 
 def error_of(answer: dict[str, Any]) -> tuple[int, str]:

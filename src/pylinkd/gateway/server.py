@@ -165,6 +165,7 @@ class Gateway:
             max_size=settings.max_head_size,
             timeout=settings.head_timeout,
             traffic=self.traffic,
+            answers=door.answers,
             unfinished=guard.unfinished,
             upgrade=upgrade,
         )

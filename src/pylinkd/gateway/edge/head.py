@@ -48,6 +48,7 @@ class BoundedHead(HttpToolsProtocol):
         max_size: Bytes.
         timeout: Seconds.
         traffic: Counts the refusals.
+        answers: Whether a peer at this address gets an answer at all.
         unfinished: Counts connections whose first head has not come.
         upgrade: Answers a head that asks for WebSocket.
     """
@@ -58,12 +59,14 @@ class BoundedHead(HttpToolsProtocol):
         max_size: int,
         timeout: float,
         traffic: Traffic,
+        answers: Callable[[str], bool],
         unfinished: Unfinished,
         upgrade: Callable[[asyncio.Transport, Head], None],
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self._upgrade = upgrade
+        self._answers = answers
         self._unfinished = unfinished
         self._max_size = max_size
         self._head_timeout = timeout
@@ -85,10 +88,14 @@ class BoundedHead(HttpToolsProtocol):
         self.server = _address(transport, "sockname")
         self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
         address = self.client[0] if self.client else ""
+        # An answer would cost more than it is worth.
+        if not self._answers(address):
+            self._traffic.handshakes["barred"] += 1
+            transport.abort()
+            return
         if not self._unfinished.enter(address):
             self._traffic.handshakes["unfinished"] += 1
-            self._counted = None
-            transport.abort()  # an answer would cost more than it is worth
+            transport.abort()
             return
         self._counted = address
         self._await_head()

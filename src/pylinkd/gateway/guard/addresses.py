@@ -71,6 +71,10 @@ class Proxies:
     def __init__(self, trusted: Iterable[Network] = ()) -> None:
         self._trusted = tuple(trusted)
 
+    def trusts(self, peer: str) -> bool:
+        """Whether it is one of them."""
+        return bool(self._trusted) and _contains(self._trusted, parse_address(peer))
+
     def client(self, peer: str, forwarded: str | None, x_forwarded_for: str | None) -> str:
         """The address of the client.
 
@@ -82,7 +86,7 @@ class Proxies:
             forwarded: The ``Forwarded`` header, which counts before the other.
             x_forwarded_for: The ``X-Forwarded-For`` header.
         """
-        if not self._trusted or not _contains(self._trusted, parse_address(peer)):
+        if not self.trusts(peer):
             return peer
         client = peer
         hops = _forwarded(forwarded) if forwarded else (x_forwarded_for or "").split(",")

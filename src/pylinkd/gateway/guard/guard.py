@@ -85,6 +85,7 @@ class Guard:
             revocations=self.revocations,
             origins=self.origins,
             addresses=self.addresses,
+            proxies=self.proxies,
             limits=self.limits,
             audit=self.audit,
             knows=knows,
