@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import burst, connections, flood, hostile, live, memory
+from . import burst, connections, flood, guard, hostile, live, memory
 from .programs import raise_descriptors
 
 
@@ -31,6 +31,7 @@ SCENARIOS: dict[str, Scenario] = {
     "live": live,
     "hostile": hostile,
     "flood": flood,
+    "guard": guard,
     "memory": memory,
     "connections": connections,
     "burst": burst,

@@ -110,6 +110,7 @@ class Gateway:
             excess=settings.connections_excess,
         )
         self._limits = guard.limits
+        self._count = guard.limits.message if guard.limits.on else None
         self._inbound = Inbound(self._services, guard.limits, settings.session_window, self._make_parking)
         self._actions = Actions(self._services)
         self._commands = Commands(
@@ -385,8 +386,8 @@ class Gateway:
         if session.leaving is not None:
             session.fail(message.id, ServiceUnavailableError("The gateway is stopping.", retry_after=session.leaving))
             return
-        if self._limits.on:
-            wait = self._limits.message(session, len(message.data))
+        if self._count is not None:
+            wait = self._count(session, len(message.data))
             if wait:
                 self._limits.refuse(session, message.id, RateLimitedError(retry_after=wait))
                 return

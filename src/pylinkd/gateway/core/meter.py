@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
+
+class Account(Protocol):
+    """What is counted together."""
+
+    paid: float
+    """When it is paid off."""
+
 
 class Meter:
     """One session's.
@@ -12,12 +21,14 @@ class Meter:
         bytes: The same for their bytes.
         broadcasts: The same for the events that its messages set off.
         strikes: The same for its refusals.
+        user: The same for those of its user over all connections, shared by these; ``None``: nobody signed in.
         handlers: The same for each message type whose handler has a rate of its own; ``None``: none has.
     """
 
-    __slots__ = ("broadcasts", "bytes", "exempt", "handlers", "messages", "strikes")
+    __slots__ = ("broadcasts", "bytes", "exempt", "handlers", "messages", "strikes", "user")
 
     def __init__(self, exempt: bool) -> None:
         self.exempt = exempt
         self.messages = self.bytes = self.broadcasts = self.strikes = 0.0
+        self.user: Account | None = None
         self.handlers: dict[str, float] | None = None

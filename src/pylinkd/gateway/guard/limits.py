@@ -80,6 +80,8 @@ class Limits:
         self._clock = clock
         self._enforced = settings.mode is Mode.ENFORCE
         self.on = settings.mode is not Mode.OFF
+        self._messages = settings.messages
+        self._bytes = settings.bytes
         self._handshakes = Rates(settings.handshakes)
         self._failures = Rates(settings.failures)
         self._users = Rates(settings.user_messages)
@@ -158,35 +160,41 @@ class Limits:
     def message(self, session: Session, size: int) -> float:
         """Count a message of so many bytes; 0.0, or the seconds after which to try again.
 
-        The hot path: the rates' arithmetic stands here once more, since two calls would cost 0.4 µs.
+        The hot path: the rates' arithmetic stands here once more, since three calls would cost 0.6 µs.
         """
         meter = session.meter
         if meter is None:
-            meter = session.meter = self._meter(session)
+            meter = self._meter(session)
         if meter.exempt:
             return 0.0
-        settings = self._settings
         now = self._clock()
-        wait = 0.0
-        rate = settings.messages
+        rate = self._messages
         if rate is not None:
             paid = meter.messages
             paid = (paid if paid > now else now) + rate.interval
             if paid - now > rate.period:
                 return self._over("messages", session, paid - now - rate.period)
             meter.messages = paid
-        rate = settings.bytes
+        rate = self._bytes
         if rate is not None:
             paid = meter.bytes
-            paid = (paid if paid > now else now) + rate.interval * size
-            # A message larger than the whole period's worth is taken by who has used nothing: it could never be sent.
-            if paid - now > rate.period and meter.bytes > now:
+            free = paid <= now
+            paid = (now if free else paid) + rate.interval * size
+            # A message larger than the whole period's worth is taken of who has used nothing: it could never be sent.
+            if paid - now > rate.period and not free:
                 return self._over("bytes", session, paid - now - rate.period)
             meter.bytes = paid
-        if settings.user_messages is not None and session.identity is not None:
-            wait = self._users.take(("user", session.identity.user), now)
-            if wait:
-                return self._over("user_messages", session, wait)
+        account = meter.user
+        if account is None and session.identity is not None:
+            account = meter.user = self._users.account(("user", session.identity.user), now)
+        if account is not None:
+            rate = self._users.rate
+            if rate is not None:
+                paid = account.paid
+                paid = (paid if paid > now else now) + rate.interval
+                if paid - now > rate.period:
+                    return self._over("user_messages", session, paid - now - rate.period)
+                account.paid = paid
         return 0.0
 
     def handler(self, session: Session, type: str, rate: Rate) -> None:
@@ -197,7 +205,7 @@ class Limits:
         """
         meter = session.meter
         if meter is None:
-            meter = session.meter = self._meter(session)
+            meter = self._meter(session)
         if meter.exempt:
             return
         if meter.handlers is None:
@@ -216,7 +224,7 @@ class Limits:
         """
         meter = session.meter
         if meter is None:
-            meter = session.meter = self._meter(session)
+            meter = self._meter(session)
         if not self.on or meter.exempt:
             return
         now = self._clock()
@@ -248,7 +256,8 @@ class Limits:
         return _bounded(wait) if refused else 0.0
 
     def _meter(self, session: Session) -> Meter:
-        return Meter(not self.on or self._addresses.exempt(session.remote_address))
+        meter = session.meter = Meter(not self.on or self._addresses.exempt(session.remote_address))
+        return meter
 
 
 def _bounded(wait: float) -> float:

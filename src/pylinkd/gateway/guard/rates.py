@@ -63,6 +63,19 @@ class Rate:
         return f"<Rate {self.text}>"
 
 
+class Account:
+    """What one key has taken.
+
+    Attributes:
+        paid: When everything taken so far is paid off; 0: nothing was taken.
+    """
+
+    __slots__ = ("paid",)
+
+    def __init__(self) -> None:
+        self.paid = 0.0
+
+
 class Rates:
     """One rate for each of many keys, of which a bounded number is remembered.
 
@@ -72,32 +85,37 @@ class Rates:
     """
 
     def __init__(self, rate: Rate | None, most: int = 100_000) -> None:
-        self._rate = rate
+        self.rate = rate
         self._most = most
-        self._paid: dict[Hashable, float] = {}
+        self._accounts: dict[Hashable, Account] = {}
 
-    def take(self, key: Hashable, now: float, cost: float = 1.0) -> float:
-        """Take ``cost`` for the key; 0.0, or the seconds after which to try again, and then nothing was taken."""
-        rate = self._rate
-        if rate is None:
+    def account(self, key: Hashable, now: float) -> Account:
+        """The key's account. Whoever keeps it counts by it, though it may be forgotten here."""
+        account = self._accounts.get(key)
+        if account is None:
+            if len(self._accounts) >= self._most:
+                self._forget(now)
+            account = self._accounts[key] = Account()
+        return account
+
+    def take(self, key: Hashable, now: float) -> float:
+        """Take one for the key; 0.0, or the seconds after which to try again, and then nothing was taken."""
+        if self.rate is None:
             return 0.0
-        paid = self._paid
-        before = paid.get(key, 0.0)
-        after, wait = rate.take(before, now, cost)
-        if not before and len(paid) >= self._most:
-            self._forget(now)
-        paid[key] = after
+        account = self.account(key, now)
+        account.paid, wait = self.rate.take(account.paid, now)
         return wait
 
     def peek(self, key: Hashable, now: float) -> float:
         """What ``take`` would say, without taking."""
-        return 0.0 if self._rate is None else self._rate.take(self._paid.get(key, 0.0), now)[1]
+        account = self._accounts.get(key)
+        return 0.0 if self.rate is None or account is None else self.rate.take(account.paid, now)[1]
 
     def _forget(self, now: float) -> None:
         # A tenth at once, so that a flood of new keys does not walk the table for each.
-        self._paid = {key: paid for key, paid in self._paid.items() if paid > now}
-        while len(self._paid) > self._most * 0.9:
-            del self._paid[next(iter(self._paid))]
+        self._accounts = {key: account for key, account in self._accounts.items() if account.paid > now}
+        while len(self._accounts) > self._most * 0.9:
+            del self._accounts[next(iter(self._accounts))]
 
     def __len__(self) -> int:
-        return len(self._paid)
+        return len(self._accounts)
