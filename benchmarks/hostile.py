@@ -23,8 +23,9 @@ from .programs import HERE, Server, linkd, load
 from .usage import Watch
 
 _HOSTILE = {"stall": 200, "trickle": 50, "flood": 50, "bomb": 10}
-# The default limits, but for those of an address: here the hostile and the healthy have the same one.
-_LIMITS = {"LINKD_MESSAGE_RATE": "100/s", "LINKD_BYTE_RATE": "1048576/s", "LINKD_OFFENCE_RATE": "off"}
+# The default limits, but for the publisher, who sends 200 messages a second, and for those of an address: here the
+# hostile and the healthy have the same one.
+_LIMITS = {"LINKD_MESSAGE_RATE": "300/s", "LINKD_BYTE_RATE": "1048576/s", "LINKD_OFFENCE_RATE": "off"}
 _FAREWELL = 30.0  # seconds for hostile clients to tell what became of them
 _NOTED = 2.0  # seconds until the service has written down the last ends
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from picows import WSTransport
 from websockets.frames import Opcode
 
@@ -17,10 +20,13 @@ from pylinkd.gateway.edge.framing import feed, read_frames
 from pylinkd.gateway.edge.handshake import Head
 from pylinkd.gateway.edge.receptions import Receptions
 from pylinkd.gateway.edge.upgrade import Upgrade
+from pylinkd.gateway.guard.guard import Guard
+from pylinkd.gateway.guard.issuers import Issuer
+from pylinkd.gateway.guard.keys import KeySet, PublicKey
 from pylinkd.protocol.envelope import MSGPACK, Message
 
 from ...processes import make_token
-from ..doubles import Turns, make_session
+from ..doubles import Turns, make_session, turns
 from ..guards import make_door, make_guard
 from ..wire import hear, say
 from .sockets import SocketTransport, socket_transport
@@ -111,9 +117,12 @@ class Owner:
         self.ends.append(reason)
 
 
-def upgrade(owner: Owner, *, open: bool = True, there: bool = True) -> Upgrade:
+KEY = generate_private_key(SECP256R1())
+
+
+def upgrade(owner: Owner, *, open: bool = True, there: bool = True, guard: Guard | None = None) -> Upgrade:
     """What answers opening handshakes."""
-    guard = make_guard()
+    guard = guard or make_guard()
     door = make_door(guard, knows=lambda path: path == "/ws/chat", takes_sessions=lambda path: there, open=lambda: open)
     ids = (f"session-{number}" for number in itertools.count())
     return Upgrade(
@@ -190,3 +199,30 @@ async def test_client_that_may_not_gets_an_http_answer(
     assert socket_transport.bytes.count(b"HTTP/1.1") == 1
     assert socket_transport.closing
     assert owner.sessions == []
+
+
+async def test_client_that_waits_for_a_key_is_not_read_from(socket_transport: SocketTransport) -> None:
+    """Nothing but its head is kept meanwhile, and it is counted among those who have not come in."""
+    owner = Owner()
+    guard = make_guard(issuers=[Issuer(issuer="https://id", audience="linkd", discovery=True, algorithms=["ES256"])])
+    fetched = asyncio.Event()
+    (keys,) = guard.tokens.remote
+
+    async def fetch() -> KeySet:
+        await fetched.wait()
+        return KeySet([("k", PublicKey(KEY.public_key(), ["ES256"]))])
+
+    keys._fetch = fetch
+    token = jwt.encode(
+        {"iss": "https://id", "aud": "linkd", "sub": "una", "exp": 4102444800}, KEY, "ES256", headers={"kid": "k"}
+    )
+
+    upgrade(owner, guard=guard)(socket_transport, head(f"/ws/chat?token={token}"))
+    await turns()
+    waiting = (len(guard.unfinished), socket_transport.reading, socket_transport.written, len(owner.sessions))
+    fetched.set()
+    await turns(10)
+
+    assert waiting == (1, False, [], 0)
+    assert (len(guard.unfinished), socket_transport.reading, len(owner.sessions)) == (0, True, 1)
+    assert socket_transport.bytes.startswith(b"HTTP/1.1 101 ")
