@@ -21,6 +21,7 @@ from pylinkd.gateway.edge.handshake import (
 )
 from pylinkd.protocol.errors import BadRequestError, LinkdError, RateLimitedError, UnauthorizedError
 
+PEER = "192.0.2.7"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 HEADERS = {
@@ -37,7 +38,7 @@ def head(target: str = "/ws/chat", *more: str, method: str = "GET", **changed: s
     headers = {**HEADERS, **{name.replace("_", "-"): value for name, value in changed.items()}}
     lines = [f"{name}: {value}" for name, value in headers.items() if value is not None]
     fields = [line.encode("latin-1").split(b":", 1) for line in [*lines, *more]]
-    return Head(method.encode(), target.encode(), [(name.lower(), value) for name, value in fields])
+    return Head(method.encode(), target.encode(), [(name.lower(), value) for name, value in fields], PEER)
 
 
 # reading

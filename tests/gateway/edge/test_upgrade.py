@@ -219,7 +219,7 @@ async def test_client_that_waits_for_a_key_is_not_read_from(socket_transport: So
 
     upgrade(owner, guard=guard)(socket_transport, head(f"/ws/chat?token={token}"))
     await turns()
-    waiting = (len(guard.unfinished), socket_transport.reading, socket_transport.written, len(owner.sessions))
+    waiting = (len(guard.unfinished), socket_transport.reading, list(socket_transport.written), len(owner.sessions))
     fetched.set()
     await turns(10)
 

@@ -33,14 +33,19 @@ class Expiry:
 
     def watch(self, session: Session) -> None:
         """Watch the session's token, as it is now; it may have been watched before."""
-        self.forget(session)
+        if session in self._due:
+            self.forget(session)
         identity = session.identity
         if identity is not None and identity.expires_at is not None and identity.expires_at < 2**53:
             self._put(session, identity.expires_at - self._lead, Stage.EXPIRING)
 
     def _put(self, session: Session, at: float, stage: Stage) -> None:
         self._due[session] = at
-        self._buckets.setdefault(int(at // _WIDTH), {})[session] = stage
+        number = int(at // _WIDTH)
+        bucket = self._buckets.get(number)
+        if bucket is None:
+            bucket = self._buckets[number] = {}
+        bucket[session] = stage
 
     def forget(self, session: Session) -> None:
         """Watch it no more."""

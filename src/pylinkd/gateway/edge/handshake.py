@@ -37,11 +37,13 @@ class Head(NamedTuple):
         method: Of the request.
         target: As it was sent.
         fields: Names, in lower case, and values of its headers.
+        peer: Who opened the connection; empty where it has no address.
     """
 
     method: bytes
     target: bytes
     fields: Iterable[tuple[bytes, bytes]]
+    peer: str = ""
 
 
 class OpeningRequest(msgspec.Struct, frozen=True):

@@ -80,12 +80,13 @@ class BoundedHead(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """See asyncio.Protocol."""
-        # Not uvicorn's, which makes two sockets to ask for the addresses: a twentieth of a handshake.
+        # Not uvicorn's, which makes two sockets to ask for the addresses: a twentieth of a handshake. Where it listens
+        # nobody asks: requests have a Host header.
         self.transport = transport
         self.connections.add(self)
         self.flow = FlowControl(transport)
-        self.client = _address(transport, "peername")
-        self.server = _address(transport, "sockname")
+        peer = transport.get_extra_info("peername")
+        self.client = (peer[0], peer[1]) if isinstance(peer, tuple) else None
         self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
         address = self.client[0] if self.client else ""
         # An answer would cost more than it is worth.
@@ -155,7 +156,8 @@ class BoundedHead(HttpToolsProtocol):
             self._refuse(BadRequestError("An opening handshake follows no request that is still being answered."))
         else:
             self.connections.discard(self)
-            self._upgrade(self.transport, Head(self.parser.get_method(), self.url, self.headers))
+            peer = self.client[0] if self.client else ""
+            self._upgrade(self.transport, Head(self.parser.get_method(), self.url, self.headers, peer))
             # Parser and protocol hold each other: each accepted connection would leave both to the garbage collector,
             # which comes seldom here. Measured: 0.6 KiB a connection.
             self.parser = None  # type: ignore[assignment]
@@ -213,11 +215,6 @@ class BoundedHead(HttpToolsProtocol):
         self.transport.close()
         # A peer that does not read would keep the transport open until its buffer drains, which is never.
         self.loop.call_later(self._head_timeout, self.transport.abort)
-
-
-def _address(transport: asyncio.Transport, name: str) -> tuple[str, int] | None:
-    address = transport.get_extra_info(name)
-    return (str(address[0]), int(address[1])) if isinstance(address, tuple) else None
 
 
 def bounded_head(**limits: Any) -> Callable[..., BoundedHead]:

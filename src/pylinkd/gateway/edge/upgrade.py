@@ -70,13 +70,12 @@ class Upgrade:
         """Answer the head of a request that asks for an upgrade; the transport has another protocol afterwards, or
         closes.
         """
-        peer = peer_address(transport)
         try:
             request = OpeningRequest.of(head)
         except LinkdError as error:
-            self._refuse(transport, peer, error)
+            self._refuse(transport, head.peer, error)
             return
-        approach = self._approach(request, peer)
+        approach = self._approach(request, head.peer)
         try:
             admission = self._door.admit(approach)
         except LinkdError as error:
@@ -167,9 +166,3 @@ class Upgrade:
             if agreement is not None:
                 return self._formats.get(admission.codec, agreement.window_bits), agreement.header
         return PLAIN[admission.codec], None
-
-
-def peer_address(transport: asyncio.BaseTransport) -> str:
-    """Who opened a connection; empty where it has no address."""
-    peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple) else ""

@@ -51,18 +51,23 @@ class Places:
         Raises:
             UnauthorizedError: If there are two that differ, or one where none may be.
         """
-        found = {*self._in_query(credentials.query), *_in_subprotocols(credentials.subprotocols)}
+        found = list(self._in_query(credentials.query))
+        for name in credentials.subprotocols:
+            if name.startswith(BEARER_SUBPROTOCOL):
+                found.append(name.removeprefix(BEARER_SUBPROTOCOL))
         if credentials.authorization is not None:
             scheme, _, token = credentials.authorization.partition(" ")
             if scheme.lower() != "bearer" or not token.strip():
                 raise UnauthorizedError("Only bearer tokens are accepted.")
-            found.add(token.strip())
+            found.append(token.strip())
         if self._cookie and credentials.cookies is not None and credentials.own_page:
             # Browsers send cookies with the requests of any page. Without an origin to check they count for nothing.
-            found.update(self._in_cookies(credentials.cookies))
-        if len(found) > 1:
+            found.extend(self._in_cookies(credentials.cookies))
+        if not found:
+            return None
+        if len(found) > 1 and len(set(found)) > 1:
             raise UnauthorizedError("The request carries two different tokens.")
-        return found.pop() if found else None
+        return found[0]
 
     def _in_query(self, tokens: Sequence[str]) -> Sequence[str]:
         if tokens and not self._query:
@@ -75,7 +80,3 @@ class Places:
         except CookieError:
             return []
         return [] if cookie is None or not cookie.value else [cookie.value]
-
-
-def _in_subprotocols(offered: Sequence[str]) -> Iterable[str]:
-    return (name.removeprefix(BEARER_SUBPROTOCOL) for name in offered if name.startswith(BEARER_SUBPROTOCOL))

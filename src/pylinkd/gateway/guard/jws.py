@@ -76,6 +76,8 @@ def _decode(part: bytes) -> bytes:
     Raises:
         ValueError: If it is something else.
     """
+    if b"=" in part:
+        raise ValueError("padding")
     try:
         return a2b_base64(part.translate(_URL_SAFE) + b"=" * (-len(part) % 4), strict_mode=True)
     except Base64Error as cause:

@@ -107,7 +107,7 @@ class Limits:
         Raises:
             RateLimitedError: If the address showed too many that were not valid.
         """
-        if self.on and not self._addresses.exempt(address):
+        if self.on and len(self._failures) and not self._addresses.exempt(address):
             place = site(address)
             self._hold(self._failures.peek(place, self._clock()), "failures", place)
 

@@ -100,10 +100,11 @@ class Rates:
 
     def take(self, key: Hashable, now: float) -> float:
         """Take one for the key; 0.0, or the seconds after which to try again, and then nothing was taken."""
-        if self.rate is None:
+        rate = self.rate
+        if rate is None:
             return 0.0
         account = self.account(key, now)
-        account.paid, wait = self.rate.take(account.paid, now)
+        account.paid, wait = rate.take(account.paid, now)
         return wait
 
     def peek(self, key: Hashable, now: float) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from .addresses import site
 
 
@@ -18,15 +16,16 @@ class Unfinished:
     def __init__(self, most: int, most_each: int) -> None:
         self._most = most
         self._most_each = most_each
-        self._by_address: Counter[str] = Counter()
+        self._by_address: dict[str, int] = {}
         self._all = 0
 
     def enter(self, address: str) -> bool:
         """Count one more; ``False``: there are too many, and it was not counted."""
         place = site(address)
-        if self._all >= self._most or self._by_address[place] >= self._most_each:
+        of_address = self._by_address.get(place, 0)
+        if self._all >= self._most or of_address >= self._most_each:
             return False
-        self._by_address[place] += 1
+        self._by_address[place] = of_address + 1
         self._all += 1
         return True
 
@@ -34,8 +33,10 @@ class Unfinished:
         """Count one that had entered out again."""
         place = site(address)
         self._all -= 1
-        self._by_address[place] -= 1
-        if not self._by_address[place]:
+        left = self._by_address[place] - 1
+        if left:
+            self._by_address[place] = left
+        else:
             del self._by_address[place]
 
     def __len__(self) -> int:

@@ -11,10 +11,9 @@ from ...protocol.errors import (
     LinkdError,
     RateLimitedError,
     ServiceUnavailableError,
-    UnauthorizedError,
     UnknownMessageTypeError,
 )
-from ...protocol.identity import OPEN
+from ...protocol.identity import OPEN, Requirement
 from ...protocol.link import Reused
 from ...protocol.link_pb2 import Frame
 from ...protocol.patterns import RESERVED_PREFIX
@@ -24,6 +23,8 @@ from .link import ServiceLink
 from .parking import Parking
 from .services import EVERY_SERVICE, Attachment, Instance, Service, Services
 from .streams import Upload
+
+_SIGNED_IN = Requirement(auth=True)
 
 ABORT = "linkd.abort"
 """The message with which a client gives its stream up."""
@@ -60,15 +61,16 @@ class Inbound:
             session.upload.abort("aborted")
             return
         services = self._services
-        service = (
-            services.by_type.get(message.type, services.catch_all)
-            if session.path == EVERY_SERVICE
-            else services.by_path.get(session.path)
-        )
+        if session.path == EVERY_SERVICE:
+            service = services.by_type.get(message.type, services.catch_all)
+            if service is None and session.identity is None:
+                service = services.decoy
+        else:
+            service = services.by_path.get(session.path)
         try:
             attachment = None if service is None else service.attachments.get(session)
             if service is None or attachment is None:
-                raise _unknown(session, message, services.protected)
+                raise UnknownMessageTypeError(details={"type": message.type})
             # What waits already goes first.
             waits = self.parking.messages and service in self.parking.services(session)
             instance = None if waits else self._instance(session, service, attachment)
@@ -119,9 +121,13 @@ class Inbound:
         requirement = instance.handlers.get(message.type)
         if requirement is None:
             # What begins with the gateway's own prefix is none of a service's business.
-            if not instance.catch_all or message.type.startswith(RESERVED_PREFIX):
-                raise _unknown(session, message, instance.protected)
-            requirement = OPEN
+            if instance.catch_all and not message.type.startswith(RESERVED_PREFIX):
+                requirement = OPEN
+            elif session.identity is None and instance.protected:
+                # Who has not signed in shall not find out which types there are: by the same words, the same way.
+                requirement = _SIGNED_IN
+            else:
+                raise UnknownMessageTypeError(details={"type": message.type})
         refusal = requirement.refusal(session.identity)
         if refusal is not None:
             raise refusal
@@ -207,16 +213,6 @@ class Inbound:
 def _hold(session: Session, reason: Hold) -> None:
     if session.connection is not None:
         session.connection.hold(reason)
-
-
-def _unknown(session: Session, message: Message, protected: bool) -> LinkdError:
-    """What answers a message whose type nobody handles.
-
-    To a client that has not signed in it looks like one that asks for that: it shall not find out which there are.
-    """
-    if protected and session.identity is None:
-        return UnauthorizedError()
-    return UnknownMessageTypeError(details={"type": message.type})
 
 
 def _check_stream(session: Session, message: Message, instance: Instance) -> None:

@@ -129,7 +129,7 @@ class Services:
         self.by_path: dict[str, Service] = {}
         self.by_type: dict[str, Service] = {}
         self.catch_all: Service | None = None
-        self.protected = False
+        self.decoy: Service | None = None
 
     # instances
 
@@ -233,7 +233,9 @@ class Services:
         self.by_type = {
             type: service for service in services for instance in service.offers for type in instance.handlers
         }
-        self.protected = any(instance.protected for service in services for instance in service.offers)
+        # Stands in, on /ws, for whoever does not handle what a client asks that has not signed in.
+        guarded = (service for service in services if any(instance.protected for instance in service.offers))
+        self.decoy = next(guarded, None)
         takers = [service for service in self if any(instance.catch_all for instance in service.offers)]
         # With two catch-alls nobody could say whose an unknown type is.
         self.catch_all = takers[0] if len(takers) == 1 else None

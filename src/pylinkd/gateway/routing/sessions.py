@@ -65,9 +65,10 @@ class Sessions:
         if not self._max_per_user or session.identity is None:
             return True
         user = session.identity.user
-        open = [
-            other for other in self._registry.of_user(user) if other.connection is not None and other.connection.open
-        ]
+        others = self._registry.of_user(user)
+        if len(others) < self._max_per_user:
+            return True
+        open = [other for other in others if other.connection is not None and other.connection.open]
         if len(open) < self._max_per_user:
             return True
         if self._excess is Excess.REJECT:
