@@ -187,7 +187,8 @@ def fill_identity(wire: WireIdentity, identity: Identity) -> None:
     """Write ``identity`` into a frame."""
     wire.user = identity.user
     wire.name = identity.name
-    wire.roles.extend(sorted(identity.roles))
+    if identity.roles:
+        wire.roles.extend(sorted(identity.roles))
     wire.claims = msgspec.json.encode(identity.claims)
     # What lies beyond the range of the field is an issuer's way of saying "never".
     if identity.expires_at is not None and identity.expires_at < 2**53:

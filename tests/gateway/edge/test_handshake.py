@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from hypothesis import given
@@ -146,6 +147,13 @@ def test_targets_that_are_none_are_refused(target: str) -> None:
     """Malformed, or with more parameters than anybody needs."""
     with pytest.raises(BadRequestError, match="target"):
         parse_target(target)
+
+
+@given(st.lists(st.tuples(st.text("ab&=;%+é", max_size=5), st.text("ab&=;%+é", max_size=5)), max_size=5))
+def test_query_is_read_as_the_standard_library_reads_it(parameters: list[tuple[str, str]]) -> None:
+    """Escaped or not, with and without values."""
+    for query in (urlencode(parameters), "&".join(f"{name}={value}" for name, value in parameters)):
+        assert parse_target(f"/ws?{query}")[1] == parse_qsl(query, keep_blank_values=True)
 
 
 def test_most_parameters_are_taken() -> None:

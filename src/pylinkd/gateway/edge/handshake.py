@@ -111,10 +111,25 @@ def parse_target(target: str) -> tuple[str, list[tuple[str, str]]]:
             path, _, query = target.partition("#")[0].partition("?")
         else:
             _, _, path, query, _ = urllib.parse.urlsplit(target)
-        parameters = urllib.parse.parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
+        parameters = _parse_query(query)
     except ValueError as cause:
         raise BadRequestError("The request's target is not well formed.") from cause
     return urllib.parse.unquote(path), parameters
+
+
+def _parse_query(query: str) -> list[tuple[str, str]]:
+    """Names and values.
+
+    Raises:
+        ValueError: If there are too many.
+    """
+    if "%" in query or "+" in query:
+        return urllib.parse.parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
+    # Nearly always: nothing is escaped, and it takes a fifth of the time.
+    parts = [part for part in query.split("&") if part]
+    if len(parts) > _MAX_PARAMETERS:
+        raise ValueError("too many parameters")
+    return [(name, value) for name, _, value in (part.partition("=") for part in parts)]
 
 
 def _is_key(key: str) -> bool:

@@ -72,6 +72,8 @@ class BoundedHead(HttpToolsProtocol):
         self._head_timeout = timeout
         self._traffic = traffic
         self._head_size = 0
+        self._piece = 0
+        self._upgrades: bool | None = None
         self._in_head = True
         self._refused = False
         self._counted: str | None = None
@@ -112,6 +114,7 @@ class BoundedHead(HttpToolsProtocol):
         if self._refused:
             return
         began_before = self._in_head
+        self._piece = len(data)
         super().data_received(data)
         if self._in_head and began_before and not self._refused:
             # What of a head has come so far is kept by the parser: it may not grow for ever. The piece in which a
@@ -123,16 +126,27 @@ class BoundedHead(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """See httptools."""
         super().on_message_begin()
+        self._upgrades = None
         if not self._in_head:
             self._await_head()
 
     def on_headers_complete(self) -> None:
         """See httptools."""
         self._head_ended()
-        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self._max_size:
+        # A head that came with few bytes in all need not be added up.
+        if self._head_size + self._piece > self._max_size and self._length() > self._max_size:
             self._refuse(HeadTooLargeError())
         else:
             super().on_headers_complete()
+
+    def _length(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _should_upgrade(self) -> bool:
+        # uvicorn asks three times, and looks through the headers each time.
+        if self._upgrades is None:
+            self._upgrades = super()._should_upgrade()
+        return self._upgrades
 
     def on_body(self, body: bytes) -> None:
         """See httptools."""

@@ -415,4 +415,5 @@ def _describe(wire: WireSession, session: Session) -> None:
     wire.remote_address = session.remote_address
     wire.user_agent = session.user_agent
     wire.connected_at_ms = round(session.connected_at * 1000)
-    wire.metadata.update(session.metadata)
+    if session.metadata:
+        wire.metadata.update(session.metadata)
