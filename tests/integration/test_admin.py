@@ -100,7 +100,7 @@ async def test_bans_are_added_listed_and_lifted(tmp_path: Path) -> None:
     async with platform(tmp_path, LIMITED, env=ENV) as running:
         async with client(running.url(PATH)) as one:
             assert "closed 1 sessions" in await linkd(running, "bans", "add", "127.0.0.0/8", "--for", "10m")
-            assert (await one.closed())[0] == 4401
+            assert await one.closed() == (4403, "banned")
         assert await barred(running.url(PATH))
         assert "127.0.0.0/8" in await linkd(running, "bans", "list")
         assert (await scrape(running))("linkd_bans") == 1

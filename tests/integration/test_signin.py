@@ -94,6 +94,32 @@ async def test_session_may_sign_in_later(tmp_path: Path) -> None:
         assert (await one.ask("echo.me"))["user"] == "una"
 
 
+async def test_service_that_wants_to_know_is_not_told_of_others_on_the_shared_path(tmp_path: Path) -> None:
+    """On /ws a client may use the other services meanwhile; once it has signed in, all of them."""
+    async with platform(tmp_path, ECHO, MEMBERS) as running, client(running.url("/ws")) as one:
+        assert await one.ask("echo.any", 1) == 1
+        assert error_of(await one.request("members.me")) == (401, "UNAUTHORIZED")
+
+        await one.ask("linkd.auth", {"token": make_token("una")})
+
+        assert (await one.ask("members.me"))["connected"] == ["una"]
+        assert (await one.ask("echo.me"))["user"] == "una"
+
+
+async def test_signing_in_later_counts_as_a_connection(tmp_path: Path) -> None:
+    """The bound on a user's connections is not to be got round."""
+    env = {"LINKD_MAX_CONNECTIONS_PER_USER": "1"}
+    async with (
+        platform(tmp_path, ECHO, env=env) as running,
+        client(running.url("/ws/echo"), token=make_token("una")) as first,
+        client(running.url("/ws/echo")) as second,
+    ):
+        await second.send({"type": "linkd.auth", "data": {"token": make_token("una")}})
+
+        assert (await second.closed())[0] == 4429
+        assert (await first.ask("echo.me"))["user"] == "una"
+
+
 async def test_token_is_renewed_in_the_connection(tmp_path: Path) -> None:
     """By the same user; the client is told ahead of the end, and goes on with the roles of the new token."""
     env = {"LINKD_AUTH_EXPIRING_MS": "3000"}

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from pylinkd import ForbiddenError, InternalError, NotFoundError, Service, UnknownMessageTypeError, WsContext
+from pylinkd import (
+    ForbiddenError,
+    InternalError,
+    NotFoundError,
+    Service,
+    UnauthorizedError,
+    UnknownMessageTypeError,
+    WsContext,
+)
 from pylinkd.testing import Emitted, run
 
 
@@ -160,3 +168,17 @@ async def test_most_specific_route_is_asked() -> None:
         assert (await gateway.request("GET", "/rooms/7")).body == b'"one"'
         with pytest.raises(NotFoundError):
             await gateway.request("GET", "/rooms/")
+
+
+async def test_service_that_wants_to_know_who_is_there_refuses_nobody_else() -> None:
+    """As the gateway does: a session without a user never reaches it."""
+    service: Service[Any] = Service("members", auth=True)
+
+    @service.ws.on("me")
+    async def me(ctx: WsContext) -> str:
+        return ctx.auth.user
+
+    async with run(service) as gateway:
+        with pytest.raises(UnauthorizedError):
+            await gateway.connect()
+        assert await (await gateway.connect("una")).send("me") == "una"

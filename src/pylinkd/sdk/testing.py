@@ -19,7 +19,14 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from ..protocol.errors import BadRequestError, InternalError, LinkdError, NotFoundError, UnknownMessageTypeError
+from ..protocol.errors import (
+    BadRequestError,
+    InternalError,
+    LinkdError,
+    NotFoundError,
+    UnauthorizedError,
+    UnknownMessageTypeError,
+)
 from ..protocol.identity import Identity
 from ..protocol.link import fill_identity
 from ..protocol.link_pb2 import CODEC_JSON, Event, Frame, Publish, RoomCommand, StreamAborted, StreamChunk
@@ -175,8 +182,11 @@ class Gateway:
             metadata: Query parameters of the opening handshake.
 
         Raises:
+            UnauthorizedError: If the service wants to know who it is (``auth=True``), and there is no user.
             LinkdError: If ``on_connect`` refuses the session.
         """
+        if self.service.auth and user is None:
+            raise UnauthorizedError
         self._connected += 1
         client = Client(self, f"session-{self._connected}", _identity(user, name, roles))
         self.clients[client.id] = client

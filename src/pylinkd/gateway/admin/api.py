@@ -146,7 +146,7 @@ class AdminApi:
             raise BadRequestError(f"{cause}.") from cause
         closed = [session for session in self._registry if not self._guard.addresses.admits(session.remote_address)]
         self._guard.audit.record("banned", address=ban.network, reason=ban.reason)
-        return {"ban": ban, "closed": sum(_close(session) for session in closed)}
+        return {"ban": ban, "closed": sum(_close(session, CloseCode.FORBIDDEN, "banned") for session in closed)}
 
     async def _lift(self, request: Request) -> object:
         try:
@@ -159,10 +159,10 @@ class AdminApi:
         return {}
 
 
-def _close(session: Session) -> int:
+def _close(session: Session, code: CloseCode = CloseCode.UNAUTHORIZED, reason: str = "revoked") -> int:
     if session.connection is None or not session.connection.open:
         return 0
-    session.connection.close(CloseCode.UNAUTHORIZED, "revoked", EndReason.REVOKED)
+    session.connection.close(code, reason, EndReason.REVOKED)
     return 1
 
 

@@ -172,7 +172,7 @@ class Limits:
         if rate is not None:
             paid = meter.messages
             paid = (paid if paid > now else now) + rate.interval
-            if paid - now > rate.period:
+            if paid - now > rate.ceiling:
                 return self._over("messages", session, paid - now - rate.period)
             meter.messages = paid
         rate = self._bytes
@@ -181,7 +181,7 @@ class Limits:
             free = paid <= now
             paid = (now if free else paid) + rate.interval * size
             # A message larger than the whole period's worth is taken of who has used nothing: it could never be sent.
-            if paid - now > rate.period and not free:
+            if paid - now > rate.ceiling and not free:
                 return self._over("bytes", session, paid - now - rate.period)
             meter.bytes = paid
         account = meter.user
@@ -192,7 +192,7 @@ class Limits:
             if rate is not None:
                 paid = account.paid
                 paid = (paid if paid > now else now) + rate.interval
-                if paid - now > rate.period:
+                if paid - now > rate.ceiling:
                     return self._over("user_messages", session, paid - now - rate.period)
                 account.paid = paid
         return 0.0

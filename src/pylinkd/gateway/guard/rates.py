@@ -9,6 +9,8 @@ from collections.abc import Hashable
 
 from ...protocol.rate import parse_rate
 
+_ROUNDING = 1e-6  # seconds; far more than a sum of clocks and periods is off, and less than anybody can use
+
 
 class Rate:
     """So many in so much time: as many at once, then one after the other as time passes.
@@ -17,14 +19,16 @@ class Rate:
         text: As it was written, such as ``100/s``, ``20/m``, ``300/10s``.
         interval: Seconds that one of them costs.
         period: Seconds in which all of them are allowed.
+        ceiling: Seconds that may be owed, which is the period and what rounding adds to it.
     """
 
-    __slots__ = ("interval", "period", "text")
+    __slots__ = ("ceiling", "interval", "period", "text")
 
     def __init__(self, count: int, period: float) -> None:
         self.text = f"{count}/{period:g}s"
         self.period = period
         self.interval = period / count
+        self.ceiling = period + _ROUNDING
 
     @classmethod
     def parse(cls, text: str) -> Rate | None:
@@ -55,9 +59,8 @@ class Rate:
             When everything is paid off now, and 0.0; or ``paid`` as it was, and the seconds after which to try again.
         """
         after = (paid if paid > now else now) + self.interval * cost
-        wait = after - now - self.period
-        # The smallest rounding error must not refuse the last one that is allowed.
-        return (after, 0.0) if wait <= 1e-9 else (paid, wait)
+        owed = after - now
+        return (after, 0.0) if owed <= self.ceiling else (paid, owed - self.period)
 
     def __repr__(self) -> str:
         return f"<Rate {self.text}>"

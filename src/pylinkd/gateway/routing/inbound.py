@@ -11,6 +11,7 @@ from ...protocol.errors import (
     LinkdError,
     RateLimitedError,
     ServiceUnavailableError,
+    UnauthorizedError,
     UnknownMessageTypeError,
 )
 from ...protocol.identity import OPEN, Requirement
@@ -69,6 +70,8 @@ class Inbound:
             service = services.by_path.get(session.path)
         try:
             attachment = None if service is None else service.attachments.get(session)
+            if service is not None and attachment is None and session.identity is None and service.auth:
+                raise UnauthorizedError
             if service is None or attachment is None:
                 raise UnknownMessageTypeError(details={"type": message.type})
             # What waits already goes first.

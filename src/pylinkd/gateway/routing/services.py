@@ -97,6 +97,11 @@ class Service:
             return self.instances
         return [] if self.last is None else [self.last]
 
+    @property
+    def auth(self) -> bool:
+        """Whether it wants to know who a session is before anything else."""
+        return any(instance.registration.auth for instance in self.offers)
+
     def available(self) -> Instance | None:
         """The instance with the fewest sessions that takes new ones."""
         return min((i for i in self.instances if not i.draining), key=lambda i: i.sessions, default=None)
@@ -144,7 +149,8 @@ class Services:
         if service is None:
             service = self._services[registration.service] = Service(registration.service)
             for session in self._shared_path_sessions:
-                service.attachments[session] = Attachment()
+                if session.identity is not None or not registration.auth:
+                    service.attachments[session] = Attachment()
         instance = self._instances.get(link)
         if instance is not None:
             instance.update(registration)
@@ -287,11 +293,15 @@ class Services:
     def wants_identity(self, path: str) -> bool:
         """Whether sessions on this path have to sign in before anything else."""
         service = self.by_path.get(path)
-        return service is not None and any(instance.registration.auth for instance in service.offers)
+        return service is not None and service.auth
 
     def identified(self, session: Session) -> None:
         """A session signed in, or renewed its token: tell the services that know it."""
         assert session.identity is not None
+        for service in self._reached(session.path):
+            if session not in service.attachments:
+                service.attachments[session] = Attachment()
+                self.pin(session, service)
         for instance in self.looking_after(session):
             frame = Frame()
             frame.session_identified.session = session.id
@@ -306,12 +316,13 @@ class Services:
                 yield attachment.instance
 
     def attach(self, session: Session) -> None:
-        """A session begins: tell the services on its path."""
+        """A session begins: tell the services on its path, but for those that want to know first who it is."""
         if session.path == EVERY_SERVICE:
             self._shared_path_sessions.add(session)
         for service in self._reached(session.path):
-            service.attachments[session] = Attachment()
-            self.pin(session, service)
+            if session.identity is not None or not service.auth:
+                service.attachments[session] = Attachment()
+                self.pin(session, service)
 
     def detach(self, session: Session, reason: EndReason, rooms: Callable[[Service], Iterable[str]]) -> None:
         """A session ended: tell the services that knew it, or keep it for their next instance."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 import structlog
 
 from ...protocol.errors import CloseCode
+from ...protocol.identity import Identity
 from ..core.registry import Registry
 from ..core.rooms import Rooms
 from ..core.session import EndReason, Session
@@ -54,17 +55,18 @@ class Sessions:
 
     def open(self, session: Session) -> bool:
         """Its client is let in: services may now speak to the session. ``False``: its user has too many already."""
-        if not self._make_room(session):
+        if not self.make_room(session, session.identity):
             return False
         self._registry.add(session)
         self._services.attach(session)
         log.debug("session_opened", session=session.id, user=_user(session), path=session.path)
         return True
 
-    def _make_room(self, session: Session) -> bool:
-        if not self._max_per_user or session.identity is None:
+    def make_room(self, session: Session, identity: Identity | None) -> bool:
+        """Whether its user may have one connection more; if not, it, or the oldest, is closed."""
+        if not self._max_per_user or identity is None:
             return True
-        user = session.identity.user
+        user = identity.user
         others = self._registry.of_user(user)
         if len(others) < self._max_per_user:
             return True

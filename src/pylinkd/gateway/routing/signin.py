@@ -142,7 +142,7 @@ class SignIn:
             self._stop_waiting(session)
             session.identity = identity
             self._let_in(session)
-        else:
+        elif before is not None or self._sessions.make_room(session, identity):
             self._registry.identify(session, identity)
             self._expiry.watch(session)
             self._services.identified(session)
