@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.guard.test_proxy_protocol import preface
 from tests.processes import Platform, make_token, platform
 
 from .client import barred, client, error_of, eventually, refused
-from .raw_websocket import opening, raw_connection
+from .raw_websocket import TEXT, frame, opening, raw_connection
 from .test_metrics import scrape
 
 LIMITED = "tests/services/limited.py"
@@ -269,3 +270,30 @@ async def test_forged_address_is_of_no_use(tmp_path: Path) -> None:
         assert await _status(running, {"X-Forwarded-For": "198.51.100.1, 203.0.113.7"}) == 403
         assert await _status(running, {"X-Forwarded-For": "203.0.113.7, 198.51.100.1"}) == 101
         assert await _status(running, {"Forwarded": 'for="203.0.113.7:80"', "X-Forwarded-For": "198.51.100.1"}) == 403
+
+
+@pytest.mark.plain  # where a proxy passes bytes on, it speaks TLS itself
+async def test_proxy_that_passes_bytes_on_says_whose_they_are(tmp_path: Path) -> None:
+    """With version 2 of the PROXY protocol: services see the client, its address is barred, and others are cut."""
+    env = {
+        "LINKD_TRUSTED_PROXIES": "127.0.0.1",
+        "LINKD_PROXY_PROTOCOL": "true",
+        "LINKD_DENIED_ADDRESSES": "203.0.113.66",
+    }
+    async with platform(tmp_path, "tests/services/echo.py", env=env) as running:
+        for client_address, first in (("203.0.113.7", b"HTTP/1.1 101"), ("203.0.113.66", b"")):
+            async with raw_connection(running) as (reader, writer):
+                said = preface(client_address) + opening("/ws/echo", running.port)
+                for at in range(0, len(said), 7):
+                    writer.write(said[at : at + 7])
+                    await writer.drain()
+                with contextlib.suppress(ConnectionError):
+                    assert (await reader.read(12)) == first
+                if first:
+                    await reader.readuntil(b"\r\n\r\n")
+                    writer.write(frame(TEXT, b'{"type":"echo.me","id":1}'))
+                    assert b'"remote_address":"203.0.113.7"' in await reader.read(1000)
+        async with raw_connection(running) as (reader, writer):
+            writer.write(opening("/ws/echo", running.port))
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""

@@ -166,8 +166,7 @@ class Gateway:
             max_size=settings.max_head_size,
             timeout=settings.head_timeout,
             traffic=self.traffic,
-            answers=door.answers,
-            unfinished=guard.unfinished,
+            doorstep=guard.doorstep,
             upgrade=upgrade,
         )
         self._listener = Listener(
@@ -425,6 +424,7 @@ def _make_guard(settings: Settings, monotonic: Callable[[], float]) -> Guard:
             denied=parse_networks(settings.denied_addresses),
             exempt=parse_networks(settings.exempt_addresses),
             trusted_proxies=parse_networks(settings.trusted_proxies),
+            proxy_protocol=settings.proxy_protocol,
             limits=settings.limit_settings,
             max_unfinished=settings.max_unfinished,
             max_unfinished_each=settings.max_unfinished_per_address,

@@ -148,6 +148,9 @@ class Settings(ProcessSettings):
     """Networks (CIDR) of proxies in front, parted by commas: from them alone ``Forwarded`` and ``X-Forwarded-For`` are
     believed."""
 
+    proxy_protocol: bool = False
+    """Whether these proxies pass bytes on and speak the PROXY protocol, version 2."""
+
     allowed_addresses: Networks = ""
     """Networks from which clients may connect; empty: all."""
 
@@ -453,6 +456,10 @@ class Settings(ProcessSettings):
             raise ValueError("LINKD_ADMIN_KEY must have 32 bytes or more")
         if self.token_cookie and "*" in self.origins:
             raise ValueError("LINKD_TOKEN_COOKIE and LINKD_ALLOWED_ORIGINS=* would let any page act for its visitors")
+        if self.proxy_protocol and not self.trusted_proxies:
+            raise ValueError("LINKD_PROXY_PROTOCOL needs LINKD_TRUSTED_PROXIES: from whom to believe it")
+        if self.proxy_protocol and self.certfile is not None:
+            raise ValueError("LINKD_PROXY_PROTOCOL and LINKD_CERTFILE exclude each other: let the proxy speak TLS")
         if self.keyfile is not None and self.certfile is None:
             raise ValueError("LINKD_KEYFILE is of no use without LINKD_CERTFILE")
         for file in (self.certfile, self.keyfile):

@@ -16,7 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from ...protocol.errors import BadRequestError, LinkdError
 from ..core.traffic import Traffic
-from ..guard.unfinished import Unfinished
+from ..guard.doorstep import Doorstep
+from ..guard.proxy_protocol import read_preface
 from .handshake import Head, refusal
 
 _GOODBYE = 1.0  # seconds that a client may take to say goodbye over TLS when the gateway stops
@@ -48,8 +49,7 @@ class BoundedHead(HttpToolsProtocol):
         max_size: Bytes.
         timeout: Seconds.
         traffic: Counts the refusals.
-        answers: Whether a peer at this address gets an answer at all.
-        unfinished: Counts connections whose first head has not come.
+        doorstep: Counts connections whose first head has not come, and says which are not worth one.
         upgrade: Answers a head that asks for WebSocket.
     """
 
@@ -59,15 +59,14 @@ class BoundedHead(HttpToolsProtocol):
         max_size: int,
         timeout: float,
         traffic: Traffic,
-        answers: Callable[[str], bool],
-        unfinished: Unfinished,
+        doorstep: Doorstep,
         upgrade: Callable[[asyncio.Transport, Head], None],
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self._upgrade = upgrade
-        self._answers = answers
-        self._unfinished = unfinished
+        self._doorstep = doorstep
+        self._preface: bytes | None = None
         self._max_size = max_size
         self._head_timeout = timeout
         self._traffic = traffic
@@ -91,17 +90,21 @@ class BoundedHead(HttpToolsProtocol):
         self.client = (peer[0], peer[1]) if isinstance(peer, tuple) else None
         self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
         address = self.client[0] if self.client else ""
+        if self._doorstep.bars(address):
+            self._cut("barred")
+        elif not self._doorstep.enter(address):
+            self._cut("unfinished")
+        else:
+            self._counted = address
+            if self._doorstep.hears_preface(address):
+                self._preface = b""
+            self._await_head()
+
+    def _cut(self, outcome: str) -> None:
         # An answer would cost more than it is worth.
-        if not self._answers(address):
-            self._traffic.handshakes["barred"] += 1
-            transport.abort()
-            return
-        if not self._unfinished.enter(address):
-            self._traffic.handshakes["unfinished"] += 1
-            transport.abort()
-            return
-        self._counted = address
-        self._await_head()
+        self._traffic.handshakes[outcome] += 1
+        self._refused = True
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
@@ -113,6 +116,10 @@ class BoundedHead(HttpToolsProtocol):
         """See asyncio.Protocol."""
         if self._refused:
             return
+        if self._preface is not None:
+            data = self._after_preface(self._preface + data)
+            if not data:
+                return
         began_before = self._in_head
         self._piece = len(data)
         super().data_received(data)
@@ -122,6 +129,24 @@ class BoundedHead(HttpToolsProtocol):
             self._head_size += len(data)
             if self._head_size > self._max_size:
                 self._refuse(HeadTooLargeError())
+
+    def _after_preface(self, data: bytes) -> bytes:
+        """What of the first bytes is the client's; nothing, if the proxy has not said all."""
+        try:
+            preface = read_preface(data)
+        except ValueError:
+            self._cut("preface")
+            return b""
+        if preface is None:
+            self._preface = data
+            return b""
+        self._preface = None
+        if preface.client is not None:
+            self.client = preface.client
+            if self._doorstep.bars(preface.client[0]):
+                self._cut("barred")
+                return b""
+        return data[preface.size :]
 
     def on_message_begin(self) -> None:
         """See httptools."""
@@ -210,7 +235,7 @@ class BoundedHead(HttpToolsProtocol):
     def _head_ended(self) -> None:
         self._in_head = False
         if self._counted is not None:
-            self._unfinished.leave(self._counted)
+            self._doorstep.leave(self._counted)
             self._counted = None
         if self._deadline is not None:
             self._deadline.cancel()

@@ -9,7 +9,7 @@ import msgspec
 from ...protocol.envelope import JSON, SUBPROTOCOLS, Codec
 from ...protocol.errors import ForbiddenError, LinkdError, NotFoundError, ServiceUnavailableError, UnauthorizedError
 from ...protocol.identity import Identity
-from .addresses import Addresses, Proxies
+from .addresses import Addresses
 from .audit import Audit
 from .credentials import Credentials, Places
 from .limits import Limits
@@ -59,7 +59,6 @@ class Door:
         revocations: Tokens that are believed no longer.
         origins: The pages that may open a WebSocket.
         addresses: Where one may come from.
-        proxies: Who may stand in for others.
         limits: How often one may try.
         audit: Told of decisions.
         knows: Whether a path reaches a service at all.
@@ -75,7 +74,6 @@ class Door:
         revocations: Revocations,
         origins: Origins,
         addresses: Addresses,
-        proxies: Proxies,
         limits: Limits,
         audit: Audit,
         knows: Callable[[str], bool],
@@ -87,19 +85,11 @@ class Door:
         self._revocations = revocations
         self._origins = origins
         self._addresses = addresses
-        self._proxies = proxies
         self._limits = limits
         self._audit = audit
         self._knows = knows
         self._takes_sessions = takes_sessions
         self._open = open
-
-    def answers(self, peer: str) -> bool:
-        """Whether whoever opens a connection is worth an answer. Others are cut before they cost anything."""
-        if self._addresses.admits(peer) or self._proxies.trusts(peer):
-            return True
-        self._audit.record("address_refused", address=peer)
-        return False
 
     def admit(self, approach: Approach, *, sought: bool = False) -> Admission:
         """Let a WebSocket in, or raise what it is refused with.

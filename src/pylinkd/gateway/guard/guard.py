@@ -9,6 +9,7 @@ from .addresses import Addresses, Network, Proxies
 from .audit import Audit
 from .credentials import Places
 from .door import Door
+from .doorstep import Doorstep
 from .issuers import Issuer
 from .limits import Limits, LimitSettings, Mode
 from .origins import Origins
@@ -32,6 +33,7 @@ class Guard:
         denied: Networks that may not.
         exempt: Networks that are neither limited nor banned by themselves.
         trusted_proxies: Networks of proxies that may say who is behind them.
+        proxy_protocol: Whether these proxies pass bytes on, and say first whose they are.
         limits: How much one may do.
         max_unfinished: Connections that have not come in yet, at once.
         max_unfinished_each: The same of one address.
@@ -57,6 +59,7 @@ class Guard:
         denied: Sequence[Network] = (),
         exempt: Sequence[Network] = (),
         trusted_proxies: Sequence[Network] = (),
+        proxy_protocol: bool = False,
         limits: LimitSettings = _NO_LIMITS,
         max_unfinished: int = 10_000,
         max_unfinished_each: int = 1_000,
@@ -73,6 +76,9 @@ class Guard:
         self.revocations = Revocations(clock, token_lifetime)
         self.tokens = Tokens(secret, issuers, clock)
         self.unfinished = Unfinished(max_unfinished, max_unfinished_each)
+        self.doorstep = Doorstep(
+            self.addresses, self.proxies, self.unfinished, self.audit, proxy_protocol=proxy_protocol
+        )
         self._places = Places(query=token_in_query, cookie=token_cookie)
 
     def door(
@@ -85,7 +91,6 @@ class Guard:
             revocations=self.revocations,
             origins=self.origins,
             addresses=self.addresses,
-            proxies=self.proxies,
             limits=self.limits,
             audit=self.audit,
             knows=knows,

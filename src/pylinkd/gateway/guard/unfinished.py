@@ -19,20 +19,33 @@ class Unfinished:
         self._by_address: dict[str, int] = {}
         self._all = 0
 
-    def enter(self, address: str) -> bool:
-        """Count one more; ``False``: there are too many, and it was not counted."""
-        place = site(address)
-        of_address = self._by_address.get(place, 0)
-        if self._all >= self._most or of_address >= self._most_each:
+    def enter(self, address: str, *, shared: bool = False) -> bool:
+        """Count one more.
+
+        Args:
+            address: Where it comes from.
+            shared: Many come from there, such as a proxy's clients: it counts among all alone.
+
+        Returns:
+            ``False``: there are too many, and it was not counted.
+        """
+        if self._all >= self._most:
             return False
-        self._by_address[place] = of_address + 1
+        if not shared:
+            place = site(address)
+            of_address = self._by_address.get(place, 0)
+            if of_address >= self._most_each:
+                return False
+            self._by_address[place] = of_address + 1
         self._all += 1
         return True
 
-    def leave(self, address: str) -> None:
-        """Count one that had entered out again."""
-        place = site(address)
+    def leave(self, address: str, *, shared: bool = False) -> None:
+        """Count one that had entered out again, by the same words."""
         self._all -= 1
+        if shared:
+            return
+        place = site(address)
         left = self._by_address[place] - 1
         if left:
             self._by_address[place] = left
