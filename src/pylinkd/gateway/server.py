@@ -28,9 +28,9 @@ from .core.registry import Registry
 from .core.rooms import Rooms
 from .core.session import EndReason, Session
 from .core.traffic import Traffic
+from .edge.arrival import arrivals
 from .edge.connection import Connection
 from .edge.framing import read_frames
-from .edge.head import bounded_head
 from .edge.http import HttpFace
 from .edge.listener import Listener
 from .edge.receptions import Receptions
@@ -162,7 +162,7 @@ class Gateway:
             time.time,
             self._formats,
         )
-        head = bounded_head(
+        arrival = arrivals(
             max_size=settings.max_head_size,
             timeout=settings.head_timeout,
             traffic=self.traffic,
@@ -172,7 +172,7 @@ class Gateway:
         self._listener = Listener(
             uvicorn.Config(
                 self._http,
-                http=head,  # type: ignore[arg-type]  # a factory serves where uvicorn asks for a class
+                http=arrival,  # type: ignore[arg-type]  # a factory serves where uvicorn asks for a class
                 ws=upgrade,  # type: ignore[arg-type]  # tells uvicorn that there is somebody to upgrade for
                 ssl_certfile=settings.certfile,
                 ssl_keyfile=settings.keyfile,

@@ -1,23 +1,19 @@
-"""The head of a request, before anything else is known of it: how large it may be and how long it may take.
+"""The head of a plain request: how large it may be and how long it may take. uvicorn parses it and has neither limit.
 
-uvicorn parses it and has neither limit. The limits hold for every request on a connection, the first included that
-never comes.
+The first head of a connection is looked at before uvicorn is there (arrival.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import structlog
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ...protocol.errors import BadRequestError, LinkdError
 from ..core.traffic import Traffic
-from ..guard.doorstep import Doorstep
-from ..guard.proxy_protocol import read_preface
 from .handshake import Head, refusal
 
 _GOODBYE = 1.0  # seconds that a client may take to say goodbye over TLS when the gateway stops
@@ -49,7 +45,6 @@ class BoundedHead(HttpToolsProtocol):
         max_size: Bytes.
         timeout: Seconds.
         traffic: Counts the refusals.
-        doorstep: Counts connections whose first head has not come, and says which are not worth one.
         upgrade: Answers a head that asks for WebSocket.
     """
 
@@ -59,52 +54,19 @@ class BoundedHead(HttpToolsProtocol):
         max_size: int,
         timeout: float,
         traffic: Traffic,
-        doorstep: Doorstep,
         upgrade: Callable[[asyncio.Transport, Head], None],
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self._upgrade = upgrade
-        self._doorstep = doorstep
-        self._preface: bytes | None = None
         self._max_size = max_size
         self._head_timeout = timeout
         self._traffic = traffic
         self._head_size = 0
-        self._piece = 0
-        self._upgrades: bool | None = None
-        self._in_head = True
+        self._in_head = False
         self._refused = False
-        self._counted: str | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """See asyncio.Protocol."""
-        # Not uvicorn's, which makes two sockets to ask for the addresses: a twentieth of a handshake. Where it listens
-        # nobody asks: requests have a Host header.
-        self.transport = transport
-        self.connections.add(self)
-        self.flow = FlowControl(transport)
-        peer = transport.get_extra_info("peername")
-        self.client = (peer[0], peer[1]) if isinstance(peer, tuple) else None
-        self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
-        address = self.client[0] if self.client else ""
-        if self._doorstep.bars(address):
-            self._cut("barred")
-        elif not self._doorstep.enter(address):
-            self._cut("unfinished")
-        else:
-            self._counted = address
-            if self._doorstep.hears_preface(address):
-                self._preface = b""
-            self._await_head()
-
-    def _cut(self, outcome: str) -> None:
-        # An answer would cost more than it is worth.
-        self._traffic.handshakes[outcome] += 1
-        self._refused = True
-        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
@@ -116,12 +78,7 @@ class BoundedHead(HttpToolsProtocol):
         """See asyncio.Protocol."""
         if self._refused:
             return
-        if self._preface is not None:
-            data = self._after_preface(self._preface + data)
-            if not data:
-                return
         began_before = self._in_head
-        self._piece = len(data)
         super().data_received(data)
         if self._in_head and began_before and not self._refused:
             # What of a head has come so far is kept by the parser: it may not grow for ever. The piece in which a
@@ -130,48 +87,19 @@ class BoundedHead(HttpToolsProtocol):
             if self._head_size > self._max_size:
                 self._refuse(HeadTooLargeError())
 
-    def _after_preface(self, data: bytes) -> bytes:
-        """What of the first bytes is the client's; nothing, if the proxy has not said all."""
-        try:
-            preface = read_preface(data)
-        except ValueError:
-            self._cut("preface")
-            return b""
-        if preface is None:
-            self._preface = data
-            return b""
-        self._preface = None
-        if preface.client is not None:
-            self.client = preface.client
-            if self._doorstep.bars(preface.client[0]):
-                self._cut("barred")
-                return b""
-        return data[preface.size :]
-
     def on_message_begin(self) -> None:
         """See httptools."""
         super().on_message_begin()
-        self._upgrades = None
         if not self._in_head:
             self._await_head()
 
     def on_headers_complete(self) -> None:
         """See httptools."""
         self._head_ended()
-        # A head that came with few bytes in all need not be added up.
-        if self._head_size + self._piece > self._max_size and self._length() > self._max_size:
+        if head_size(self.url, self.headers) > self._max_size:
             self._refuse(HeadTooLargeError())
         else:
             super().on_headers_complete()
-
-    def _length(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-
-    def _should_upgrade(self) -> bool:
-        # uvicorn asks three times, and looks through the headers each time.
-        if self._upgrades is None:
-            self._upgrades = super()._should_upgrade()
-        return self._upgrades
 
     def on_body(self, body: bytes) -> None:
         """See httptools."""
@@ -234,9 +162,6 @@ class BoundedHead(HttpToolsProtocol):
 
     def _head_ended(self) -> None:
         self._in_head = False
-        if self._counted is not None:
-            self._doorstep.leave(self._counted)
-            self._counted = None
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -248,18 +173,20 @@ class BoundedHead(HttpToolsProtocol):
     def _refuse(self, error: LinkdError) -> None:
         self._refused = True
         self._head_ended()
-        self._traffic.handshakes[str(error.code)] += 1
-        log.info("head_refused", code=error.code, remote_address=self.client[0] if self.client else "")
-        self.transport.write(refusal(error))
-        self.transport.close()
-        # A peer that does not read would keep the transport open until its buffer drains, which is never.
-        self.loop.call_later(self._head_timeout, self.transport.abort)
+        peer = self.client[0] if self.client else ""
+        refuse_head(self.transport, error, self._traffic, peer, self._head_timeout)
 
 
-def bounded_head(**limits: Any) -> Callable[..., BoundedHead]:
-    """What uvicorn calls to make the protocol of a new connection; takes what BoundedHead is told by name."""
+def head_size(target: bytes, fields: Iterable[tuple[bytes, bytes]]) -> int:
+    """Bytes of a request's head, but for the method and the version."""
+    return len(target) + sum(len(name) + len(value) + 4 for name, value in fields)
 
-    def make(*args: Any, **options: Any) -> BoundedHead:
-        return BoundedHead(*args, **limits, **options)
 
-    return make
+def refuse_head(transport: asyncio.Transport, error: LinkdError, traffic: Traffic, peer: str, timeout: float) -> None:
+    """Answer a head that cannot be taken, and close; who does not read the answer is cut after ``timeout`` seconds."""
+    traffic.handshakes[str(error.code)] += 1
+    log.info("head_refused", code=error.code, remote_address=peer)
+    transport.write(refusal(error))
+    transport.close()
+    # A peer that does not read would keep the transport open until its buffer drains, which is never.
+    asyncio.get_running_loop().call_later(timeout, transport.abort)
