@@ -53,7 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Put all questions to all servers ``rounds`` times."""
-    names = options.only or list(PEERS)
+    names = list(dict.fromkeys(options.only or PEERS))
     chosen = [PEERS[name] for name in names]
     install(chosen)
     results: dict[str, Any] = {
