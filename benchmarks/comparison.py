@@ -39,6 +39,7 @@ class _Question(NamedTuple):
         return f"fan-out to {_FANOUT['members']:,}"
 
 
+_SPREAD = ("smallest", "largest")
 _QUESTIONS = (_Question(64), _Question(1000), _Question(0))
 
 
@@ -132,16 +133,16 @@ def table(results: dict[str, Any]) -> str:
     told = results["versions"]
     rows: list[Sequence[object]] = []
     for question in _QUESTIONS:
-        servers = results["questions"][question.name]
+        if rows:
+            rows.append([""] * 9)
         if question.connections:
-            rows.append((question.name, "per s", "smallest", "largest", "ours/peer", "CPU µs", "p50 ms", "p99 ms", ""))
+            rows.append((question.name, "per s", *_SPREAD, "ours/peer", "CPU µs", "p50 ms", "p99 ms", "errors"))
         else:
-            rows.append((question.name, "last ms", "smallest", "largest", "peer/ours", "CPU µs", "", "", ""))
+            rows.append((question.name, "last ms", *_SPREAD, "peer/ours", "CPU µs", "", "", "errors"))
+        servers = results["questions"][question.name]
         rows += [_row(question, _label(name, told), rounds, servers[_OURS]) for name, rounds in servers.items()]
-        rows.append([""] * len(rows[0]))
-    versions_line = "  ".join(f"{name} {told[name]}" for name in ("python", "node") if name in told)
-    head = ("", "median", "", "", "ratio", "", "", "", "errors")
-    return f"{versions_line}\n{tables.lines(head, rows[:-1])}"
+    interpreters = "  ".join(f"{name} {told[name]}" for name in ("python", "node") if name in told)
+    return f"{interpreters}\n{tables.lines([str(cell) for cell in rows[0]], rows[1:])}"
 
 
 def _label(name: str, told: dict[str, str]) -> str:
