@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import burst, connections, flood, guard, hostile, live, memory
+from . import burst, comparison, connections, flood, guard, hostile, live, memory
 from .programs import raise_descriptors
 
 
@@ -35,6 +35,7 @@ SCENARIOS: dict[str, Scenario] = {
     "memory": memory,
     "connections": connections,
     "burst": burst,
+    "peers": comparison,
 }
 
 

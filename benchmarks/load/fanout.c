@@ -1,7 +1,7 @@
 /* Broadcasts: one connection publishes to a group of members, and a round is
  * over when the last of them has what was published. */
+#include "dialect.h"
 #include "load.h"
-#include "message.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,7 +67,7 @@ static void on_opened(struct client *client, struct connection *connection)
         return;
     run->members[connection->index].membership = JOINING;
     run->undecided++;
-    size_t length = request_number(&run->join, 1);
+    size_t length = run->options->dialect->number(&run->join, 1);
     client_send(connection, OPCODE_TEXT, run->join.text, length);
 }
 
@@ -98,7 +98,7 @@ static void on_message(struct client *client, struct connection *connection, con
             delivered(run, &run->members[connection->index]);
         return;
     }
-    enum kind kind = message_kind(text, length);
+    enum kind kind = run->options->dialect->kind(text, length);
     if (kind == MESSAGE_EVENT)
         return;
     if (kind == MESSAGE_ERROR && run->client.verbose)
@@ -166,7 +166,7 @@ static void begin_round(struct fanout *run, struct connection *publisher)
     uint32_t publishes =
         run->options->publishes ? run->options->publishes : run->options->burst;
     for (uint32_t i = 0; i < publishes; i++) {
-        size_t length = request_number(&run->publish, ++run->published);
+        size_t length = run->options->dialect->number(&run->publish, ++run->published);
         client_send(publisher, OPCODE_TEXT, run->publish.text, length);
     }
     run->in_round = true;
@@ -267,8 +267,7 @@ static void report(struct fanout *run, double opening, struct usage used)
 static bool allocate(struct fanout *run)
 {
     const struct options *options = run->options;
-    size_t prefix = strlen(options->event) + sizeof "{\"type\":\"\"";
-    run->event_prefix = malloc(prefix);
+    run->event_prefix = dialect_event(options->dialect, options->event);
     run->members = calloc(options->connections, sizeof *run->members);
     run->first = calloc(options->broadcasts, sizeof *run->first);
     run->half = calloc(options->broadcasts, sizeof *run->half);
@@ -277,8 +276,7 @@ static bool allocate(struct fanout *run)
         perror("load");
         return false;
     }
-    run->event_length =
-        snprintf(run->event_prefix, prefix, "{\"type\":\"%s\"", options->event);
+    run->event_length = strlen(run->event_prefix);
     return true;
 }
 
@@ -286,14 +284,14 @@ int run_fanout(const struct options *options)
 {
     static struct fanout run;
     run.options = options;
-    if (!options->join || !request_init(&run.join, options->join) || !options->publish ||
-        !request_init(&run.publish, options->publish)) {
+    if (!options->join || !options->dialect->init(&run.join, options->join) || !options->publish ||
+        !options->dialect->init(&run.publish, options->publish)) {
         fprintf(stderr, "load: --join and --publish need a JSON object each, without an id\n");
         return 2;
     }
     struct callbacks callbacks = {.opened = on_opened, .message = on_message, .ended = on_ended};
     if (!prepare(&run.client, options, options->connections + 1, callbacks, &run) ||
-        !allocate(&run))
+        !allocate(&run) || !dialect_begin(options->dialect, &run.client))
         return 1;
 
     int64_t begun = clock_now();
@@ -315,6 +313,7 @@ int run_fanout(const struct options *options)
     run.client.callbacks = (struct callbacks){0};
     client_close_all(&run.client, SECOND);
     client_free(&run.client);
+    dialect_end(options->dialect);
     request_free(&run.join);
     request_free(&run.publish);
     free(run.event_prefix);

@@ -19,7 +19,8 @@ static const char usage[] =
     "       load idle     --port P --path PATH --connections N [--hold] [--hold-seconds S]\n"
     "       load storm    --port P --path PATH --connections N [--concurrency C]\n"
     "all:   [--host ADDRESS] [--source ADDRESS] [--header 'Name: value']... [--watch PID]...\n"
-    "       [--tokens FILE] [--deadline S] [-v]\n";
+    "       [--tokens FILE] [--deadline S] [-v]\n"
+    "requests, fanout: [--dialect linkd|socketio]\n";
 
 static _Noreturn void refuse(const char *what, const char *value)
 {
@@ -55,6 +56,7 @@ enum long_option {
     WATCH,
     TOKENS,
     DEADLINE,
+    DIALECT,
     CONNECTIONS,
     OUTSTANDING,
     SECONDS,
@@ -84,6 +86,7 @@ static const struct option long_options[] = {
     {"watch", required_argument, NULL, WATCH},
     {"tokens", required_argument, NULL, TOKENS},
     {"deadline", required_argument, NULL, DEADLINE},
+    {"dialect", required_argument, NULL, DIALECT},
     {"verbose", no_argument, NULL, 'v'},
     {"connections", required_argument, NULL, CONNECTIONS},
     {"members", required_argument, NULL, CONNECTIONS},
@@ -126,6 +129,11 @@ static void set(struct options *options, int option, const char *value)
         break;
     case TOKENS: options->target.tokens = value; break;
     case DEADLINE: options->deadline = number("--deadline", value, 0.1, 86400); break;
+    case DIALECT:
+        options->dialect = dialect_named(value);
+        if (!options->dialect)
+            refuse("--dialect", value);
+        break;
     case 'v': options->verbose = true; break;
     case CONNECTIONS: options->connections = whole("--connections", value, 1, 1e6); break;
     case OUTSTANDING: options->outstanding = whole("--outstanding", value, 1, 65535); break;
@@ -168,16 +176,18 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(const struct options *options);
+        bool dialects; /* knows other than ours */
     } scenarios[] = {
-        {"requests", run_requests},
-        {"fanout", run_fanout},
-        {"stream", run_stream},
-        {"idle", run_idle},
-        {"storm", run_storm},
+        {"requests", run_requests, true},
+        {"fanout", run_fanout, true},
+        {"stream", run_stream, false},
+        {"idle", run_idle, false},
+        {"storm", run_storm, false},
     };
     struct options options = {
         .target = {.host = "127.0.0.1", .path = "/"},
         .deadline = 120,
+        .dialect = &dialect_linkd,
         .outstanding = 1,
         .seconds = 5,
         .warmup = 1,
@@ -202,8 +212,12 @@ int main(int argc, char **argv)
         refuse("--port and --connections (or --members) are needed", NULL);
     options.target.headers = options.headers;
 
-    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
-        if (strcmp(argv[1], scenarios[i].name) == 0)
-            return scenarios[i].run(&options);
+    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
+        if (strcmp(argv[1], scenarios[i].name) != 0)
+            continue;
+        if (options.dialect != &dialect_linkd && !scenarios[i].dialects)
+            refuse("--dialect is of requests and fanout only", NULL);
+        return scenarios[i].run(&options);
+    }
     refuse("unknown subcommand", argv[1]);
 }

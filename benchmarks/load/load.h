@@ -3,6 +3,7 @@
 #define LOAD_H
 
 #include "client.h"
+#include "dialect.h"
 #include "report.h"
 
 #define HEADERS_MAX 16
@@ -14,6 +15,7 @@ struct options {
     size_t watched_count;
     double deadline;
     bool verbose;
+    const struct dialect *dialect; /* of requests and fanout */
 
     uint32_t connections; /* also the members of fanout */
     /* requests */

@@ -48,7 +48,7 @@ bool request_init(struct request *request, const char *object)
     if (length < 3 || object[0] != '{' || object[length - 1] != '}')
         return false;
     size_t fixed = length - 1 + sizeof("," ID) - 1;
-    request->text = malloc(fixed + NUMBER_MAX);
+    request->memory = request->text = malloc(fixed + NUMBER_MAX);
     if (!request->text)
         return false;
     memcpy(request->text, object, length - 1);
@@ -73,6 +73,6 @@ size_t request_number(struct request *request, uint64_t id)
 
 void request_free(struct request *request)
 {
-    free(request->text);
-    request->text = NULL;
+    free(request->memory);
+    request->memory = request->text = NULL;
 }

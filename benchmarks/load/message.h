@@ -15,7 +15,8 @@ bool message_id(const uint8_t *text, size_t length, uint64_t *id);
 
 /* A request whose text stays the same but for its id, which comes last. */
 struct request {
-    char *text;
+    char *memory;
+    char *text;   /* what was numbered last, in the memory */
     size_t fixed; /* length up to the id's digits */
 };
 

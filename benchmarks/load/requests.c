@@ -1,8 +1,8 @@
 /* Requests and their answers: every connection keeps a number of requests
  * outstanding (closed loop), or all of them together send at a fixed rate
  * whatever the server does (open loop, --rate). */
+#include "dialect.h"
 #include "load.h"
-#include "message.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +71,7 @@ static void send_request(struct requests *run, struct connection *connection, in
     flight->next_id += run->options->outstanding;
     flight->since = since;
     run->in_flight++;
-    size_t length = request_number(&run->request, flight->id);
+    size_t length = run->options->dialect->number(&run->request, flight->id);
     client_send(connection, OPCODE_TEXT, run->request.text, length);
 }
 
@@ -79,7 +79,7 @@ static void on_message(struct client *client, struct connection *connection, con
                        size_t length)
 {
     struct requests *run = client->scenario;
-    enum kind kind = message_kind(text, length);
+    enum kind kind = run->options->dialect->kind(text, length);
     if (kind == MESSAGE_EVENT) {
         run->events++;
         return;
@@ -90,7 +90,7 @@ static void on_message(struct client *client, struct connection *connection, con
     }
     uint32_t places = run->options->outstanding;
     uint64_t id;
-    if (!message_id(text, length, &id) || !id) {
+    if (!run->options->dialect->id(text, length, &id) || !id) {
         run->unmatched++;
         return;
     }
@@ -219,7 +219,7 @@ static bool write_request(struct requests *run)
     int head = snprintf(object, size, "{\"type\":\"%s\",\"data\":{\"text\":\"", options->type);
     memset(object + head, 'x', fill);
     strcpy(object + head + fill, "\"}}");
-    bool written = request_init(&run->request, object);
+    bool written = options->dialect->init(&run->request, object);
     free(object);
     return written;
 }
@@ -278,7 +278,7 @@ int run_requests(const struct options *options)
     run.options = options;
     struct callbacks callbacks = {.message = on_message, .ended = on_ended};
     bool ready = prepare(&run.client, options, options->connections, callbacks, &run) &&
-                 allocate(&run);
+                 allocate(&run) && dialect_begin(options->dialect, &run.client);
     if (!ready)
         return 1;
 
@@ -307,6 +307,7 @@ int run_requests(const struct options *options)
     run.client.callbacks = (struct callbacks){0};
     client_close_all(&run.client, SECOND);
     client_free(&run.client);
+    dialect_end(options->dialect);
     request_free(&run.request);
     free(run.flights);
     free(run.free_places);

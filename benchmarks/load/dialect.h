@@ -1,0 +1,34 @@
+/* How requests, answers and events are written: the JSON envelope of message.h,
+ * or what Socket.IO makes of the same. */
+#ifndef DIALECT_H
+#define DIALECT_H
+
+#include "client.h"
+#include "message.h"
+
+struct dialect {
+    const char *name;
+    /* See message.h. */
+    bool (*init)(struct request *request, const char *object);
+    size_t (*number)(struct request *request, uint64_t id);
+    enum kind (*kind)(const uint8_t *text, size_t length);
+    bool (*id)(const uint8_t *text, size_t length, uint64_t *id);
+    /* What stands before the type of an event, from its first byte on; a quote follows it. */
+    const char *event_head;
+    /* Puts what the dialect does with an open connection between the client and
+     * the scenario's callbacks, which have to be set; NULL when that is nothing. */
+    bool (*begin)(struct client *client);
+    void (*end)(void);
+};
+
+extern const struct dialect dialect_linkd;
+extern const struct dialect dialect_socketio;
+
+/* NULL when there is none of the name. */
+const struct dialect *dialect_named(const char *name);
+bool dialect_begin(const struct dialect *dialect, struct client *client);
+void dialect_end(const struct dialect *dialect);
+/* With what every event of the type begins, to be freed; NULL when there is no memory. */
+char *dialect_event(const struct dialect *dialect, const char *type);
+
+#endif
