@@ -1,4 +1,4 @@
-"""``scripts/bench <scenario>``: runs one, prints its table and writes its figures as JSON."""
+"""``scripts/bench <scenario>``: runs one, or all of them, prints its table and writes its figures as JSON."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from . import burst, comparison, connections, flood, guard, hostile, live, memory
 from .programs import raise_descriptors
+from .report import page
 
 
 class Scenario(Protocol):
@@ -29,30 +30,62 @@ class Scenario(Protocol):
 
 SCENARIOS: dict[str, Scenario] = {
     "live": live,
-    "hostile": hostile,
-    "flood": flood,
-    "guard": guard,
-    "memory": memory,
+    "peers": comparison,
     "connections": connections,
     "burst": burst,
-    "peers": comparison,
+    "guard": guard,
+    "flood": flood,
+    "hostile": hostile,
+    "memory": memory,
 }
+
+
+def _title(scenario: Scenario) -> str:
+    assert scenario.__doc__ is not None
+    return " ".join(scenario.__doc__.partition("\n\n")[0].split())
+
+
+def _run_all(options: argparse.Namespace) -> dict[str, Any]:
+    """Every scenario with its own defaults, or what an earlier run wrote of it."""
+    figures: dict[str, Any] = {}
+    sections: dict[str, tuple[str, str]] = {}
+    for name, scenario in SCENARIOS.items():
+        known = None if options.figures is None else options.figures / f"{name}.json"
+        if known is not None and known.exists():
+            figures[name] = json.loads(known.read_text())
+        else:
+            defaults = argparse.ArgumentParser()
+            scenario.arguments(defaults)
+            figures[name] = scenario.run(defaults.parse_args([]))
+        sections[name] = _title(scenario), scenario.table(figures[name])
+        print(f"{name}\n{sections[name][1]}\n", flush=True)
+    if options.report is not None:
+        options.report.write_text(page("scripts/bench all", sections))
+    return figures
 
 
 def main() -> None:
     """Read the command line and run the scenario."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     choices = parser.add_subparsers(dest="scenario", required=True)
+    everything = choices.add_parser("all", help="every scenario, one after the other; half an hour")
+    everything.add_argument("--report", type=Path, help="where to write a page of all tables")
+    everything.add_argument(
+        "--figures", type=Path, help="folder of figures that --json wrote: those are not measured again"
+    )
+    everything.add_argument("--json", type=Path, help="where to write the figures")
     for name, scenario in SCENARIOS.items():
-        assert scenario.__doc__ is not None
-        choice = choices.add_parser(name, help=scenario.__doc__.splitlines()[0], description=scenario.__doc__)
+        choice = choices.add_parser(name, help=_title(scenario), description=scenario.__doc__)
         choice.add_argument("--json", type=Path, help="where to write the figures")
         scenario.arguments(choice)
     options = parser.parse_args()
     raise_descriptors()
-    scenario = SCENARIOS[options.scenario]
-    results = scenario.run(options)
-    print(scenario.table(results))
+    if options.scenario == "all":
+        results = _run_all(options)
+    else:
+        scenario = SCENARIOS[options.scenario]
+        results = scenario.run(options)
+        print(scenario.table(results))
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=2))
 

@@ -22,6 +22,7 @@ class Issuer:
     Attributes:
         names: What the keys are called.
         down: It does not answer.
+        fault: What the fetch raises.
         asked: How often it was asked.
         slept: How long was waited.
         gone: How often a key was gone.
@@ -30,6 +31,7 @@ class Issuer:
     def __init__(self) -> None:
         self.names = ["a"]
         self.down = False
+        self.fault: Exception | None = None
         self.asked = 0
         self.slept: list[float] = []
         self.gone = 0
@@ -39,6 +41,8 @@ class Issuer:
     async def _fetch(self) -> KeySet:
         self.asked += 1
         await asyncio.sleep(0)
+        if self.fault is not None:
+            raise self.fault
         if self.down:
             raise OSError("down")
         return KeySet([(name, KEY) for name in self.names])
@@ -137,3 +141,16 @@ async def test_too_many_who_wait_are_told_to_come_again() -> None:
 
     assert sum(isinstance(one, ServiceUnavailableError) for one in outcomes) == 500
     assert issuer.asked == 1
+
+
+async def test_fault_of_ours_does_not_end_the_fetching() -> None:
+    """It counts as a fetch that failed; the next one is tried."""
+    issuer = Issuer()
+    issuer.fault = TypeError("ours")
+    with pytest.raises(ServiceUnavailableError):
+        await issuer.keys.seek()
+    issuer.fault = None
+
+    await issuer.keys.seek()
+
+    assert issuer.keys.fetches == {"ok": 1, "failed": 1}

@@ -110,6 +110,11 @@ class RemoteKeys:
             self.fetches["failed"] += 1
             log.warning("keys_not_fetched", issuer=self.issuer, reason=str(error), kept=len(self._keys.names))
             return
+        except Exception:
+            # Of ours: it must not end the fetching for good.
+            self.fetches["failed"] += 1
+            log.exception("keys_not_fetched", issuer=self.issuer, kept=len(self._keys.names))
+            return
         self.fetches["ok"] += 1
         self._fetched_at = self._clock()
         gone = self._keys.names - keys.names
