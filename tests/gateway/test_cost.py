@@ -7,12 +7,12 @@ change is worth its calls, raise the bound, and say in the commit what was measu
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any
 
-import pytest
+import pytest_asyncio
 from websockets.frames import Opcode
 
 from pylinkd.gateway.edge.framing import feed
@@ -63,11 +63,15 @@ def calls_each(what: Callable[[int], None]) -> float:
     return calls.count / REPEATED
 
 
-@pytest.fixture
-async def gateway(tmp_path: Path) -> Gateway:
-    """One that is put together and not started, with everything of the guard on, and a service behind it."""
+@pytest_asyncio.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    """One that is put together and not started, with everything of the guard on."""
     rates = dict.fromkeys(("handshake_rate", "message_rate", "byte_rate", "user_message_rate"), "999999999/s")
-    return Gateway(Settings(port=0, admin_port=0, link=tmp_path / "link.sock", max_connections_per_user=0, **rates))  # type: ignore[arg-type]
+    settings = Settings(port=0, admin_port=0, link=tmp_path / "link.sock", max_connections_per_user=0, **rates)  # type: ignore[arg-type]
+    made = Gateway(settings)
+    yield made
+    await made._listener.close(0)
+    await made._admin.close(0)
 
 
 def start_service(gateway: Gateway) -> Process:
