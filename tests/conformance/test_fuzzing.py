@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pylinkd.gateway.core.format import MAX_WINDOW_BITS, MIN_WINDOW_BITS
-from pylinkd.gateway.edge.deflate import Inflater, inflate, negotiate
+from pylinkd.gateway.edge.deflate import Inflater, negotiate
 from pylinkd.gateway.edge.handshake import Head, OpeningRequest, VersionRequiredError
 from pylinkd.gateway.edge.violation import ProtocolViolation
 from pylinkd.protocol.envelope import JSON, MSGPACK, Codec, Message
@@ -217,7 +217,7 @@ def test_any_data_inflates_within_the_limit_or_is_a_violation(data: st.DataObjec
     parts = cut(body, places) or [b""]
 
     try:
-        whole = inflate(body, LIMIT)
+        whole = Inflater(LIMIT).feed(body, True)
     except ProtocolViolation:
         whole = None
     try:

@@ -120,7 +120,7 @@ class RecordingConnection:
     def close(self, code: int, reason: str, end: EndReason) -> None:
         """Begin to close: what waits leaves first, as with a real connection."""
         if self.closed is None:
-            frames = self._session.take_outbox() if self.writable else []
+            frames = self._session.outbox.take() if self.writable else []
             if frames:
                 self.write(frames)
             self.closed = (code, reason, end)

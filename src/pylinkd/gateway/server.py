@@ -269,7 +269,7 @@ class Gateway:
         answered_by = clock() + within
         while not drain.done:
             if clock() >= answered_by:
-                self._inbound.abandon()
+                self._inbound.parking.abandon()
                 for link in self._commands.links:
                     link.abandon()
             for session in drain.step(clock()):

@@ -62,7 +62,7 @@ def test_session_without_connection_takes_nothing() -> None:
 
     assert not session.send(b"a")
     session.flush()
-    assert session.take_outbox() == []
+    assert session.outbox.take() == []
 
 
 def test_client_that_does_not_read_is_closed() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pylinkd.gateway.edge.deflate import inflate, negotiate
+from pylinkd.gateway.edge.deflate import Inflater, negotiate
 from pylinkd.gateway.edge.violation import ProtocolViolation
 from pylinkd.protocol.errors import CloseCode
 
@@ -78,15 +78,15 @@ def test_any_offer_is_answered(offers: str) -> None:
 @given(st.binary(max_size=5000))
 def test_compressed_message_comes_back(data: bytes) -> None:
     """Whatever it is, with and without a final block."""
-    assert inflate(deflated(data), 5000) == data
-    assert inflate(deflated(data, final=True), 5000) == data
+    assert Inflater(5000).feed(deflated(data), True) == data
+    assert Inflater(5000).feed(deflated(data, final=True), True) == data
 
 
 @given(st.binary(max_size=2000))
 def test_any_bytes_end_in_a_message_or_a_violation(data: bytes) -> None:
     """Within the limit, or not at all."""
     try:
-        message = inflate(data, 1000)
+        message = Inflater(1000).feed(data, True)
     except ProtocolViolation:
         return
     assert len(message) <= 1000
@@ -94,10 +94,10 @@ def test_any_bytes_end_in_a_message_or_a_violation(data: bytes) -> None:
 
 def test_message_of_just_the_limit_is_taken() -> None:
     """One byte more is 1009."""
-    assert len(inflate(deflated(b"x" * 1000), 1000)) == 1000
+    assert len(Inflater(1000).feed(deflated(b"x" * 1000), True)) == 1000
 
     with pytest.raises(ProtocolViolation) as violation:
-        inflate(deflated(b"x" * 1001), 1000)
+        Inflater(1000).feed(deflated(b"x" * 1001), True)
     assert violation.value.code is CloseCode.MESSAGE_TOO_BIG
 
 
@@ -107,7 +107,7 @@ def test_bomb_is_cut_while_it_inflates() -> None:
 
     tracemalloc.start()
     with pytest.raises(ProtocolViolation) as violation:
-        inflate(bomb, 65536)
+        Inflater(65536).feed(bomb, True)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
@@ -118,6 +118,6 @@ def test_bomb_is_cut_while_it_inflates() -> None:
 def test_thousands_of_final_blocks_are_refused() -> None:
     """Each would cost an inflater of its own, and none a byte of the message."""
     with pytest.raises(ProtocolViolation) as violation:
-        inflate(b"\x03\x00" * 30_000, 65536)
+        Inflater(65536).feed(b"\x03\x00" * 30_000, True)
 
     assert violation.value.code is CloseCode.POLICY_VIOLATION

@@ -331,13 +331,19 @@ async def test_message_waits_for_the_next_instance() -> None:
     assert session.in_flight == 0
 
 
-async def test_message_that_waited_too_long_is_answered() -> None:
-    """503 with retryAfterMs; later ones get it at once while the service stays away."""
-    rig = Rig(park=PARK)
+def left_alone(rig: Rig) -> Session:
+    """A session that its service knew, whose only instance is gone."""
     process = rig.start()
     session = rig.open("s-1")
     process.open_all()
     process.die()
+    return session
+
+
+async def test_message_that_waited_too_long_is_answered() -> None:
+    """503 with retryAfterMs; later ones get it at once while the service stays away."""
+    rig = Rig(park=PARK)
+    session = left_alone(rig)
     rig.send(session, id=1)
     rig.timers.pass_(PARK / 2)
     rig.send(session, id=2)
@@ -358,10 +364,7 @@ async def test_message_that_waited_too_long_is_answered() -> None:
 async def test_waiting_is_bounded(messages: int, data: str | None) -> None:
     """In number and in bytes: what is too much is answered at once."""
     rig = Rig(park=PARK, window=100)
-    process = rig.start()
-    session = rig.open("s-1")
-    process.open_all()
-    process.die()
+    session = left_alone(rig)
 
     for number in range(messages + 1):
         rig.send(session, id=number, data=data)
@@ -373,10 +376,7 @@ async def test_waiting_is_bounded(messages: int, data: str | None) -> None:
 async def test_waiting_messages_count_for_the_window() -> None:
     """A client cannot make the gateway keep more of its messages than the window; reading goes on afterwards."""
     rig = Rig(park=PARK, window=4)
-    process = rig.start()
-    session = rig.open("s-1")
-    process.open_all()
-    process.die()
+    session = left_alone(rig)
 
     for number in range(4):
         rig.send(session, id=number)
@@ -392,10 +392,7 @@ async def test_waiting_messages_count_for_the_window() -> None:
 async def test_messages_of_a_session_that_ended_wait_no_more() -> None:
     """Nothing is kept for it, and the next instance hears nothing of them."""
     rig = Rig(park=PARK)
-    process = rig.start()
-    session = rig.open("s-1")
-    process.open_all()
-    process.die()
+    session = left_alone(rig)
     rig.send(session, id=1)
 
     rig.end(session)

@@ -233,10 +233,6 @@ class Session:
             notice = self.format.codec.event("linkd.dropped", b'{"events":%d}' % events)
             self.outbox.frames.insert(0, self.format.frame(notice))
 
-    def take_outbox(self) -> list[bytes]:
-        """What waits, for a connection that is about to close; the outbox is empty afterwards."""
-        return self.outbox.take()
-
     @property
     def codec(self) -> Codec:
         """What its messages are written in."""

@@ -348,7 +348,7 @@ class Connection(WSListener):
             self._limit_closing()
             return
         self._end = end
-        frames = self._session.take_outbox() if self.writable else []
+        frames = self._session.outbox.take() if self.writable else []
         if frames:
             self.write(frames)
         self._send_close(close_frame(code, reason))

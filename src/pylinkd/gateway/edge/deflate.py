@@ -128,12 +128,3 @@ class Inflater:
             raise ProtocolViolation(CloseCode.POLICY_VIOLATION, f"more than {_MAX_STREAMS} final blocks")
         self._streams += 1
         self._inflater = zlib.decompressobj(-MAX_WINDOW_BITS)
-
-
-def inflate(data: bytes, limit: int) -> bytes:
-    """A whole message that a client compressed, of at most ``limit`` bytes.
-
-    Raises:
-        ProtocolViolation: See Inflater.feed.
-    """
-    return Inflater(limit).feed(data, True)

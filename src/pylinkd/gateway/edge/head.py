@@ -14,7 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from ...protocol.errors import BadRequestError, LinkdError
 from ..core.traffic import Traffic
-from .handshake import Head, refusal
+from .handshake import Head
+from .refuse import refuse
 
 _GOODBYE = 1.0  # seconds that a client may take to say goodbye over TLS when the gateway stops
 _STALL_FACTOR = 6  # a client may take so many times the head's time limit to read a part of an answer
@@ -184,9 +185,5 @@ def head_size(target: bytes, fields: Iterable[tuple[bytes, bytes]]) -> int:
 
 def refuse_head(transport: asyncio.Transport, error: LinkdError, traffic: Traffic, peer: str, timeout: float) -> None:
     """Answer a head that cannot be taken, and close; who does not read the answer is cut after ``timeout`` seconds."""
-    traffic.handshakes[str(error.code)] += 1
     log.info("head_refused", code=error.code, remote_address=peer)
-    transport.write(refusal(error))
-    transport.close()
-    # A peer that does not read would keep the transport open until its buffer drains, which is never.
-    asyncio.get_running_loop().call_later(timeout, transport.abort)
+    refuse(transport, error, traffic, timeout)

@@ -21,7 +21,8 @@ from ..guard.unfinished import Unfinished
 from .connection import Connection, Owner
 from .deflate import negotiate
 from .framing import read_frames
-from .handshake import Head, OpeningRequest, acceptance, refusal
+from .handshake import Head, OpeningRequest, acceptance
+from .refuse import refuse
 
 log = structlog.get_logger("linkd.edge")
 
@@ -94,17 +95,13 @@ class Upgrade:
             authorization=headers.get("authorization"),
             subprotocols=request.subprotocols,
             cookies=headers.get("cookie"),
-            own_page=origin is not None and self._door.own_page(origin, host),
+            own_page="cookie" in headers and origin is not None and self._door.own_page(origin, host),
         )
         return Approach(path=request.path, address=address, host=host, origin=origin, credentials=credentials)
 
     def _refuse(self, transport: asyncio.Transport, address: str, error: LinkdError) -> None:
-        self._owner.traffic.handshakes[str(error.code)] += 1
         log.info("handshake_refused", code=error.code, type=error.type, remote_address=address)
-        transport.write(refusal(error))
-        transport.close()
-        # Closing waits for a client that may not read.
-        asyncio.get_running_loop().call_later(self._owner.close_timeout, transport.abort)
+        refuse(transport, error, self._owner.traffic, self._owner.close_timeout)
 
     def _wait(
         self, transport: asyncio.Transport, request: OpeningRequest, approach: Approach, missing: KeyMissingError

@@ -203,9 +203,7 @@ class Limits:
         Raises:
             RateLimitedError: If there were too many.
         """
-        meter = session.meter
-        if meter is None:
-            meter = self._meter(session)
+        meter = session.meter or self._meter(session)
         if meter.exempt:
             return
         if meter.handlers is None:
@@ -222,10 +220,8 @@ class Limits:
         Raises:
             RateLimitedError: If there were too many, of the session or to one of the rooms.
         """
-        meter = session.meter
-        if meter is None:
-            meter = self._meter(session)
-        if not self.on or meter.exempt:
+        meter = session.meter or self._meter(session)
+        if meter.exempt:
             return
         now = self._clock()
         wait = 0.0

@@ -180,10 +180,6 @@ class Inbound:
         if session.upload is not None:
             session.upload.abort("gone")
 
-    def abandon(self) -> None:
-        """Nothing is waited for any more."""
-        self.parking.abandon()
-
     def receiving(self, session: Session) -> None:
         """A large message begins to arrive: while its link is congested it had better wait with its client."""
         for instance in self._services.looking_after(session):
