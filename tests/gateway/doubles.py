@@ -92,6 +92,13 @@ class RecordingConnection:
         if self.closed is None:
             self.writes.append(frames)
 
+    def pass_on(self, piece: bytes) -> bool:
+        """Keep the piece, if the client reads."""
+        if self.writable and self.closed is None:
+            self.write([piece])
+            return True
+        return False
+
     @property
     def reading(self) -> bool:
         """Whether messages are taken from the client."""
@@ -120,6 +127,7 @@ class RecordingConnection:
     def close(self, code: int, reason: str, end: EndReason) -> None:
         """Begin to close: what waits leaves first, as with a real connection."""
         if self.closed is None:
+            self._session.settle()
             frames = self._session.outbox.take() if self.writable else []
             if frames:
                 self.write(frames)

@@ -20,6 +20,7 @@ from .admin.face import admin_face
 from .admin.metrics import Metrics
 from .core.drain import Drain
 from .core.expiry import Expiry
+from .core.fanout import Fanout
 from .core.format import Formats
 from .core.heartbeat import Heartbeat, Verdict
 from .core.ids import Ids
@@ -122,7 +123,7 @@ class Gateway:
             inbound=self._inbound,
             actions=self._actions,
             limits=guard.limits,
-            traffic=self.traffic,
+            fanout=Fanout(self._turn, self.traffic),
         )
         self._link_socket = self._make_link_socket()
         door = guard.door(

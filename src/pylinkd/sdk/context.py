@@ -50,7 +50,8 @@ class Receipt(msgspec.Struct, frozen=True):
     """What became of an event.
 
     Attributes:
-        reached: Sessions whose outbox took it (for ``ctx.emit``: services that were handed it).
+        reached: Sessions it was sent to, of which one that reads too slowly may yet lose it and is told so (for
+            ``ctx.emit``: services that were handed it).
     """
 
     reached: int

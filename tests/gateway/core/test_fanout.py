@@ -1,11 +1,13 @@
-"""One event to many sessions."""
+"""Events to many sessions."""
 
 from __future__ import annotations
 
 import pytest
 
-from pylinkd.gateway.core.fanout import Broadcast
+from pylinkd.gateway.core.fanout import Broadcast, Fanout
 from pylinkd.gateway.core.format import PLAIN
+from pylinkd.gateway.core.session import Session
+from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.protocol.envelope import JSON, MSGPACK
 from pylinkd.protocol.errors import BadRequestError
 
@@ -15,27 +17,49 @@ EVENT = {"type": "chat.message", "data": {"text": "hé"}}
 DATA = '{"text":"hé"}'.encode()
 
 
+class Hall:
+    """Some sessions, and the fan-out to them.
+
+    Attributes:
+        audience: All of them.
+    """
+
+    def __init__(self, count: int = 3) -> None:
+        self.turns = Turns()
+        self.traffic = Traffic()
+        self.fanout = Fanout(self.turns.turn, self.traffic)
+        self.audience = tuple(make_session(self.turns.turn, f"s-{number}") for number in range(count))
+
+    def send(self, number: int, *without: Session) -> int:
+        """An event with this number in it, to all of them."""
+        return self.fanout.send(Broadcast("n", b"%d" % number), self.audience, frozenset(without))
+
+
+def numbers(session: Session) -> list[object]:
+    """What the client has heard, in order."""
+    return [message["data"] for message in connection_of(session).data()]
+
+
 def test_recipients_of_one_codec_share_one_frame() -> None:
-    """Encoded and framed once: every outbox holds the same object."""
-    turns = Turns()
-    sessions = [make_session(turns.turn, f"s-{number}") for number in range(3)]
+    """Encoded and framed once: all are written the same object."""
+    hall = Hall()
 
-    assert Broadcast("chat.message", DATA).deliver(sessions) == 3
-    turns.end()
+    assert hall.fanout.send(Broadcast("chat.message", DATA), hall.audience) == 3
+    hall.turns.end()
 
-    frames = [connection_of(session).frames[0] for session in sessions]
+    frames = [connection_of(session).frames[0] for session in hall.audience]
     assert all(frame is frames[0] for frame in frames)
-    assert connection_of(sessions[0]).data() == [EVENT]
+    assert connection_of(hall.audience[0]).data() == [EVENT]
 
 
 def test_each_codec_gets_the_event_its_way() -> None:
     """MessagePack clients get binary frames with the same data."""
-    turns = Turns()
-    text = make_session(turns.turn, "text", codec=JSON)
-    packed = [make_session(turns.turn, f"packed-{number}", codec=MSGPACK) for number in range(2)]
+    hall = Hall(0)
+    text = make_session(hall.turns.turn, "text", codec=JSON)
+    packed = [make_session(hall.turns.turn, f"packed-{number}", codec=MSGPACK) for number in range(2)]
 
-    assert Broadcast("chat.message", DATA).deliver([packed[0], text, packed[1]]) == 3
-    turns.end()
+    assert hall.fanout.send(Broadcast("chat.message", DATA), (packed[0], text, packed[1])) == 3
+    hall.turns.end()
 
     assert [connection_of(session).data() for session in (text, *packed)] == [[EVENT]] * 3
     assert connection_of(packed[0]).frames[0] is connection_of(packed[1]).frames[0]
@@ -43,43 +67,169 @@ def test_each_codec_gets_the_event_its_way() -> None:
 
 def test_excepted_sessions_get_nothing() -> None:
     """Nor are they counted."""
-    turns = Turns()
-    sessions = [make_session(turns.turn, f"s-{number}") for number in range(3)]
+    hall = Hall()
 
-    assert Broadcast("chat.message", DATA).deliver(sessions, {sessions[1]}) == 2
-    turns.end()
+    assert hall.send(1, hall.audience[1]) == 2
+    hall.turns.end()
 
-    assert [len(connection_of(session).frames) for session in sessions] == [1, 0, 1]
+    assert [numbers(session) for session in hall.audience] == [[1], [], [1]]
 
 
-def test_only_those_who_took_it_are_counted() -> None:
-    """Neither the gone nor the slow are reached."""
-    turns = Turns()
-    gone = make_session(turns.turn, "gone", connected=False)
-    slow = make_session(turns.turn, "slow", outbox_limit=4)
-    slow_connection = connection_of(slow)
-    slow_connection.writable = False
+def test_events_of_a_turn_to_the_same_sessions_leave_in_one_write() -> None:
+    """A burst costs each client one system call, and is counted message by message."""
+    hall = Hall()
+
+    for number in range(20):
+        hall.send(number)
+    hall.turns.end()
+
+    for session in hall.audience:
+        assert len(connection_of(session).writes) == 1
+        assert numbers(session) == list(range(20))
+    assert hall.traffic.messages_out == 60
+    assert hall.traffic.bytes_out == sum(len(frame) for s in hall.audience for frame in connection_of(s).frames)
+
+
+@pytest.mark.parametrize("excepted", [False, True], ids=["answer", "answer to one that some events leave out"])
+def test_answers_and_events_keep_their_order(excepted: bool) -> None:
+    """What is sent to one session between two events arrives between them."""
+    hall = Hall()
+    session = hall.audience[0]
+
+    hall.send(1)
+    session.answer("a", b'"between"')
+    hall.send(2, *([hall.audience[1]] if excepted else []))
+    hall.send(3)
+    hall.turns.end()
+
+    assert numbers(session) == [1, "between", 2, 3]
+    assert numbers(hall.audience[1]) == ([1, 3] if excepted else [1, 2, 3])
+    assert numbers(hall.audience[2]) == [1, 2, 3]
+
+
+def test_what_a_busy_turn_has_for_a_client_leaves_in_one_write() -> None:
+    """Events that answers come between wait in the outbox with them."""
+    hall = Hall()
+
+    hall.send(1)
+    for session in hall.audience:
+        session.answer("a", b"2")
+    hall.send(3)
+    hall.turns.end()
+
+    assert all(numbers(session) == [1, 2, 3] for session in hall.audience)
+
+
+def test_client_that_does_not_read_gets_the_events_later_and_in_order() -> None:
+    """They wait in its outbox, with its limit."""
+    hall = Hall()
+    slow = hall.audience[1]
+    connection_of(slow).writable = False
+
+    hall.send(1)
+    hall.turns.end()
+    hall.send(2)
+    hall.turns.end()
+    assert numbers(slow) == []
+    assert slow.outbox.size > 0
+
+    connection_of(slow).writable = True
+    slow.flush()
+    assert numbers(slow) == [1, 2]
+    assert numbers(hall.audience[2]) == [1, 2]
+
+
+def test_client_that_never_reads_is_closed() -> None:
+    """An event does not pass its outbox's limit by waiting somewhere else."""
+    hall = Hall(0)
+    slow = make_session(hall.turns.turn, "slow", outbox_limit=4)
+    connection_of(slow).writable = False
     slow.send(b"12345")
-    there = make_session(turns.turn, "there")
 
-    assert Broadcast("chat.message", DATA).deliver([gone, slow, there]) == 1
+    hall.fanout.send(Broadcast("chat.message", DATA), (slow,))
+    hall.turns.end()
+
+    closed = connection_of(slow).closed
+    assert closed is not None
+    assert closed[0] == 1013
+
+
+def test_who_is_closed_in_the_turn_has_the_event_before() -> None:
+    """A service that says why and then disconnects is heard."""
+    hall = Hall()
+    session = hall.audience[0]
+
+    hall.send(1)
+    assert session.connection is not None
+    session.connection.close(4000, "out", None)  # type: ignore[arg-type]
+    hall.turns.end()
+
+    assert numbers(session) == [1]
+
+
+def test_who_is_gone_at_the_end_of_the_turn_holds_nobody_up() -> None:
+    """The others get the event."""
+    hall = Hall()
+
+    hall.send(1)
+    hall.audience[0].connection = None
+    hall.turns.end()
+
+    assert [numbers(session) for session in hall.audience[1:]] == [[1], [1]]
+
+
+def test_one_broken_connection_holds_nobody_up() -> None:
+    """The error is not hidden, and everybody else has the events in the next turn."""
+    hall = Hall()
+    connection_of(hall.audience[1]).broken = True
+
+    hall.send(1)
+    hall.send(2, hall.audience[2])
+    with pytest.raises(RuntimeError):
+        hall.turns.end()
+    with pytest.raises(RuntimeError):
+        hall.turns.end()
+    hall.turns.end()
+
+    assert numbers(hall.audience[0]) == [1, 2]
+    assert numbers(hall.audience[2]) == [1]
+
+
+def test_large_events_do_not_pass_outboxes_all_at_once() -> None:
+    """A client gets no more in one piece than its transport holds anyway."""
+    hall = Hall(1)
+    large = Broadcast("n", b'"%s"' % (b"x" * 40_000))
+
+    for _ in range(3):
+        hall.fanout.send(large, hall.audience)
+    hall.turns.end()
+
+    assert [len(piece) < 64 * 1024 for writes in connection_of(hall.audience[0]).writes for piece in writes] == [
+        True
+    ] * 3
 
 
 def test_codecs_that_nobody_speaks_are_not_asked() -> None:
     """What MessagePack cannot tell is no trouble while nobody speaks it."""
-    turns = Turns()
-    session = make_session(turns.turn)
+    hall = Hall(1)
 
-    assert Broadcast("chat.message", b"%d" % 2**70, [PLAIN[JSON]]).deliver([session]) == 1
+    assert hall.fanout.send(Broadcast("chat.message", b"%d" % 2**70, [PLAIN[JSON]]), hall.audience) == 1
+
+
+def test_client_that_speaks_another_codec_may_come_between_two_events() -> None:
+    """It gets the second only, its way."""
+    hall = Hall(1)
+    hall.fanout.send(Broadcast("n", b"1", [PLAIN[JSON]]), hall.audience)
+    packed = make_session(hall.turns.turn, "packed", codec=MSGPACK)
+    hall.fanout.send(Broadcast("n", b"2"), (*hall.audience, packed))
+    hall.fanout.send(Broadcast("n", b"3"), hall.audience)
+    hall.turns.end()
+
+    assert numbers(hall.audience[0]) == [1, 2, 3]
+    assert numbers(packed) == [2]
 
 
 def test_event_that_a_codec_cannot_tell_reaches_all_or_nobody() -> None:
     """It is refused before it is half delivered: an emit that raises has sent nothing."""
-    turns = Turns()
-    text, packed = make_session(turns.turn, "text"), make_session(turns.turn, "packed", codec=MSGPACK)
-
     with pytest.raises(BadRequestError):
-        Broadcast("chat.message", b"%d" % 2**70).deliver([text, packed])
-    turns.end()
-
-    assert connection_of(text).frames == []
+        Broadcast("chat.message", b"%d" % 2**70)

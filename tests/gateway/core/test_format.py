@@ -60,5 +60,5 @@ def test_broadcast_has_a_frame_for_each_format() -> None:
     compressed = Formats(threshold=0, level=3).get(JSON, 15)
     broadcast = Broadcast("a", LONG, [compressed, PLAIN[JSON]])
 
-    assert inflated(broadcast._frames[compressed], 15) == b'{"type":"a","data":' + LONG + b"}"
-    assert broadcast._frames[PLAIN[JSON]].endswith(LONG + b"}")
+    assert inflated(broadcast.frames[compressed], 15) == b'{"type":"a","data":' + LONG + b"}"
+    assert broadcast.frames[PLAIN[JSON]].endswith(LONG + b"}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from pylinkd.gateway.core.fanout import Fanout
 from pylinkd.gateway.core.registry import Registry
 from pylinkd.gateway.core.rooms import Rooms
 from pylinkd.gateway.core.session import EndReason, Session
@@ -208,7 +209,7 @@ class Rig:
             inbound=self.inbound,
             actions=self.actions,
             limits=self.guard.limits,
-            traffic=Traffic(),
+            fanout=Fanout(self.turns.turn, Traffic()),
         )
 
     def connect(self) -> Process:

@@ -1,13 +1,26 @@
-"""One event to many sessions: encoded, compressed and framed once for each format, then shared."""
+"""Events to many sessions: encoded, compressed and framed once for each format, then shared.
+
+An event waits for the end of the turn, as everything does that leaves, but not in its recipients' outboxes: it is
+handed to their connections in one pass, together with those before it that had the same recipients. Where something
+else is to be sent in the same turn the outboxes get it first, so that order holds. Measured with 10,000 members: 6.7
+instead of 8.2 µs a delivery, since a session's memory is fetched once, and twenty events cost little more than one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from itertools import filterfalse
 
 from ...protocol.envelope import Codec
 from .format import PLAIN, Format
-from .outbox import Kind
+from .outbox import Kind, Turn
 from .session import Session
+from .traffic import Traffic
+
+_PIECE_LIMIT = 64 * 1024  # bytes that are passed on past an outbox, and so past its limit, at once
+
+Sessions = set[Session] | frozenset[Session]
+NOBODY: Sessions = frozenset()
 
 
 class Broadcast:
@@ -19,31 +32,138 @@ class Broadcast:
         formats: Those of all sessions that may be among the recipients.
         kind: Whether it may be dropped for a client that reads too slowly.
 
+    Attributes:
+        frames: Its frame in each of the formats.
+        size: Bytes of the largest of them.
+
     Raises:
         BadRequestError: If the data cannot be told in one of them: it then reaches nobody, not some.
     """
 
-    __slots__ = ("_frames", "_kind")
+    __slots__ = ("frames", "kind", "size")
 
     def __init__(
         self, type: str, data: bytes, formats: Iterable[Format] = PLAIN.values(), kind: Kind = Kind.EVENT
     ) -> None:
-        self._kind = kind
-        self._frames: dict[Format, bytes] = {}
+        self.kind = kind
+        self.frames: dict[Format, bytes] = {}
         payloads: dict[Codec, bytes] = {}
         for format in formats:
             payload = payloads.get(format.codec)
             if payload is None:
                 payload = payloads[format.codec] = format.codec.event(type, data)
-            self._frames[format] = format.frame(payload)
+            self.frames[format] = format.frame(payload)
+        self.size = max(map(len, self.frames.values()), default=0)
 
-    def deliver(self, sessions: Iterable[Session], without: Collection[Session] = ()) -> int:
-        """Queue the event for each session but those in ``without``, and return how many took it."""
-        reached = 0
-        frames, kind = self._frames, self._kind
-        for session in sessions:
-            if without and session in without:
-                continue
-            if session.send(frames[session.format], kind):
-                reached += 1
+
+class _Volley:
+    """Events to the same sessions."""
+
+    __slots__ = ("_left", "audience", "broadcasts", "size", "without")
+
+    def __init__(self, audience: tuple[Session, ...], without: Sessions) -> None:
+        self.audience = audience
+        self.without = without
+        self.broadcasts: list[Broadcast] = []
+        self.size = 0
+        # An iterator: after an error the next attempt begins behind the session that it was about.
+        self._left = iter(audience) if not without else filterfalse(without.__contains__, audience)
+
+    def add(self, broadcast: Broadcast) -> None:
+        self.broadcasts.append(broadcast)
+        self.size += broadcast.size
+
+    def settle(self) -> None:
+        """Into the outboxes."""
+        broadcasts = self.broadcasts
+        for session in self._left:
+            for broadcast in broadcasts:
+                session.send(broadcast.frames[session.format], broadcast.kind)
+
+    def leave(self, traffic: Traffic) -> None:
+        """To the connections, and into the outboxes of those that do not take it."""
+        broadcasts = self.broadcasts
+        pieces = {format: b"".join([one.frames[format] for one in broadcasts]) for format in broadcasts[0].frames}
+        passed = size = 0
+        for session in self._left:
+            connection = session.connection
+            if connection is None:
+                continue  # it ended in this turn
+            # What waits already goes first.
+            if not session.outbox.frames and connection.pass_on(pieces[session.format]):
+                passed += 1
+                size += len(pieces[session.format])
+            else:
+                for broadcast in broadcasts:
+                    session.send(broadcast.frames[session.format], broadcast.kind)
+        traffic.messages_out += passed * len(broadcasts)
+        traffic.bytes_out += size
+
+
+class Fanout:
+    """Sends events to many sessions. Flushed by the turn.
+
+    Args:
+        turn: At whose end they leave.
+        traffic: Where they are counted.
+    """
+
+    __slots__ = ("_traffic", "_turn", "_volleys")
+
+    def __init__(self, turn: Turn, traffic: Traffic) -> None:
+        self._turn = turn
+        self._traffic = traffic
+        self._volleys: list[_Volley] = []
+
+    def send(self, broadcast: Broadcast, audience: tuple[Session, ...], without: Sessions = NOBODY) -> int:
+        """Send an event to those of the audience that are not in ``without``; how many these are.
+
+        One of them that reads too slowly may lose it, and is told so.
+        """
+        reached = len(audience) - (len(without.intersection(audience)) if without else 0)
+        self._traffic.fanout.observe(reached)
+        if reached:
+            self._volley(broadcast, audience, without).add(broadcast)
         return reached
+
+    def _volley(self, broadcast: Broadcast, audience: tuple[Session, ...], without: Sessions) -> _Volley:
+        """That in which the event leaves: the last, if it has the same recipients and room."""
+        if self._volleys:
+            last = self._volleys[-1]
+            if (
+                last.audience is audience
+                and last.without == without
+                and last.size + broadcast.size <= _PIECE_LIMIT
+                # The formats of all sessions, which were others before a client came that speaks another one.
+                and last.broadcasts[0].frames.keys() == broadcast.frames.keys()
+            ):
+                return last
+        else:
+            self._turn.add(self)
+            self._turn.unsettled = self
+        volley = _Volley(audience, without)
+        self._volleys.append(volley)
+        return volley
+
+    def settle(self) -> None:
+        """See outbox.Unsettled."""
+        for volley in self._take():
+            volley.settle()
+
+    def flush(self) -> None:
+        """See outbox.Flushable."""
+        volleys = self._take()
+        for position, volley in enumerate(volleys):
+            try:
+                volley.leave(self._traffic)
+            except BaseException:
+                # Whoever comes after the one that failed gets it all the same, in the next turn.
+                self._volleys = volleys[position:] + self._volleys
+                self._turn.add(self)
+                self._turn.unsettled = self
+                raise
+
+    def _take(self) -> list[_Volley]:
+        volleys, self._volleys = self._volleys, []
+        self._turn.unsettled = None
+        return volleys

@@ -133,18 +133,30 @@ class Flushable(Protocol):
         """Send what waits."""
 
 
+class Unsettled(Protocol):
+    """Something that is on its way to outboxes."""
+
+    def settle(self) -> None:
+        """Put it into them."""
+
+
 class Turn:
     """Collects who has something to send in this loop turn, and flushes them all at its end.
 
     Args:
         schedule: Runs a function at the end of the turn; ``loop.call_soon`` in the real gateway.
+
+    Attributes:
+        unsettled: What no outbox has yet although it was sent (fanout.py). Whoever puts something else into an outbox,
+            or closes, settles it first, so that order holds. ``None``: nothing.
     """
 
-    __slots__ = ("_schedule", "_waiting")
+    __slots__ = ("_schedule", "_waiting", "unsettled")
 
     def __init__(self, schedule: Callable[[Callable[[], None]], object]) -> None:
         self._schedule = schedule
         self._waiting: list[Flushable] = []
+        self.unsettled: Unsettled | None = None
 
     def add(self, sender: Flushable) -> None:
         """Flush ``sender`` at the end of this turn; once for each time it is added."""

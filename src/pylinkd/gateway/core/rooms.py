@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from ...protocol.errors import ConflictError
 from .session import RoomKey, Session
@@ -11,11 +11,29 @@ from .session import RoomKey, Session
 class Room:
     """The sessions that joined one name. It exists while it has a member."""
 
-    __slots__ = ("key", "members")
+    __slots__ = ("_listed", "key", "members")
 
     def __init__(self, key: RoomKey) -> None:
         self.key = key
         self.members: set[Session] = set()
+        self._listed: tuple[Session, ...] | None = None
+
+    def add(self, session: Session) -> None:
+        """One joined."""
+        self.members.add(session)
+        self._listed = None
+
+    def remove(self, session: Session) -> None:
+        """One left."""
+        self.members.discard(session)
+        self._listed = None
+
+    @property
+    def listed(self) -> tuple[Session, ...]:
+        """The members as they are now; the same object until one joins or leaves."""
+        if self._listed is None:
+            self._listed = tuple(self.members)
+        return self._listed
 
     def __repr__(self) -> str:
         return f"<Room {'/'.join(self.key)}: {len(self.members)}>"
@@ -48,7 +66,7 @@ class Rooms:
         room = self._rooms.get(key)
         if room is None:
             room = self._rooms[key] = Room(key)
-        room.members.add(session)
+        room.add(session)
         if isinstance(session.rooms, frozenset):
             # The first room of this session: an empty set for each of those that never join would cost 216 bytes.
             session.rooms = {room.key}
@@ -71,14 +89,18 @@ class Rooms:
         session.rooms = frozenset()
 
     def _drop(self, room: Room, session: Session) -> None:
-        room.members.discard(session)
+        room.remove(session)
         if not room.members:
             del self._rooms[room.key]
 
-    def members(self, namespace: str, name: str) -> Collection[Session]:
-        """The room's members; empty for a room that does not exist. Not to be kept."""
+    def members(self, namespace: str, name: str) -> tuple[Session, ...]:
+        """The room's members as they are now; empty for a room that does not exist.
+
+        The same object for as long as nobody joins or leaves: fanout.py knows by it that two events have the same
+        recipients.
+        """
         room = self._rooms.get((namespace, name))
-        return frozenset() if room is None else room.members
+        return () if room is None else room.listed
 
     def names(self, session: Session, namespace: str) -> Iterator[str]:
         """The names of the session's rooms in this namespace."""

@@ -90,6 +90,9 @@ class Connection(Protocol):
     def write(self, frames: list[bytes]) -> None:
         """Send frames in one system call."""
 
+    def pass_on(self, piece: bytes) -> bool:
+        """Send whole frames that make one piece, past the outbox; ``False``: it takes nothing now, or nothing more."""
+
     def hold(self, reason: int) -> None:
         """Take no more messages from the client, for this reason too."""
 
@@ -192,6 +195,9 @@ class Session:
         """Queue one frame for the end of the turn; ``False``: the client is gone or too slow to take it."""
         if self.connection is None or self._overflowed:
             return False
+        turn = self._turn
+        if turn.unsettled is not None:
+            turn.unsettled.settle()
         outbox = self.outbox
         if not outbox.push(frame, kind):
             # The client may be reading well and the turn be a busy one: what waits leaves before this is judged.
@@ -199,7 +205,7 @@ class Session:
             if not outbox.push(frame, kind) and not self._squeeze(frame, kind):
                 return False
         if len(outbox.frames) == 1:
-            self._turn.add(self)
+            turn.add(self)
         return True
 
     def _squeeze(self, frame: bytes, kind: Kind) -> bool:
@@ -212,6 +218,11 @@ class Session:
             self._overflowed = True
             self._turn.add(self)
         return outcome is Squeezed.QUEUED
+
+    def settle(self) -> None:
+        """Have what was sent to its rooms in its outbox."""
+        if self._turn.unsettled is not None:
+            self._turn.unsettled.settle()
 
     def flush(self) -> None:
         """Hand the outbox to the connection, as far as that takes it."""

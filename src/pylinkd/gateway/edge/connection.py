@@ -303,6 +303,13 @@ class Connection(WSListener):
         traffic.messages_out += len(frames)
         traffic.bytes_out += size
 
+    def pass_on(self, piece: bytes) -> bool:
+        """See core.session.Connection."""
+        if self.writable and self._lifecycle.open and self._transport is not None:
+            self._transport.write(piece)
+            return True
+        return False
+
     @property
     def open(self) -> bool:
         """See core.session.Connection."""
@@ -348,6 +355,7 @@ class Connection(WSListener):
             self._limit_closing()
             return
         self._end = end
+        self._session.settle()
         frames = self._session.outbox.take() if self.writable else []
         if frames:
             self.write(frames)

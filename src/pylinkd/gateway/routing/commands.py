@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from itertools import chain
 
 import structlog
@@ -12,12 +12,11 @@ from ...protocol.link import PROTOCOL_VERSION
 from ...protocol.link_pb2 import Event, Frame, Publish, Register, RoomCommand
 from ...protocol.patterns import check_name
 from ...version import __version__
-from ..core.fanout import Broadcast
+from ..core.fanout import NOBODY, Broadcast, Fanout, Sessions
 from ..core.outbox import Kind
 from ..core.registry import Registry
 from ..core.rooms import Rooms
 from ..core.session import EndReason, Session
-from ..core.traffic import Traffic
 from ..guard.limits import Limits
 from ..guard.peers import Peers
 from .actions import Actions
@@ -50,7 +49,7 @@ class Commands:
         inbound: Inbound,
         actions: Actions,
         limits: Limits,
-        traffic: Traffic,
+        fanout: Fanout,
     ) -> None:
         self._gateway_instance = gateway_instance
         self._peers = peers
@@ -60,7 +59,7 @@ class Commands:
         self._inbound = inbound
         self._actions = actions
         self._limits = limits
-        self._traffic = traffic
+        self._fanout = fanout
         self.links: set[ServiceLink] = set()
         self._carry_out: dict[str, Callable[[Instance, Frame], None]] = {
             "publish": self._publish,
@@ -167,16 +166,14 @@ class Commands:
         kind = Kind.VOLATILE if publish.volatile else Kind.EVENT
         broadcast = Broadcast(publish.type, publish.data, self._registry.formats, kind)
         answer = Frame()
-        reached = broadcast.deliver(self._audience(publish, service), self._excepted(publish))
-        self._traffic.fanout.observe(reached)
+        reached = self._fanout.send(broadcast, self._audience(publish, service), self._excepted(publish))
         answer.published.reached = reached
         instance.link.tell(answer, frame.request_id)
 
-    def _audience(self, publish: Publish, service: Service) -> Collection[Session]:
+    def _audience(self, publish: Publish, service: Service) -> tuple[Session, ...]:
         if publish.everyone:
-            return service.attachments.keys()
+            return tuple(service.attachments)
         if len(publish.rooms) == 1 and not publish.users and not publish.sessions:
-            # The usual case needs no copy of what may be thousands of members.
             return self._rooms.members(service.namespace, publish.rooms[0])
         known = (self._registry.get(id) for id in publish.sessions)
         mine = chain(
@@ -186,11 +183,11 @@ class Commands:
         sessions = {session for session in mine if session in service.attachments}
         for room in publish.rooms:
             sessions.update(self._rooms.members(service.namespace, room))
-        return sessions
+        return tuple(sessions)
 
-    def _excepted(self, publish: Publish) -> Collection[Session]:
+    def _excepted(self, publish: Publish) -> Sessions:
         if not publish.except_sessions and not publish.except_users:
-            return ()
+            return NOBODY
         known = (self._registry.get(id) for id in publish.except_sessions)
         excepted = {session for session in known if session is not None}
         for user in publish.except_users:
