@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import burst, comparison, connections, flood, guard, hostile, live, memory
+from . import burst, comparison, connections, flood, growth, guard, hostile, live, memory
 from .programs import raise_descriptors
 from .report import page
 
@@ -31,6 +31,7 @@ class Scenario(Protocol):
 SCENARIOS: dict[str, Scenario] = {
     "live": live,
     "peers": comparison,
+    "growth": growth,
     "connections": connections,
     "burst": burst,
     "guard": guard,
