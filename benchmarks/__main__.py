@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import burst, comparison, connections, flood, growth, guard, hostile, live, memory
+from . import burst, comparison, connections, flood, growth, guard, hostile, latency, live, memory
 from .programs import raise_descriptors
 from .report import page
 
@@ -32,6 +32,7 @@ SCENARIOS: dict[str, Scenario] = {
     "live": live,
     "peers": comparison,
     "growth": growth,
+    "latency": latency,
     "connections": connections,
     "burst": burst,
     "guard": guard,
