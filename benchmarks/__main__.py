@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import burst, comparison, connections, flood, growth, guard, hostile, latency, live, memory
+from . import burst, churn, comparison, connections, flood, growth, guard, hostile, latency, live, memory
 from .programs import raise_descriptors
 from .report import page
 
@@ -33,6 +33,7 @@ SCENARIOS: dict[str, Scenario] = {
     "peers": comparison,
     "growth": growth,
     "latency": latency,
+    "churn": churn,
     "connections": connections,
     "burst": burst,
     "guard": guard,

@@ -18,6 +18,8 @@ static const char usage[] =
     "            --join JSON [--type TYPE] [--event TYPE]\n"
     "       load rooms    --port P --path PATH --connections N --rooms R [--room-members M]\n"
     "            [--publishers K] [--seconds S] [--warmup S]\n"
+    "       load churn    --port P --path PATH --connections N --rooms R --tokens FILE\n"
+    "            [--seconds S] [--warmup S]\n"
     "       load idle     --port P --path PATH --connections N [--hold] [--hold-seconds S]\n"
     "       load storm    --port P --path PATH --connections N [--concurrency C]\n"
     "all:   [--host ADDRESS] [--source ADDRESS] [--header 'Name: value']... [--watch PID]...\n"
@@ -193,6 +195,7 @@ int main(int argc, char **argv)
         {"fanout", run_fanout, true},
         {"stream", run_stream, false},
         {"rooms", run_rooms, false},
+        {"churn", run_churn, false},
         {"idle", run_idle, false},
         {"storm", run_storm, false},
     };

@@ -39,7 +39,7 @@ struct options {
     double hold_seconds;
     /* storm */
     uint32_t concurrency;
-    /* rooms */
+    /* rooms, and churn the first */
     uint32_t rooms;
     uint32_t room_members; /* of each */
     uint32_t publishers;
@@ -50,6 +50,7 @@ int run_requests(const struct options *options);
 int run_fanout(const struct options *options);
 int run_stream(const struct options *options);
 int run_rooms(const struct options *options);
+int run_churn(const struct options *options);
 int run_idle(const struct options *options);
 int run_storm(const struct options *options);
 
