@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+PREFIX = "generator_"
+"""With which the names of its figures begin."""
+
 
 def figures(measured: dict[str, Any], bare: dict[str, Any]) -> dict[str, float]:
     """What the generator did, from two reports of ``load requests``.
@@ -15,16 +18,18 @@ def figures(measured: dict[str, Any], bare: dict[str, Any]) -> dict[str, float]:
         bare: The same requests against the C echo, where nothing but generator and kernel can be the limit.
     """
     return {
-        "generator_most": bare["rate"],
-        "generator_busy": measured["cpu_seconds"] / measured["seconds"],
-        "generator_busy_most": bare["cpu_seconds"] / bare["seconds"],
+        f"{PREFIX}most": bare["rate"],
+        f"{PREFIX}busy": measured["cpu_seconds"] / measured["seconds"],
+        f"{PREFIX}busy_most": bare["cpu_seconds"] / bare["seconds"],
     }
 
 
 def proof(rounds: Sequence[dict[str, Any]]) -> str:
     """The line that says how far the generator was from its limit: medians over the rounds."""
-    middle = {key: median(one[key] for one in rounds) for key in rounds[0] if key.startswith("generator_")}
+    middle = {
+        key.removeprefix(PREFIX): median(one[key] for one in rounds) for key in rounds[0] if key.startswith(PREFIX)
+    }
     return (
-        f"generator: {middle['generator_most']:,.0f} requests/s at most (with {middle['generator_busy_most']:.0%} of a "
-        f"core), {middle['generator_busy']:.0%} of a core busy while measuring ours"
+        f"generator: {middle['most']:,.0f} requests/s at most (with {middle['busy_most']:.0%} of a "
+        f"core), {middle['busy']:.0%} of a core busy while measuring ours"
     )
