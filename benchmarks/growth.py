@@ -20,6 +20,7 @@ _DELIVERIES = 40_000  # in the fan-out to a room: fewer are too little CPU to be
 _FEWEST_EVENTS = 8
 _MEMBERS = 10  # of each of many rooms
 _WARMUP = 0.5  # seconds
+_FAULTS = ("errors", "missing")  # ends of the names of figures
 _SERVICE = HERE / "echo_service.py"
 _PATH = "/ws/bench"
 _EVENT = '{"type":"bench.event","data":{"text":"' + "x" * 64 + '"}}'  # as long as that of the service
@@ -47,7 +48,7 @@ class _Question(NamedTuple):
     Attributes:
         steps: Its points.
         measure: Measures one: seconds and step to figures.
-        table: Shows the medians of all steps that were measured.
+        table: Shows the figures of all steps that were measured.
     """
 
     steps: Sequence[_Step]
@@ -70,7 +71,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     curves: dict[str, list[dict[str, Any]]] = {}
     for name in options.only or _QUESTIONS:
         steps = [step for step in _QUESTIONS[name].steps if step.clients <= options.most]
-        curves[name] = [{"step": list(step), "rounds": []} for step in steps]
+        if steps:
+            curves[name] = [{"step": list(step), "rounds": []} for step in steps]
     for number in range(options.rounds):
         for name, points in curves.items():
             for point in points:
@@ -85,9 +87,17 @@ def table(results: dict[str, Any]) -> str:
     shown = []
     for name, points in results["curves"].items():
         steps = [_Step(*point["step"]) for point in points]
-        middle = [{key: median(one[key] for one in point["rounds"]) for key in point["rounds"][0]} for point in points]
-        shown.append(_QUESTIONS[name].table(steps, middle))
+        figures = [_over_rounds(point["rounds"]) for point in points]
+        shown.append(_QUESTIONS[name].table(steps, figures))
     return "\n\n".join(shown)
+
+
+def _over_rounds(rounds: Sequence[_Figures]) -> _Figures:
+    """Medians; of what must not happen the sum, in which no round is hidden."""
+    return {
+        key: sum(one[key] for one in rounds) if key.endswith(_FAULTS) else median(one[key] for one in rounds)
+        for key in rounds[0]
+    }
 
 
 # requests
