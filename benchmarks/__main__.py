@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import burst, comparison, connections, flood, guard, hostile, live, memory
+from . import burst, churn, comparison, connections, flood, growth, guard, hostile, latency, live, memory
 from .programs import raise_descriptors
 from .report import page
 
@@ -31,6 +31,9 @@ class Scenario(Protocol):
 SCENARIOS: dict[str, Scenario] = {
     "live": live,
     "peers": comparison,
+    "growth": growth,
+    "latency": latency,
+    "churn": churn,
     "connections": connections,
     "burst": burst,
     "guard": guard,
@@ -68,7 +71,7 @@ def main() -> None:
     """Read the command line and run the scenario."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     choices = parser.add_subparsers(dest="scenario", required=True)
-    everything = choices.add_parser("all", help="every scenario, one after the other; half an hour")
+    everything = choices.add_parser("all", help="every scenario, one after the other; forty minutes")
     everything.add_argument("--report", type=Path, help="where to write a page of all tables")
     everything.add_argument(
         "--figures", type=Path, help="folder of figures that --json wrote: those are not measured again"

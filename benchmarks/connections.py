@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from . import tables
-from .programs import HERE, Server, linkd, load_command, write_tokens
+from .programs import HERE, Server, holding, linkd, write_tokens
 from .usage import Watch, own_kib, resident_kib
 
 _STEPS = (1_000, 5_000, 10_000, 19_000)
@@ -47,10 +44,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             rates = []
             while opened < step:
                 part = min(_PER_PROCESS, step - opened)
-                report = holders.enter_context(_holding(ours, part, tokens, source=f"127.0.0.{2 + len(results)}"))
-                rates.append(report)
-                if report["opened"] < part:
-                    raise RuntimeError(f"only {report['opened']} of {part} connections were opened: {report}")
+                source = f"127.0.0.{2 + len(results)}"
+                rates.append(holders.enter_context(holding(ours, part, tokens=tokens, source=source)))
                 opened += part
             time.sleep(_SETTLE)
             memory = _memory(ours)
@@ -80,19 +75,6 @@ def _weighted(rates: list[dict[str, Any]], watched: int) -> float:
 def _memory(server: Server) -> dict[str, int]:
     gateway = server.pids["gateway"]
     return {"rss": resident_kib(gateway), "uss": own_kib(gateway), "service": own_kib(server.pids["service"])}
-
-
-@contextlib.contextmanager
-def _holding(server: Server, connections: int, tokens: Path, source: str) -> Iterator[dict[str, Any]]:
-    """Connections that are held open and answer pings, and the report on how they were opened."""
-    options = {"connections": connections, "hold": True, "tokens": tokens, "source": source}
-    process = subprocess.Popen(load_command("idle", server, options), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        yield json.loads(process.stdout.readline())
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def table(results: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The service behind many connections: each joins one room when it comes; messages can be held until told."""
+"""The service behind many connections: each joins one room when it comes; messages are answered, or held until told."""
 
 from __future__ import annotations
 
@@ -33,6 +33,12 @@ async def hold(ctx: WsContext, data: Any) -> int:
     _counts["taken"] += 1
     await _released.wait()
     _counts["answered"] += 1
+    return len(data)
+
+
+@service.ws.on("crowd.echo")
+async def echo(ctx: WsContext, data: Any) -> int:
+    """An acknowledged request, of somebody in the crowd."""
     return len(data)
 
 

@@ -12,6 +12,7 @@ import subprocess
 from statistics import median
 from typing import Any
 
+from . import generator
 from .programs import HERE, Server, limit, linkd, load, load_command
 from .usage import resident_kib
 
@@ -54,6 +55,7 @@ def _requests(connections: int, outstanding: int, seconds: int) -> dict[str, Any
         "p50_ms": measured["latency_us"]["p50"] / 1000,
         "p99_ms": measured["latency_us"]["p99"] / 1000,
         "errors": measured["errors"] + measured["unanswered"],
+        **generator.figures(measured, bare),
     }
 
 
@@ -107,8 +109,11 @@ def table(results: dict[str, Any]) -> str:
             shown = "  ".join(
                 f"{key} {median(values):,.1f}" + (f" ({min(values):,.0f}–{max(values):,.0f})" if key == "rate" else "")
                 for key, values in figures.items()
+                if not key.startswith(generator.PREFIX)
             )
             lines.append(f"{name}\n    {shown}")
+            if name.startswith("requests"):
+                lines.append(f"    {generator.proof(rounds)}")
         elif isinstance(rounds, dict):
             lines.append(f"{name}\n    " + "  ".join(f"{key} {value:,.1f}" for key, value in rounds.items()))
     return "\n".join(lines)

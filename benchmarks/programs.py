@@ -33,11 +33,13 @@ class Server(NamedTuple):
         port: Where it listens, on 127.0.0.1.
         path: What a WebSocket asks for.
         pids: Its processes by role, such as ``gateway``.
+        admin: Where its metrics are; 0 where there are none.
     """
 
     port: int
     path: str
     pids: dict[str, int]
+    admin: int = 0
 
 
 _RATES = ("HANDSHAKE", "MESSAGE", "BYTE", "USER_MESSAGE", "BROADCAST", "ROOM_BROADCAST")
@@ -72,6 +74,7 @@ def linkd(target: Path, path: str, env: dict[str, str] | None = None, *, limited
         log = Path(folder) / "gateway.log"
         gateway = stack.enter_context(_process([sys.executable, "-m", "pylinkd", "serve"], log, settings))
         port = int(_wait_for(log, r'"address": "http://127.0.0.1:(\d+)"').group(1))
+        admin = int(_wait_for(log, r'"admin": "http://127.0.0.1:(\d+)"').group(1))
         command = [sys.executable, "-m", "pylinkd", "run", str(target)]
         service = stack.enter_context(_process(command, Path(folder) / "service.log", settings))
         deadline = time.monotonic() + _STARTUP
@@ -79,7 +82,35 @@ def linkd(target: Path, path: str, env: dict[str, str] | None = None, *, limited
             if time.monotonic() > deadline:
                 raise RuntimeError("the service did not become ready")
             time.sleep(0.05)
-        yield Server(port, path, {"gateway": gateway.pid, "service": service.pid})
+        yield Server(port, path, {"gateway": gateway.pid, "service": service.pid}, admin)
+
+
+def metrics(server: Server) -> dict[str, float]:
+    """The gateway's metrics now, by name, and labels where it has any: ``linkd_users``, ``x_bucket{le="0.01"}``."""
+    with urlopen(f"http://127.0.0.1:{server.admin}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in samples}
+
+
+@contextlib.contextmanager
+def holding(server: Server, connections: int, **options: Any) -> Iterator[dict[str, Any]]:
+    """Connections that are held open and answer pings, and the report on how they were opened.
+
+    Raises:
+        RuntimeError: If not all of them could be opened.
+    """
+    command = load_command("idle", server, {"connections": connections, "hold": True, **options})
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        report = json.loads(process.stdout.readline())
+        if report["opened"] < connections:
+            raise RuntimeError(f"only {report['opened']} of {connections} connections were opened: {report}")
+        yield report
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def raise_descriptors() -> int:

@@ -208,6 +208,7 @@ void client_open(struct client *client, struct connection *connection)
     connection->wants_write = false;
     connection->close_seen = false;
     connection->started = clock_now();
+    connection->token = client->tokens_used++;
     connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (connection->fd < 0) {
         perror("load: socket");
@@ -241,7 +242,7 @@ static void send_handshake(struct client *client, struct connection *connection)
     if (client->token_count) {
         handshake->length = 0;
         write_handshake(handshake, client->target,
-                        client->token[connection->index % client->token_count]);
+                        client->token[connection->token % client->token_count]);
     }
     /* A new socket has room for a whole handshake: no need to keep a rest. */
     size_t length = handshake->length;

@@ -36,6 +36,7 @@ struct connection {
     bool wants_write; /* epoll watches for room to write */
     bool close_seen;  /* the peer's close frame was read */
     int64_t started;  /* when connect was called */
+    size_t token;     /* which it signs in with */
     struct buffer held;    /* the start of a frame that isn't whole yet */
     struct buffer written; /* frames that are not sent yet */
 };
@@ -84,6 +85,7 @@ struct client {
     struct buffer tokens; /* the file's text, each line ended by a NUL */
     const char **token;   /* the lines */
     size_t token_count;
+    size_t tokens_used; /* also those used again */
 
     struct buffer input; /* what recv fills, shared by all connections */
 };

@@ -16,6 +16,10 @@ static const char usage[] =
     "            [--round-timeout S]\n"
     "       load stream   --port P --path PATH --members N --rate R [--seconds S] [--payload BYTES]\n"
     "            --join JSON [--type TYPE] [--event TYPE]\n"
+    "       load rooms    --port P --path PATH --connections N --rooms R [--room-members M]\n"
+    "            [--publishers K] [--seconds S] [--warmup S]\n"
+    "       load churn    --port P --path PATH --connections N --rooms R --tokens FILE\n"
+    "            [--seconds S] [--warmup S]\n"
     "       load idle     --port P --path PATH --connections N [--hold] [--hold-seconds S]\n"
     "       load storm    --port P --path PATH --connections N [--concurrency C]\n"
     "all:   [--host ADDRESS] [--source ADDRESS] [--header 'Name: value']... [--watch PID]...\n"
@@ -75,6 +79,9 @@ enum long_option {
     HOLD,
     HOLD_SECONDS,
     CONCURRENCY,
+    ROOMS,
+    ROOM_MEMBERS,
+    PUBLISHERS,
 };
 
 static const struct option long_options[] = {
@@ -107,6 +114,9 @@ static const struct option long_options[] = {
     {"hold", no_argument, NULL, HOLD},
     {"hold-seconds", required_argument, NULL, HOLD_SECONDS},
     {"concurrency", required_argument, NULL, CONCURRENCY},
+    {"rooms", required_argument, NULL, ROOMS},
+    {"room-members", required_argument, NULL, ROOM_MEMBERS},
+    {"publishers", required_argument, NULL, PUBLISHERS},
     {NULL, 0, NULL, 0},
 };
 
@@ -153,6 +163,9 @@ static void set(struct options *options, int option, const char *value)
     case HOLD: options->hold = true; break;
     case HOLD_SECONDS: options->hold_seconds = number("--hold-seconds", value, 0, 86400); break;
     case CONCURRENCY: options->concurrency = whole("--concurrency", value, 1, 1e5); break;
+    case ROOMS: options->rooms = whole("--rooms", value, 1, 1e6); break;
+    case ROOM_MEMBERS: options->room_members = whole("--room-members", value, 1, 1e6); break;
+    case PUBLISHERS: options->publishers = whole("--publishers", value, 1, 1e5); break;
     default: refuse("unknown or incomplete option", NULL);
     }
 }
@@ -181,6 +194,8 @@ int main(int argc, char **argv)
         {"requests", run_requests, true},
         {"fanout", run_fanout, true},
         {"stream", run_stream, false},
+        {"rooms", run_rooms, false},
+        {"churn", run_churn, false},
         {"idle", run_idle, false},
         {"storm", run_storm, false},
     };
@@ -200,6 +215,8 @@ int main(int argc, char **argv)
         .event = "bench.event",
         .hold_seconds = 3600,
         .concurrency = 64,
+        .room_members = 10,
+        .publishers = 16,
     };
     if (argc < 2)
         refuse("a subcommand is needed", NULL);

@@ -39,12 +39,18 @@ struct options {
     double hold_seconds;
     /* storm */
     uint32_t concurrency;
+    /* rooms, and churn the first */
+    uint32_t rooms;
+    uint32_t room_members; /* of each */
+    uint32_t publishers;
 };
 
 /* Each prints its report and returns the exit status. */
 int run_requests(const struct options *options);
 int run_fanout(const struct options *options);
 int run_stream(const struct options *options);
+int run_rooms(const struct options *options);
+int run_churn(const struct options *options);
 int run_idle(const struct options *options);
 int run_storm(const struct options *options);
 
