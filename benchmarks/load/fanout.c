@@ -68,7 +68,7 @@ static void on_opened(struct client *client, struct connection *connection)
     run->members[connection->index].membership = JOINING;
     run->undecided++;
     size_t length = run->options->dialect->number(&run->join, 1);
-    client_send(connection, OPCODE_TEXT, run->join.text, length);
+    client_send(connection, run->options->dialect->opcode, run->join.text, length);
 }
 
 static void delivered(struct fanout *run, struct member *member)
@@ -167,7 +167,7 @@ static void begin_round(struct fanout *run, struct connection *publisher)
         run->options->publishes ? run->options->publishes : run->options->burst;
     for (uint32_t i = 0; i < publishes; i++) {
         size_t length = run->options->dialect->number(&run->publish, ++run->published);
-        client_send(publisher, OPCODE_TEXT, run->publish.text, length);
+        client_send(publisher, run->options->dialect->opcode, run->publish.text, length);
     }
     run->in_round = true;
     run->round.sent = clock_now();

@@ -20,7 +20,7 @@ static const char usage[] =
     "       load storm    --port P --path PATH --connections N [--concurrency C]\n"
     "all:   [--host ADDRESS] [--source ADDRESS] [--header 'Name: value']... [--watch PID]...\n"
     "       [--tokens FILE] [--deadline S] [-v]\n"
-    "requests, fanout: [--dialect linkd|socketio]\n";
+    "requests, fanout: [--dialect linkd|msgpack|socketio]\n";
 
 static _Noreturn void refuse(const char *what, const char *value)
 {
@@ -110,6 +110,13 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
+static void add_header(struct options *options, const char *header)
+{
+    if (options->target.header_count == HEADERS_MAX)
+        refuse("too many headers", header);
+    options->headers[options->target.header_count++] = header;
+}
+
 static void set(struct options *options, int option, const char *value)
 {
     switch (option) {
@@ -117,11 +124,7 @@ static void set(struct options *options, int option, const char *value)
     case PORT: options->target.port = whole("--port", value, 1, 65535); break;
     case PATH: options->target.path = value; break;
     case SOURCE: options->target.source = value; break;
-    case HEADER:
-        if (options->target.header_count == HEADERS_MAX)
-            refuse("too many headers", value);
-        options->headers[options->target.header_count++] = value;
-        break;
+    case HEADER: add_header(options, value); break;
     case WATCH:
         if (options->watched_count == WATCHED_MAX)
             refuse("too many processes to watch", value);
@@ -217,6 +220,8 @@ int main(int argc, char **argv)
             continue;
         if (options.dialect != &dialect_linkd && !scenarios[i].dialects)
             refuse("--dialect is of requests and fanout only", NULL);
+        if (options.dialect->header)
+            add_header(&options, options.dialect->header);
         return scenarios[i].run(&options);
     }
     refuse("unknown subcommand", argv[1]);

@@ -72,7 +72,7 @@ static void send_request(struct requests *run, struct connection *connection, in
     flight->since = since;
     run->in_flight++;
     size_t length = run->options->dialect->number(&run->request, flight->id);
-    client_send(connection, OPCODE_TEXT, run->request.text, length);
+    client_send(connection, run->options->dialect->opcode, run->request.text, length);
 }
 
 static void on_message(struct client *client, struct connection *connection, const uint8_t *text,
