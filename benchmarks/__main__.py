@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import burst, comparison, connections, flood, guard, hostile, live, memory
+from . import burst, comparison, connections, flood, formats, guard, hostile, live, memory
 from .programs import raise_descriptors
 from .report import page
 
@@ -37,6 +37,7 @@ SCENARIOS: dict[str, Scenario] = {
     "flood": flood,
     "hostile": hostile,
     "memory": memory,
+    "formats": formats,
 }
 
 

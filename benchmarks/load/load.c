@@ -19,7 +19,7 @@ static const char usage[] =
     "       load idle     --port P --path PATH --connections N [--hold] [--hold-seconds S]\n"
     "       load storm    --port P --path PATH --connections N [--concurrency C]\n"
     "all:   [--host ADDRESS] [--source ADDRESS] [--header 'Name: value']... [--watch PID]...\n"
-    "       [--tokens FILE] [--deadline S] [-v]\n"
+    "       [--tokens FILE] [--deflate] [--deadline S] [-v]\n"
     "requests, fanout: [--dialect linkd|msgpack|socketio]\n";
 
 static _Noreturn void refuse(const char *what, const char *value)
@@ -55,6 +55,7 @@ enum long_option {
     HEADER,
     WATCH,
     TOKENS,
+    DEFLATE,
     DEADLINE,
     DIALECT,
     CONNECTIONS,
@@ -85,6 +86,7 @@ static const struct option long_options[] = {
     {"header", required_argument, NULL, HEADER},
     {"watch", required_argument, NULL, WATCH},
     {"tokens", required_argument, NULL, TOKENS},
+    {"deflate", no_argument, NULL, DEFLATE},
     {"deadline", required_argument, NULL, DEADLINE},
     {"dialect", required_argument, NULL, DIALECT},
     {"verbose", no_argument, NULL, 'v'},
@@ -131,6 +133,7 @@ static void set(struct options *options, int option, const char *value)
         options->watched[options->watched_count++] = whole("--watch", value, 1, 1 << 22);
         break;
     case TOKENS: options->target.tokens = value; break;
+    case DEFLATE: options->target.deflate = true; break;
     case DEADLINE: options->deadline = number("--deadline", value, 0.1, 86400); break;
     case DIALECT:
         options->dialect = dialect_named(value);
