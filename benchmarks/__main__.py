@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import burst, comparison, connections, flood, formats, guard, hostile, live, memory
+from . import burst, comparison, connections, day, flood, formats, guard, hostile, live, memory
 from .programs import raise_descriptors
 from .report import page
 
@@ -38,6 +38,7 @@ SCENARIOS: dict[str, Scenario] = {
     "hostile": hostile,
     "memory": memory,
     "formats": formats,
+    "day": day,
 }
 
 
