@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import burst, comparison, connections, day, flood, formats, guard, hostile, live, memory
+from . import burst, comparison, connections, day, flood, formats, guard, hostile, live, memory, start
 from .programs import raise_descriptors
 from .report import page
 
@@ -39,6 +39,7 @@ SCENARIOS: dict[str, Scenario] = {
     "memory": memory,
     "formats": formats,
     "day": day,
+    "start": start,
 }
 
 
