@@ -26,12 +26,14 @@ from .programs import HERE, environment
 from .raw_client import HandshakeError, frame, open_clients
 
 _PATH = "/ws/bench"
+_LINKD = ("-m", "pylinkd")
 _CALLERS = 20
 _RATE = 200  # questions a second of all callers
 _BEFORE = 1.0  # seconds of calls before a redeploy
 _AFTER = 1.0  # and after it
 _LOOK = 0.002  # seconds between two attempts
 _PATIENCE = 20.0  # seconds
+_ALONE = "import os; from benchmarks.echo_service import service; service.run(os.environ['LINKD_LINK'])"
 _QUESTION = frame(b'{"type":"bench.echo","data":{"text":"anybody there?"},"id":1}')
 
 
@@ -53,7 +55,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for _ in range(options.rounds):
             add("python -c pass", _python("pass"))
             add("python -c 'import pylinkd'", _python("import pylinkd"))
-            add("service, to the answer of a message that waits", installation.restart_service())
+            add("service by service.run(), to the answer of a message that waits", installation.restart_service(_ALONE))
+            add("service by linkd run, to the same", installation.restart_service())
             http, handshake = installation.restart_gateway()
             add("gateway, to its first HTTP answer", http)
             add("gateway, to a handshake: a service was waiting", handshake)
@@ -77,7 +80,7 @@ class Installation:
         self._port = _free_port()
         self._env = environment(folder, {"LINKD_PORT": str(self._port)})
         self._started = 0
-        self.gateway = self._start("serve")
+        self.gateway = self._start(*_LINKD, "serve")
         self.service = self._start_service()
         self._wait_ready()
 
@@ -87,8 +90,12 @@ class Installation:
             process.kill()
             process.wait()
 
-    def restart_service(self) -> float:
-        """Seconds from exec until a client, connected before, has the answer to a message that was parked."""
+    def restart_service(self, program: str | None = None) -> float:
+        """Seconds from exec until a client, connected before, has the answer to a message that was parked.
+
+        Args:
+            program: What Python runs instead of ``linkd run``.
+        """
         (client,) = open_clients(self._port, _PATH, 1)
         with client:
             client.settimeout(_PATIENCE)
@@ -96,7 +103,7 @@ class Installation:
             client.sendall(_QUESTION)
             time.sleep(0.1)  # it is parked by then
             begun = time.monotonic()
-            self.service = self._start_service()
+            self.service = self._start_service() if program is None else self._start("-c", program)
             answer = client.recv(4096)
             seconds = time.monotonic() - begun
         if b'"response"' not in answer:
@@ -107,7 +114,7 @@ class Installation:
         """Seconds from exec until it answers over HTTP, and until a handshake is accepted."""
         _end(self.gateway)
         begun = time.monotonic()
-        self.gateway = self._start("serve")
+        self.gateway = self._start(*_LINKD, "serve")
         _until(self._is_live)
         live = time.monotonic()
         _until(self._is_open)
@@ -137,13 +144,12 @@ class Installation:
         _end(old)
 
     def _start_service(self) -> subprocess.Popen[bytes]:
-        return self._start("run", str(HERE / "echo_service.py"))
+        return self._start(*_LINKD, "run", str(HERE / "echo_service.py"))
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         self._started += 1
         with self._log().open("wb") as log:
-            command = [sys.executable, "-m", "pylinkd", *arguments]
-            return subprocess.Popen(command, stdout=log, stderr=log, env=self._env)
+            return subprocess.Popen([sys.executable, *arguments], stdout=log, stderr=log, env=self._env)
 
     def _log(self) -> Path:
         """Of what was started last."""
