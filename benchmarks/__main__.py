@@ -7,7 +7,22 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import burst, churn, comparison, connections, flood, growth, guard, hostile, latency, live, memory
+from . import (
+    burst,
+    churn,
+    comparison,
+    connections,
+    day,
+    flood,
+    formats,
+    growth,
+    guard,
+    hostile,
+    latency,
+    live,
+    memory,
+    start,
+)
 from .programs import raise_descriptors
 from .report import page
 
@@ -40,6 +55,9 @@ SCENARIOS: dict[str, Scenario] = {
     "flood": flood,
     "hostile": hostile,
     "memory": memory,
+    "formats": formats,
+    "day": day,
+    "start": start,
 }
 
 

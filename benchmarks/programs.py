@@ -62,15 +62,7 @@ def linkd(target: Path, path: str, env: dict[str, str] | None = None, *, limited
             are never reached.
     """
     with TemporaryDirectory(prefix="linkd-bench-") as folder, contextlib.ExitStack() as stack:
-        settings = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("LINKD_")},
-            "LINKD_LINK": f"{folder}/link.sock",
-            "LINKD_PORT": "0",
-            "LINKD_LOG_FORMAT": "json",
-            **({} if limited else _FAR_LIMITS),
-            "PYTHONPATH": str(HERE.parent),  # services import what belongs to the benchmarks
-            **(env or {}),
-        }
+        settings = environment(folder, env, limited=limited)
         log = Path(folder) / "gateway.log"
         gateway = stack.enter_context(_process([sys.executable, "-m", "pylinkd", "serve"], log, settings))
         port = int(_wait_for(log, r'"address": "http://127.0.0.1:(\d+)"').group(1))
@@ -111,6 +103,19 @@ def holding(server: Server, connections: int, **options: Any) -> Iterator[dict[s
     finally:
         process.kill()
         process.communicate()
+
+
+def environment(folder: str, env: dict[str, str] | None = None, *, limited: bool = False) -> dict[str, str]:
+    """The environment of a gateway and its services, whose socket is in this folder; see ``linkd``."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("LINKD_")},
+        "LINKD_LINK": f"{folder}/link.sock",
+        "LINKD_PORT": "0",
+        "LINKD_LOG_FORMAT": "json",
+        **({} if limited else _FAR_LIMITS),
+        "PYTHONPATH": str(HERE.parent),  # services import what belongs to the benchmarks
+        **(env or {}),
+    }
 
 
 def raise_descriptors() -> int:

@@ -7,6 +7,9 @@ import struct
 from collections.abc import Iterator, Sequence
 
 TEXT = 0x1
+CLOSE = 0x8
+PING = 0x9
+PONG = 0xA
 
 _TIMEOUT = 30.0  # seconds for an opening handshake
 _AT_ONCE = 100  # opening handshakes under way
@@ -28,6 +31,21 @@ def frame(payload: bytes, opcode: int = TEXT, *, compressed: bool = False) -> by
     else:
         head = struct.pack(">BBQ", first, 0x80 | 127, size)
     return head + bytes(4) + payload
+
+
+def opening_request(port: int, path: str, headers: Sequence[str] = ()) -> bytes:
+    """The request that opens a WebSocket.
+
+    Args:
+        port: Of the server, on 127.0.0.1.
+        path: What is asked for.
+        headers: More lines of the request.
+    """
+    lines = [
+        f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Upgrade: websocket", "Connection: Upgrade",
+        f"Sec-WebSocket-Key: {_KEY}", "Sec-WebSocket-Version: 13", *headers, "", "",
+    ]  # fmt: skip
+    return "\r\n".join(lines).encode()
 
 
 def open_clients(
@@ -54,11 +72,7 @@ def open_clients(
     Raises:
         HandshakeError: If one is refused.
     """
-    lines = [
-        f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Upgrade: websocket", "Connection: Upgrade",
-        f"Sec-WebSocket-Key: {_KEY}", "Sec-WebSocket-Version: 13", *headers, "", "",
-    ]  # fmt: skip
-    request = "\r\n".join(lines).encode()
+    request = opening_request(port, path, headers)
     while count:
         opening = []
         for _ in range(min(_AT_ONCE, count)):

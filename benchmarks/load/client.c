@@ -21,6 +21,9 @@
 #define READ_SIZE ((size_t)128 << 10)
 #define ANSWER_LIMIT ((size_t)16 << 10)
 #define DESCRIPTORS_SPARE 16
+/* Of a compressed message only its start is inflated: kind, id and type stand
+ * there, and all of it would take from the server what CPU there is. */
+#define INFLATED 256
 
 /* The key and answer of RFC 6455's own example: a fixed key spares the
  * generator a SHA-1 while the server still has to compute it. */
@@ -82,6 +85,9 @@ static void write_handshake(struct buffer *request, const struct target *target,
         append_text(request, target->headers[i]);
         append_text(request, "\r\n");
     }
+    if (target->deflate)
+        append_text(request, "Sec-WebSocket-Extensions: permessage-deflate; "
+                             "server_no_context_takeover; client_no_context_takeover\r\n");
     append_text(request, "\r\n");
 }
 
@@ -127,6 +133,10 @@ bool client_init(struct client *client, const struct target *target, uint32_t co
     /* The default slack of 50 µs would show in the paced latencies. */
     prctl(PR_SET_TIMERSLACK, 1);
     write_handshake(&client->handshake, target, NULL);
+    if (target->deflate && inflateInit2(&client->inflater, -MAX_WBITS) != Z_OK) {
+        fprintf(stderr, "load: zlib: %s\n", client->inflater.msg);
+        return false;
+    }
 
     client->epoll = epoll_create1(EPOLL_CLOEXEC);
     client->connections = calloc(count, sizeof *client->connections);
@@ -157,6 +167,7 @@ void client_free(struct client *client)
     client->connections = NULL;
     buffer_free(&client->handshake);
     buffer_free(&client->input);
+    inflateEnd(&client->inflater); /* an error, of no interest, where it was not begun */
     buffer_free(&client->tokens);
     free(client->token);
     if (client->epoll >= 0)
@@ -256,18 +267,33 @@ static void send_handshake(struct client *client, struct connection *connection)
     watch(client, connection, EPOLL_CTL_MOD, EPOLLIN);
 }
 
-static bool accepts_key(const char *headers)
+/* The value of the first header of this name, which ends with a colon; NULL when there is none. */
+static const char *header_value(const char *headers, const char *name)
 {
     for (const char *line = strstr(headers, "\r\n"); line; line = strstr(line, "\r\n")) {
         line += 2;
-        static const char name[] = "sec-websocket-accept:";
-        if (strncasecmp(line, name, sizeof name - 1) != 0)
+        if (strncasecmp(line, name, strlen(name)) != 0)
             continue;
-        line += sizeof name - 1;
-        line += strspn(line, " \t");
-        return strncmp(line, ACCEPT "\r\n", sizeof ACCEPT + 1) == 0;
+        line += strlen(name);
+        return line + strspn(line, " \t");
     }
-    return false;
+    return NULL;
+}
+
+static bool accepts_key(const char *headers)
+{
+    const char *value = header_value(headers, "sec-websocket-accept:");
+    return value && strncmp(value, ACCEPT "\r\n", sizeof ACCEPT + 1) == 0;
+}
+
+/* A server that keeps its window from message to message was not offered: one
+ * inflater serves all connections. */
+static bool accepts_deflate(const char *headers)
+{
+    const char *value = header_value(headers, "sec-websocket-extensions:");
+    const char *end = value ? strstr(value, "\r\n") : NULL;
+    const char *kept = value ? strstr(value, "server_no_context_takeover") : NULL;
+    return kept && kept < end;
 }
 
 /* Returns how many bytes the answer took, 0 when it isn't whole or was refused. */
@@ -289,7 +315,8 @@ static size_t read_answer(struct client *client, struct connection *connection, 
         if (sscanf(headers, "HTTP/1.1 %3d", &status) != 1 || status < 0)
             status = 0;
     }
-    if (status != 101 || !accepts_key(headers)) {
+    if (status != 101 || !accepts_key(headers) ||
+        (client->target->deflate && !accepts_deflate(headers))) {
         fail(client, connection, status, EPROTO);
         return 0;
     }
@@ -391,6 +418,37 @@ void client_flush(struct client *client, struct connection *connection)
     want_write(client, connection, written->length > 0);
 }
 
+/* Inflates the start of a message into `start` and returns its length, 0 when it isn't deflated. */
+static size_t inflate_start(struct client *client, const struct frame *frame, uint8_t *start)
+{
+    z_stream *inflater = &client->inflater;
+    inflateReset(inflater);
+    inflater->next_in = frame->payload;
+    inflater->avail_in = frame->length;
+    inflater->next_out = start;
+    inflater->avail_out = INFLATED;
+    int result = inflate(inflater, Z_SYNC_FLUSH);
+    return result == Z_OK || result == Z_STREAM_END ? INFLATED - inflater->avail_out : 0;
+}
+
+static void handle_message(struct client *client, struct connection *connection,
+                           const struct frame *frame)
+{
+    const uint8_t *text = frame->payload;
+    size_t length = frame->length;
+    uint8_t start[INFLATED];
+    client->received.messages++;
+    client->received.bytes += frame->size;
+    if (frame->compressed) {
+        client->received.compressed++;
+        text = start;
+        length = inflate_start(client, frame, start);
+        client->protocol_errors += !length;
+    }
+    if (client->callbacks.message)
+        client->callbacks.message(client, connection, text, length);
+}
+
 /* One frame of an open connection; the connection may be over afterwards. */
 static void handle_frame(struct client *client, struct connection *connection,
                          const struct frame *frame)
@@ -415,16 +473,18 @@ static void handle_frame(struct client *client, struct connection *connection,
         return; /* when closing: the server closes the TCP connection */
     }
     default:
-        if (connection->state == STATE_OPEN && client->callbacks.message)
-            client->callbacks.message(client, connection, frame->payload, frame->length);
+        if (connection->state == STATE_OPEN)
+            handle_message(client, connection, frame);
     }
 }
 
 /* Messages are not put together from fragments: the servers measured send each
  * in one frame, and a fragment counted as a message would be a wrong figure. */
-static bool allowed(const struct frame *frame)
+static bool allowed(const struct client *client, const struct frame *frame)
 {
     if (frame->masked || !frame->final)
+        return false;
+    if (frame->compressed && (!client->target->deflate || frame->opcode > OPCODE_BINARY))
         return false;
     switch (frame->opcode) {
     case OPCODE_TEXT:
@@ -448,7 +508,7 @@ static size_t handle_frames(struct client *client, struct connection *connection
         enum parsed parsed = frame_parse(bytes + at, available - at, &frame);
         if (parsed == FRAME_PARTIAL)
             break;
-        if (parsed == FRAME_REFUSED || !allowed(&frame)) {
+        if (parsed == FRAME_REFUSED || !allowed(client, &frame)) {
             client->protocol_errors++;
             closed(client, connection, 1002);
             break;

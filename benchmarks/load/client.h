@@ -7,6 +7,7 @@
 #include "frame.h"
 
 #include <netinet/in.h>
+#include <zlib.h>
 
 #define MILLISECOND ((int64_t)1000000)
 #define SECOND ((int64_t)1000000000)
@@ -39,6 +40,13 @@ struct connection {
     size_t token;     /* which it signs in with */
     struct buffer held;    /* the start of a frame that isn't whole yet */
     struct buffer written; /* frames that are not sent yet */
+};
+
+/* Messages in their frames, headers included. */
+struct traffic {
+    uint64_t messages;
+    uint64_t compressed;
+    uint64_t bytes;
 };
 
 struct client;
@@ -78,6 +86,7 @@ struct client {
     uint64_t unclean_closes; /* ours, but the peer sent no close frame back */
     uint64_t protocol_errors;
     uint64_t pings;
+    struct traffic received;
     uint64_t refused[STATUS_MAX];
     uint64_t close_codes[CLOSE_CODE_MAX];
 
@@ -88,6 +97,7 @@ struct client {
     size_t tokens_used; /* also those used again */
 
     struct buffer input; /* what recv fills, shared by all connections */
+    z_stream inflater;   /* shared too: no message needs those before it */
 };
 
 struct target {
@@ -98,6 +108,7 @@ struct target {
     const char *tokens; /* file with one a line; the connections take them in turn, or NULL */
     const char *const *headers;
     size_t header_count;
+    bool deflate; /* offer permessage-deflate; a handshake without it fails */
 };
 
 /* false, with a line on stderr, when an address isn't one or there are not

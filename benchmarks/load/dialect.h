@@ -1,5 +1,5 @@
 /* How requests, answers and events are written: the JSON envelope of message.h,
- * or what Socket.IO makes of the same. */
+ * the same as MessagePack, or what Socket.IO makes of it. */
 #ifndef DIALECT_H
 #define DIALECT_H
 
@@ -8,13 +8,15 @@
 
 struct dialect {
     const char *name;
+    enum opcode opcode; /* of its messages */
+    const char *header; /* of the opening handshake, or NULL */
     /* See message.h. */
     bool (*init)(struct request *request, const char *object);
     size_t (*number)(struct request *request, uint64_t id);
     enum kind (*kind)(const uint8_t *text, size_t length);
     bool (*id)(const uint8_t *text, size_t length, uint64_t *id);
-    /* What stands before the type of an event, from its first byte on; a quote follows it. */
-    const char *event_head;
+    /* Writes with what every event of the type begins, as snprintf does; no byte of it is 0. */
+    int (*event)(char *prefix, size_t size, const char *type);
     /* Puts what the dialect does with an open connection between the client and
      * the scenario's callbacks, which have to be set; NULL when that is nothing. */
     bool (*begin)(struct client *client);
@@ -22,6 +24,7 @@ struct dialect {
 };
 
 extern const struct dialect dialect_linkd;
+extern const struct dialect dialect_msgpack;
 extern const struct dialect dialect_socketio;
 
 /* NULL when there is none of the name. */

@@ -273,7 +273,7 @@ static ssize_t handle_frames(struct server *server, struct peer *peer, uint8_t *
         enum parsed parsed = frame_parse(bytes + at, available - at, &frame);
         if (parsed == FRAME_PARTIAL)
             break;
-        if (parsed == FRAME_REFUSED || !frame.masked || !frame.final)
+        if (parsed == FRAME_REFUSED || !frame.masked || !frame.final || frame.compressed)
             return -1;
         at += frame.size;
         switch (frame.opcode) {

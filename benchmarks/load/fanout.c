@@ -53,6 +53,7 @@ struct fanout {
     uint32_t rounds;             /* complete ones */
     uint32_t incomplete;
     double active_seconds; /* in rounds, without the pauses */
+    struct traffic before, after; /* the rounds */
 };
 
 static bool is_publisher(const struct fanout *run, const struct connection *connection)
@@ -68,7 +69,7 @@ static void on_opened(struct client *client, struct connection *connection)
     run->members[connection->index].membership = JOINING;
     run->undecided++;
     size_t length = run->options->dialect->number(&run->join, 1);
-    client_send(connection, OPCODE_TEXT, run->join.text, length);
+    client_send(connection, run->options->dialect->opcode, run->join.text, length);
 }
 
 static void delivered(struct fanout *run, struct member *member)
@@ -167,7 +168,7 @@ static void begin_round(struct fanout *run, struct connection *publisher)
         run->options->publishes ? run->options->publishes : run->options->burst;
     for (uint32_t i = 0; i < publishes; i++) {
         size_t length = run->options->dialect->number(&run->publish, ++run->published);
-        client_send(publisher, OPCODE_TEXT, run->publish.text, length);
+        client_send(publisher, run->options->dialect->opcode, run->publish.text, length);
     }
     run->in_round = true;
     run->round.sent = clock_now();
@@ -260,6 +261,7 @@ static void report(struct fanout *run, double opening, struct usage used)
     report_count("publish_answers", run->publish_answers);
     report_count("publish_errors", run->publish_errors);
     report_usage(used, "delivery", run->deliveries);
+    report_traffic(run->before, run->after, "delivery", run->deliveries);
     report_ends(&run->client);
     report_end();
 }
@@ -302,10 +304,12 @@ int run_fanout(const struct options *options)
                 opening);
     going = going && serve_until(&run, clock_now() + SETTLE_WAIT);
     struct connection *publisher = &run.client.connections[options->connections];
+    run.before = run.client.received;
     struct usage before = usage_now(options->watched, options->watched_count);
     for (uint32_t i = 0; going && i < options->broadcasts; i++)
         going = run.joined && publisher->state == STATE_OPEN && play_round(&run, publisher);
     struct usage after = usage_now(options->watched, options->watched_count);
+    run.after = run.client.received;
     if (going)
         await_answers(&run);
     report(&run, opening, usage_between(before, after));

@@ -68,8 +68,9 @@ enum parsed frame_parse(uint8_t *bytes, size_t available, struct frame *frame)
 {
     if (available < 2)
         return FRAME_PARTIAL;
-    if (bytes[0] & 0x70) /* a reserved bit: no extension was negotiated */
+    if (bytes[0] & 0x30) /* a reserved bit that no extension of ours uses */
         return FRAME_REFUSED;
+    frame->compressed = bytes[0] & 0x40;
     frame->final = bytes[0] & 0x80;
     frame->opcode = bytes[0] & 0x0f;
     frame->masked = bytes[1] & 0x80;

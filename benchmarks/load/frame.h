@@ -38,6 +38,7 @@ struct frame {
     uint8_t opcode;
     bool final;
     bool masked;
+    bool compressed; /* RSV1; the payload is as it came */
     uint8_t *payload; /* unmasked, inside the parsed bytes */
     size_t length;    /* of the payload */
     size_t size;      /* of header and payload */

@@ -23,8 +23,8 @@ static const char usage[] =
     "       load idle     --port P --path PATH --connections N [--hold] [--hold-seconds S]\n"
     "       load storm    --port P --path PATH --connections N [--concurrency C]\n"
     "all:   [--host ADDRESS] [--source ADDRESS] [--header 'Name: value']... [--watch PID]...\n"
-    "       [--tokens FILE] [--deadline S] [-v]\n"
-    "requests, fanout: [--dialect linkd|socketio]\n";
+    "       [--tokens FILE] [--deflate] [--deadline S] [-v]\n"
+    "requests, fanout: [--dialect linkd|msgpack|socketio]\n";
 
 static _Noreturn void refuse(const char *what, const char *value)
 {
@@ -59,6 +59,7 @@ enum long_option {
     HEADER,
     WATCH,
     TOKENS,
+    DEFLATE,
     DEADLINE,
     DIALECT,
     CONNECTIONS,
@@ -92,6 +93,7 @@ static const struct option long_options[] = {
     {"header", required_argument, NULL, HEADER},
     {"watch", required_argument, NULL, WATCH},
     {"tokens", required_argument, NULL, TOKENS},
+    {"deflate", no_argument, NULL, DEFLATE},
     {"deadline", required_argument, NULL, DEADLINE},
     {"dialect", required_argument, NULL, DIALECT},
     {"verbose", no_argument, NULL, 'v'},
@@ -120,6 +122,13 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
+static void add_header(struct options *options, const char *header)
+{
+    if (options->target.header_count == HEADERS_MAX)
+        refuse("too many headers", header);
+    options->headers[options->target.header_count++] = header;
+}
+
 static void set(struct options *options, int option, const char *value)
 {
     switch (option) {
@@ -127,17 +136,14 @@ static void set(struct options *options, int option, const char *value)
     case PORT: options->target.port = whole("--port", value, 1, 65535); break;
     case PATH: options->target.path = value; break;
     case SOURCE: options->target.source = value; break;
-    case HEADER:
-        if (options->target.header_count == HEADERS_MAX)
-            refuse("too many headers", value);
-        options->headers[options->target.header_count++] = value;
-        break;
+    case HEADER: add_header(options, value); break;
     case WATCH:
         if (options->watched_count == WATCHED_MAX)
             refuse("too many processes to watch", value);
         options->watched[options->watched_count++] = whole("--watch", value, 1, 1 << 22);
         break;
     case TOKENS: options->target.tokens = value; break;
+    case DEFLATE: options->target.deflate = true; break;
     case DEADLINE: options->deadline = number("--deadline", value, 0.1, 86400); break;
     case DIALECT:
         options->dialect = dialect_named(value);
@@ -234,6 +240,8 @@ int main(int argc, char **argv)
             continue;
         if (options.dialect != &dialect_linkd && !scenarios[i].dialects)
             refuse("--dialect is of requests and fanout only", NULL);
+        if (options.dialect->header)
+            add_header(&options, options.dialect->header);
         return scenarios[i].run(&options);
     }
     refuse("unknown subcommand", argv[1]);

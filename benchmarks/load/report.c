@@ -132,6 +132,14 @@ void report_usage(struct usage used, const char *thing, uint64_t count)
     printf("]");
 }
 
+void report_traffic(struct traffic before, struct traffic after, const char *thing, uint64_t count)
+{
+    uint64_t messages = after.messages - before.messages;
+    printf(",\"bytes_per_%s\":%.3f,\"compressed_share\":%.3f", thing,
+           count ? (double)(after.bytes - before.bytes) / count : 0,
+           messages ? (double)(after.compressed - before.compressed) / messages : 0);
+}
+
 void report_openings(const struct client *client)
 {
     report_count("opened", client->opened);

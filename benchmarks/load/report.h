@@ -28,6 +28,8 @@ void report_tally(const char *name, const uint64_t *counts, size_t size);
 void report_latency(const char *name, const struct histogram *histogram);
 /* Own CPU and that of each watched process, per `count` things of this name. */
 void report_usage(struct usage used, const char *thing, uint64_t count);
+/* Bytes per `count` things of this name, and the share of messages that were compressed. */
+void report_traffic(struct traffic before, struct traffic after, const char *thing, uint64_t count);
 void report_openings(const struct client *client);
 void report_ends(const struct client *client);
 void report_end(void);

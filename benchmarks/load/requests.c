@@ -54,6 +54,7 @@ struct requests {
     struct histogram lag; /* how late the generator itself sent */
 
     struct histogram latency;
+    struct traffic before, after; /* the window */
 };
 
 static bool in_window(const struct requests *run, int64_t time)
@@ -72,7 +73,7 @@ static void send_request(struct requests *run, struct connection *connection, in
     flight->since = since;
     run->in_flight++;
     size_t length = run->options->dialect->number(&run->request, flight->id);
-    client_send(connection, OPCODE_TEXT, run->request.text, length);
+    client_send(connection, run->options->dialect->opcode, run->request.text, length);
 }
 
 static void on_message(struct client *client, struct connection *connection, const uint8_t *text,
@@ -265,6 +266,7 @@ static void report(const struct requests *run, double opening, double seconds, s
     if (options->rate)
         report_latency("send_lag_us", &run->lag);
     report_usage(used, "request", run->answered);
+    report_traffic(run->before, run->after, "answer", run->answered);
     report_count("unanswered", run->unanswered);
     report_count("unmatched", run->unmatched);
     report_count("events", run->events);
@@ -291,9 +293,11 @@ int run_requests(const struct options *options)
 
     start_sending(&run);
     bool served = serve_until(&run, run.window_start);
+    run.before = run.client.received;
     struct usage before = usage_now(options->watched, options->watched_count);
     served = served && serve_until(&run, run.window_end);
     struct usage after = usage_now(options->watched, options->watched_count);
+    run.after = run.client.received;
     int64_t end = clock_now();
     if (served)
         end = run.window_end;

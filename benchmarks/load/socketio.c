@@ -108,6 +108,11 @@ static bool id_of(const uint8_t *text, size_t length, uint64_t *id)
     return true;
 }
 
+static int event(char *prefix, size_t size, const char *type)
+{
+    return snprintf(prefix, size, EVENT "[\"%s\"", type);
+}
+
 /* --- the session ------------------------------------------------------ */
 
 enum session { NO_SESSION, OPENING, JOINED };
@@ -173,11 +178,12 @@ static void finish(void)
 
 const struct dialect dialect_socketio = {
     .name = "socketio",
+    .opcode = OPCODE_TEXT,
     .init = init,
     .number = number,
     .kind = kind,
     .id = id_of,
-    .event_head = EVENT "[\"",
+    .event = event,
     .begin = begin,
     .end = finish,
 };
