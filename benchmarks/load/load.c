@@ -20,7 +20,7 @@ static const char usage[] =
     "       load storm    --port P --path PATH --connections N [--concurrency C]\n"
     "all:   [--host ADDRESS] [--source ADDRESS] [--header 'Name: value']... [--watch PID]...\n"
     "       [--tokens FILE] [--deadline S] [-v]\n"
-    "requests, fanout: [--dialect linkd|socketio]\n";
+    "requests, fanout: [--dialect linkd|socketio|centrifugo]\n";
 
 static _Noreturn void refuse(const char *what, const char *value)
 {
