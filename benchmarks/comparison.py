@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from . import tables
-from .peer_programs import PEERS, install, serving, versions
+from .peer_programs import PEERS, install, runnable, serving, versions
 from .programs import HERE, Server, limit, linkd, load
 
 _BARE = "bare C echo"
@@ -54,7 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Put all questions to all servers ``rounds`` times."""
-    names = list(dict.fromkeys(options.only or PEERS))
+    names = runnable(list(dict.fromkeys(options.only or PEERS)))
     chosen = [PEERS[name] for name in names]
     install(chosen)
     results: dict[str, Any] = {
@@ -141,7 +141,7 @@ def table(results: dict[str, Any]) -> str:
             rows.append((question.name, "last ms", *_SPREAD, "peer/ours", "CPU µs", "", "", "errors"))
         servers = results["questions"][question.name]
         rows += [_row(question, _label(name, told), rounds, servers[_OURS]) for name, rounds in servers.items()]
-    interpreters = "  ".join(f"{name} {told[name]}" for name in ("python", "node") if name in told)
+    interpreters = "  ".join(f"{name} {told[name]}" for name in ("python", "node", "go") if name in told)
     return f"{interpreters}\n{tables.lines([str(cell) for cell in rows[0]], rows[1:])}"
 
 

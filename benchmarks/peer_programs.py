@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .programs import HERE, Server
+from . import centrifugo
+from .programs import HERE, Server, listening
 
 _FOLDER = HERE / "peers"
 _VENV = _FOLDER / ".venv"
@@ -29,7 +30,7 @@ class Peer(NamedTuple):
 
     Attributes:
         package: Whose version is told, as its package is called.
-        program: Its file: a module in Python, or a script of Node's.
+        program: Its file: a module in Python, a script of Node's, or what stands behind Centrifugo, in Go.
         path: What a WebSocket asks for.
         dialect: How it wants requests written, as the load generator calls it.
     """
@@ -40,9 +41,9 @@ class Peer(NamedTuple):
     dialect: str = "linkd"
 
     @property
-    def is_node(self) -> bool:
-        """Whether Node runs it."""
-        return self.program.endswith(".mjs")
+    def language(self) -> str:
+        """What it needs: ``python``, ``node`` or ``go``."""
+        return {".mjs": "node", ".go": "go"}.get(Path(self.program).suffix, "python")
 
 
 PEERS = {
@@ -53,60 +54,78 @@ PEERS = {
     "aiohttp": Peer("aiohttp", "aiohttp_server"),
     "ws": Peer("ws", "ws.mjs"),
     "socket.io": Peer("socket.io", "socketio.mjs", _SOCKETIO_PATH, "socketio"),
+    "centrifugo": Peer(centrifugo.MODULE, "centrifugo/backend.go", centrifugo.PATH, "centrifugo"),
 }
+
+
+def runnable(names: Sequence[str]) -> list[str]:
+    """Those of the peers that this machine can run: Go is not on every one, and a line says who is left out."""
+    without_go = [name for name in names if PEERS[name].language == "go" and centrifugo.go() is None]
+    for name in without_go:
+        print(f"{name} is left out: Go is not installed", flush=True)
+    return [name for name in names if name not in without_go]
 
 
 def install(peers: Sequence[Peer]) -> None:
     """Make the environments that these peers need, unless they are as the files of versions say."""
-    if any(not peer.is_node for peer in peers):
-        _once(_VENV / ".installed", _REQUIREMENTS, [
+    languages = {peer.language for peer in peers}
+    if "python" in languages:
+        _once(_VENV / ".installed", [_REQUIREMENTS], [
             [sys.executable, "-m", "venv", "--clear", str(_VENV)],  # on the interpreter of our own environment
             [str(_VENV / "bin" / "pip"), "install", "-q", "--no-deps", "-r", str(_REQUIREMENTS)],
         ])  # fmt: skip
-    if any(peer.is_node for peer in peers):
+    if "node" in languages:
         if shutil.which("node") is None or shutil.which("npm") is None:
             raise SystemExit("peers: node and npm are needed, or --only with peers in Python")
-        _once(_MODULES / ".installed", _PACKAGE, [
+        _once(_MODULES / ".installed", [_PACKAGE], [
             ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", str(_FOLDER)]
         ])  # fmt: skip
+    if "go" in languages:
+        _once(centrifugo.BUILD / ".installed", centrifugo.SOURCES, [centrifugo.build_command()])
 
 
 def versions(peers: Sequence[Peer]) -> dict[str, str]:
     """The version of each peer by its package, and of what runs them."""
-    pinned = dict(line.split("==") for line in _REQUIREMENTS.read_text().splitlines() if "==" in line)
     node: dict[str, str] = json.loads(_PACKAGE.read_text())["dependencies"]
-    found = {peer.package: (node if peer.is_node else pinned)[peer.package] for peer in peers}
-    if any(peer.is_node for peer in peers):
-        answer = subprocess.run(["node", "--version"], stdout=subprocess.PIPE, text=True, check=True)
-        found["node"] = answer.stdout.strip().removeprefix("v")
+    pinned = {
+        "python": dict(line.split("==") for line in _REQUIREMENTS.read_text().splitlines() if "==" in line),
+        "node": node,
+        "go": centrifugo.versions(),
+    }
+    found = {peer.package: pinned[peer.language][peer.package] for peer in peers}
+    languages = {peer.language for peer in peers}
+    if "node" in languages:
+        found["node"] = _told("node", "--version").removeprefix("v")
+    if "go" in languages:
+        found["go"] = _told(str(centrifugo.go()), "env", "GOVERSION").removeprefix("go")
     found["python"] = ".".join(map(str, sys.version_info[:3]))
     return found
 
 
 @contextlib.contextmanager
 def serving(peer: Peer) -> Iterator[Server]:
-    """The peer as a process of its own, ended afterwards."""
-    if peer.is_node:
+    """The peer as a process of its own, ended afterwards; Centrifugo as two."""
+    if peer.language == "go":
+        with centrifugo.serving() as server:
+            yield server
+        return
+    if peer.language == "node":
         command = ["node", str(_FOLDER / peer.program)]
     else:
         command = [str(_VENV / "bin" / "python"), "-m", f"benchmarks.peers.{peer.program}"]
     env = {**os.environ, "PYTHONPATH": str(HERE.parent), "NODE_ENV": "production"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=env)
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{peer.program} ended before it listened")
-        yield Server(json.loads(line)["listening"], peer.path, {"server": process.pid})
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    with listening(command, env) as (port, pid):
+        yield Server(port, peer.path, {"server": pid})
 
 
-def _once(stamp: Path, wanted: Path, commands: Sequence[Sequence[str]]) -> None:
-    if stamp.exists() and stamp.read_text() == wanted.read_text():
+def _told(*command: str) -> str:
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+def _once(stamp: Path, wanted: Sequence[Path], commands: Sequence[Sequence[str]]) -> None:
+    text = "".join(file.read_text() for file in wanted)
+    if stamp.exists() and stamp.read_text() == text:
         return
     for command in commands:
         subprocess.run(command, check=True, timeout=_INSTALLING, stdout=subprocess.DEVNULL)
-    stamp.write_text(wanted.read_text())
+    stamp.write_text(text)

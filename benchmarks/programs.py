@@ -148,6 +148,22 @@ def limit(event: str = '{"type":"bench.event","data":{}}') -> Iterator[Server]:
         process.communicate(timeout=5)
 
 
+@contextlib.contextmanager
+def listening(command: Sequence[str], env: dict[str, str]) -> Iterator[tuple[int, int]]:
+    """A process that prints the port it listens on, as ``{"listening": PORT}``; the port and the process's id."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=env)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{' '.join(command)} ended before it listened")
+        yield json.loads(line)["listening"], process.pid
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 def load(scenario: str, server: Server, **options: Any) -> dict[str, Any]:
     """Run the load generator against a server and return what it measured."""
     result = subprocess.run(load_command(scenario, server, options), stdout=subprocess.PIPE, check=False)

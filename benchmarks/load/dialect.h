@@ -1,5 +1,5 @@
 /* How requests, answers and events are written: the JSON envelope of message.h,
- * the same as MessagePack, or what Socket.IO makes of it. */
+ * the same as MessagePack, or what Socket.IO and Centrifugo make of it. */
 #ifndef DIALECT_H
 #define DIALECT_H
 
@@ -26,6 +26,7 @@ struct dialect {
 extern const struct dialect dialect_linkd;
 extern const struct dialect dialect_msgpack;
 extern const struct dialect dialect_socketio;
+extern const struct dialect dialect_centrifugo;
 
 /* NULL when there is none of the name. */
 const struct dialect *dialect_named(const char *name);

@@ -8,6 +8,8 @@
 #define RESPONSE "{\"type\":\"response\""
 #define ERROR "{\"type\":\"error\""
 #define ID "\"id\":"
+#define TYPE_HEAD "{\"type\":\""
+#define DATA "\",\"data\":"
 #define NUMBER_MAX 24 /* the digits of any 64-bit number, a brace, a NUL */
 
 static bool starts_with(const uint8_t *text, size_t length, const char *prefix, size_t size)
@@ -75,4 +77,28 @@ void request_free(struct request *request)
 {
     free(request->memory);
     request->memory = request->text = NULL;
+}
+
+bool request_parts(const char *object, struct parts *parts)
+{
+    size_t length = strlen(object);
+    size_t head = sizeof TYPE_HEAD - 1;
+    if (length < head + 2 || strncmp(object, TYPE_HEAD, head) != 0 || object[length - 1] != '}')
+        return false;
+    const char *type = object + head;
+    const char *type_end = strchr(type, '"');
+    if (!type_end)
+        return false;
+    const char *data = NULL;
+    if (strncmp(type_end, DATA, sizeof DATA - 1) == 0)
+        data = type_end + sizeof DATA - 1;
+    else if (strcmp(type_end, "\"}") != 0)
+        return false;
+    *parts = (struct parts){
+        .type = type,
+        .data = data,
+        .type_length = (int)(type_end - type),
+        .data_length = data ? (int)(object + length - 1 - data) : 0,
+    };
+    return true;
 }

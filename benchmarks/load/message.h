@@ -26,4 +26,13 @@ bool request_init(struct request *request, const char *object);
 size_t request_number(struct request *request, uint64_t id);
 void request_free(struct request *request);
 
+/* What an object consists of that is {"type":"T"} or {"type":"T","data":D}, in this
+ * order and without spaces around. */
+struct parts {
+    const char *type, *data; /* in the object; data is NULL when there is none */
+    int type_length, data_length;
+};
+
+bool request_parts(const char *object, struct parts *parts);
+
 #endif

@@ -11,13 +11,12 @@
  * An answer has no way to say that it is an error but its data; here that is
  * {"error":…}. */
 #include "dialect.h"
+#include "session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TYPE_HEAD "{\"type\":\""
-#define DATA "\",\"data\":"
 #define CONNECT "40"
 #define EVENT "42"
 #define ACK "43"
@@ -41,31 +40,20 @@ static bool is_digit(uint8_t byte)
 
 /* --- requests --------------------------------------------------------- */
 
-/* {"type":"T"} and {"type":"T","data":D}, in this order and without spaces
- * around, become ["T"] and ["T",D], with room for the id before. */
+/* {"type":"T"} and {"type":"T","data":D} become ["T"] and ["T",D], with room for
+ * the id before. */
 static bool init(struct request *request, const char *object)
 {
-    size_t length = strlen(object);
-    size_t head = sizeof TYPE_HEAD - 1;
-    if (length < head + 2 || strncmp(object, TYPE_HEAD, head) != 0 || object[length - 1] != '}')
+    struct parts parts;
+    if (!request_parts(object, &parts))
         return false;
-    const char *type = object + head;
-    const char *type_end = strchr(type, '"');
-    if (!type_end)
-        return false;
-    const char *data = NULL;
-    if (strncmp(type_end, DATA, sizeof DATA - 1) == 0)
-        data = type_end + sizeof DATA - 1;
-    else if (strcmp(type_end, "\"}") != 0)
-        return false;
-    int data_length = data ? (int)(object + length - 1 - data) : 0;
-    size_t size = ID_ROOM + length + sizeof "[\"\",]";
+    size_t size = ID_ROOM + strlen(object) + sizeof "[\"\",]";
     request->memory = malloc(size);
     if (!request->memory)
         return false;
     request->fixed = snprintf(request->memory + ID_ROOM, size - ID_ROOM, "[\"%.*s\"%s%.*s]",
-                              (int)(type_end - type), type, data ? "," : "", data_length,
-                              data ? data : "");
+                              parts.type_length, parts.type, parts.data ? "," : "",
+                              parts.data_length, parts.data ? parts.data : "");
     return true;
 }
 
@@ -115,65 +103,25 @@ static int event(char *prefix, size_t size, const char *type)
 
 /* --- the session ------------------------------------------------------ */
 
-enum session { NO_SESSION, OPENING, JOINED };
-
-static struct callbacks scenario; /* what ours stand before */
-static enum session *sessions; /* by connection */
-
-/* The WebSocket is open, the session is not: it goes on counting as a handshake. */
-static void on_opened(struct client *client, struct connection *connection)
-{
-    sessions[connection->index] = OPENING;
-    client->handshaking++;
-}
-
 static void on_message(struct client *client, struct connection *connection, const uint8_t *text,
                        size_t length)
 {
-    enum session *session = &sessions[connection->index];
     if (length == 1 && *text == *PING) {
         client_send(connection, OPCODE_TEXT, PONG, 1);
-    } else if (*session == JOINED) {
-        if (scenario.message)
-            scenario.message(client, connection, text, length);
+    } else if (session_is_open(connection)) {
+        session_pass(client, connection, text, length);
     } else if (starts_with(text, length, OPEN)) {
         client_send(connection, OPCODE_TEXT, CONNECT, sizeof CONNECT - 1);
     } else if (starts_with(text, length, CONNECT)) {
-        *session = JOINED;
-        client->handshaking--;
-        if (scenario.opened)
-            scenario.opened(client, connection);
+        session_opened(client, connection);
     } else if (starts_with(text, length, REFUSED)) {
         client_close(client, connection);
     }
 }
 
-static void on_ended(struct client *client, struct connection *connection)
-{
-    if (sessions[connection->index] == OPENING)
-        client->handshaking--;
-    sessions[connection->index] = NO_SESSION;
-    if (scenario.ended)
-        scenario.ended(client, connection);
-}
-
 static bool begin(struct client *client)
 {
-    sessions = calloc(client->count, sizeof *sessions);
-    if (!sessions) {
-        perror("load");
-        return false;
-    }
-    scenario = client->callbacks;
-    client->callbacks =
-        (struct callbacks){.opened = on_opened, .message = on_message, .ended = on_ended};
-    return true;
-}
-
-static void finish(void)
-{
-    free(sessions);
-    sessions = NULL;
+    return session_begin(client, NULL, on_message); /* the server speaks first */
 }
 
 const struct dialect dialect_socketio = {
@@ -185,5 +133,5 @@ const struct dialect dialect_socketio = {
     .id = id_of,
     .event = event,
     .begin = begin,
-    .end = finish,
+    .end = session_end,
 };
