@@ -101,6 +101,16 @@ def test_fault_of_a_service_keeps_its_traceback(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in done.stderr
 
 
+@pytest.mark.parametrize("module", ["sqlalchemy", "uvicorn"])
+def test_service_does_not_wait_for_what_it_does_not_use(tmp_path: Path, module: str) -> None:
+    """Neither a database nor a web server is imported for a service without one."""
+    (tmp_path / "plain.py").write_text(
+        f"import sys\n{SERVICE.format(name='x')}\nraise SystemExit('{module}' in sys.modules)\n"
+    )
+
+    assert linkd("run", "plain.py", cwd=tmp_path).returncode == 0
+
+
 def test_bad_handler_is_told_with_its_place(tmp_path: Path) -> None:
     """One sentence with file and line."""
     (tmp_path / "bad.py").write_text(SERVICE.format(name="x") + "@service.ws.on('a')\ndef handler(ctx): ...\n")

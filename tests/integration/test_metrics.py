@@ -67,6 +67,7 @@ async def test_connections_messages_and_ends_are_counted(tmp_path: Path) -> None
     assert during("linkd_fanout_recipients_count") == 1
     assert during("linkd_service_instances", "echo") == 1
     assert during("linkd_loop_lag_seconds_count") >= 0
+    assert during("linkd_gc_pause_seconds_max") <= during("linkd_gc_pause_seconds_sum")
     assert (after("linkd_handshakes_total", "accepted"), after("linkd_handshakes_total", "401")) == (2, 1)
     assert (after("linkd_connections", "connected"), after("linkd_sessions", "echo")) == (0, 0)
     assert after.labels <= {

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 import uvicorn
 
+from ..collector import PauseWatch
 from ..protocol.envelope import Message
 from ..protocol.errors import CloseCode, RateLimitedError, ServiceUnavailableError, SetupError, UnauthorizedError
 from ..protocol.link_pb2 import Frame
@@ -80,6 +81,7 @@ class Gateway:
         self.max_fragments = settings.max_fragments
 
         self.traffic = Traffic()
+        self._pauses = PauseWatch(self.traffic.gc_pause.observe)
         self.congested: set[Session] = set()
         self.receptions: Receptions[Connection] = Receptions(
             settings.max_receptions,
@@ -228,6 +230,7 @@ class Gateway:
             asyncio.create_task(self._beat(), name="linkd-heartbeat"),
             asyncio.create_task(self._guard.tokens.keep_keys(), name="linkd-keys"),
         ]
+        self._pauses.start()
         log.info(
             "gateway_started",
             address=self.address,
@@ -256,6 +259,7 @@ class Gateway:
         await self._admin.close(0)
         await self._listener.close(deadline - asyncio.get_running_loop().time())
         self._guard.audit.close()
+        self._pauses.stop()
         self._link_socket.close()
         for link in list(self._commands.links):
             link.flush()

@@ -76,6 +76,9 @@ class Metrics(Collector):
         yield _histogram("linkd_fanout_recipients", "Sessions that took an event", self._traffic.fanout)
         yield _histogram("linkd_heartbeat_round_trip_seconds", "From a ping to its pong", self._traffic.round_trip)
         yield _histogram("linkd_loop_lag_seconds", "How late the event loop came", self._traffic.loop_lag)
+        pauses = self._traffic.gc_pause
+        yield _histogram("linkd_gc_pause_seconds", "What a collection of garbage took", pauses)
+        yield GaugeMetricFamily("linkd_gc_pause_seconds_max", "The longest since the start", pauses.largest)
 
     def _connections(self) -> Iterator[Metric]:
         traffic = self._traffic

@@ -23,19 +23,23 @@ class Histogram:
         bounds: Upper ends, each included, in ascending order; what is larger falls behind the last.
         counts: How many fell below each bound and above the one before, and behind the last.
         total: Sum of the values.
+        largest: Of the values; 0: none was counted.
     """
 
-    __slots__ = ("bounds", "counts", "total")
+    __slots__ = ("bounds", "counts", "largest", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self.largest = 0.0
 
     def observe(self, value: float) -> None:
         """Count a value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+        if value > self.largest:
+            self.largest = value
 
 
 class Traffic:
@@ -53,6 +57,7 @@ class Traffic:
         fanout: Recipients of an event.
         round_trip: Seconds from a ping to its pong.
         loop_lag: Seconds by which the event loop came late.
+        gc_pause: Seconds that a collection of garbage took.
     """
 
     __slots__ = (
@@ -61,6 +66,7 @@ class Traffic:
         "ends",
         "events_dropped",
         "fanout",
+        "gc_pause",
         "handshakes",
         "loop_lag",
         "messages_in",
@@ -77,3 +83,4 @@ class Traffic:
         self.fanout = Histogram(SIZES)
         self.round_trip = Histogram(SECONDS)
         self.loop_lag = Histogram(SECONDS)
+        self.gc_pause = Histogram(SECONDS)
