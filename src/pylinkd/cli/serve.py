@@ -38,7 +38,7 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, on_signal, number)
     gateway = Gateway(settings)
+    settle_collector()  # before anybody comes, for whom it would be a pause
     await gateway.start()
-    settle_collector()
     await stop.wait()
     await gateway.stop(restart=restart)
