@@ -13,6 +13,9 @@ from pylinkd.protocol.errors import BadRequestError
 
 from ..doubles import Turns, connection_of, make_session
 
+MANY = 40
+"""More than get an event through their outboxes alone."""
+
 EVENT = {"type": "chat.message", "data": {"text": "hé"}}
 DATA = '{"text":"hé"}'.encode()
 
@@ -24,7 +27,7 @@ class Hall:
         audience: All of them.
     """
 
-    def __init__(self, count: int = 3) -> None:
+    def __init__(self, count: int) -> None:
         self.turns = Turns()
         self.traffic = Traffic()
         self.fanout = Fanout(self.turns.turn, self.traffic)
@@ -35,16 +38,20 @@ class Hall:
         return self.fanout.send(Broadcast("n", b"%d" % number), self.audience, frozenset(without))
 
 
+@pytest.fixture(params=[3, MANY], ids=["few", "many"])
+def hall(request: pytest.FixtureRequest) -> Hall:
+    """Few go through their outboxes, many past them."""
+    return Hall(request.param)
+
+
 def numbers(session: Session) -> list[object]:
     """What the client has heard, in order."""
     return [message["data"] for message in connection_of(session).data()]
 
 
-def test_recipients_of_one_codec_share_one_frame() -> None:
+def test_recipients_of_one_codec_share_one_frame(hall: Hall) -> None:
     """Encoded and framed once: all are written the same object."""
-    hall = Hall()
-
-    assert hall.fanout.send(Broadcast("chat.message", DATA), hall.audience) == 3
+    assert hall.fanout.send(Broadcast("chat.message", DATA), hall.audience) == len(hall.audience)
     hall.turns.end()
 
     frames = [connection_of(session).frames[0] for session in hall.audience]
@@ -52,33 +59,27 @@ def test_recipients_of_one_codec_share_one_frame() -> None:
     assert connection_of(hall.audience[0]).data() == [EVENT]
 
 
-def test_each_codec_gets_the_event_its_way() -> None:
+def test_each_codec_gets_the_event_its_way(hall: Hall) -> None:
     """MessagePack clients get binary frames with the same data."""
-    hall = Hall(0)
-    text = make_session(hall.turns.turn, "text", codec=JSON)
     packed = [make_session(hall.turns.turn, f"packed-{number}", codec=MSGPACK) for number in range(2)]
 
-    assert hall.fanout.send(Broadcast("chat.message", DATA), (packed[0], text, packed[1])) == 3
+    hall.fanout.send(Broadcast("chat.message", DATA), (packed[0], *hall.audience, packed[1]))
     hall.turns.end()
 
-    assert [connection_of(session).data() for session in (text, *packed)] == [[EVENT]] * 3
+    assert all(connection_of(session).data() == [EVENT] for session in (*packed, *hall.audience))
     assert connection_of(packed[0]).frames[0] is connection_of(packed[1]).frames[0]
 
 
-def test_excepted_sessions_get_nothing() -> None:
+def test_excepted_sessions_get_nothing(hall: Hall) -> None:
     """Nor are they counted."""
-    hall = Hall()
-
-    assert hall.send(1, hall.audience[1]) == 2
+    assert hall.send(1, hall.audience[1]) == len(hall.audience) - 1
     hall.turns.end()
 
-    assert [numbers(session) for session in hall.audience] == [[1], [], [1]]
+    assert [numbers(session) for session in hall.audience] == [[1], [], *[[1]] * (len(hall.audience) - 2)]
 
 
-def test_events_of_a_turn_to_the_same_sessions_leave_in_one_write() -> None:
+def test_events_of_a_turn_to_the_same_sessions_leave_in_one_write(hall: Hall) -> None:
     """A burst costs each client one system call, and is counted message by message."""
-    hall = Hall()
-
     for number in range(20):
         hall.send(number)
     hall.turns.end()
@@ -86,14 +87,11 @@ def test_events_of_a_turn_to_the_same_sessions_leave_in_one_write() -> None:
     for session in hall.audience:
         assert len(connection_of(session).writes) == 1
         assert numbers(session) == list(range(20))
-    assert hall.traffic.messages_out == 60
-    assert hall.traffic.bytes_out == sum(len(frame) for s in hall.audience for frame in connection_of(s).frames)
 
 
 @pytest.mark.parametrize("excepted", [False, True], ids=["answer", "answer to one that some events leave out"])
-def test_answers_and_events_keep_their_order(excepted: bool) -> None:
+def test_answers_and_events_keep_their_order(hall: Hall, excepted: bool) -> None:
     """What is sent to one session between two events arrives between them."""
-    hall = Hall()
     session = hall.audience[0]
 
     hall.send(1)
@@ -107,10 +105,8 @@ def test_answers_and_events_keep_their_order(excepted: bool) -> None:
     assert numbers(hall.audience[2]) == [1, 2, 3]
 
 
-def test_what_a_busy_turn_has_for_a_client_leaves_in_one_write() -> None:
+def test_what_a_busy_turn_has_for_a_client_leaves_in_one_write(hall: Hall) -> None:
     """Events that answers come between wait in the outbox with them."""
-    hall = Hall()
-
     hall.send(1)
     for session in hall.audience:
         session.answer("a", b"2")
@@ -120,9 +116,8 @@ def test_what_a_busy_turn_has_for_a_client_leaves_in_one_write() -> None:
     assert all(numbers(session) == [1, 2, 3] for session in hall.audience)
 
 
-def test_client_that_does_not_read_gets_the_events_later_and_in_order() -> None:
+def test_client_that_does_not_read_gets_the_events_later_and_in_order(hall: Hall) -> None:
     """They wait in its outbox, with its limit."""
-    hall = Hall()
     slow = hall.audience[1]
     connection_of(slow).writable = False
 
@@ -139,14 +134,13 @@ def test_client_that_does_not_read_gets_the_events_later_and_in_order() -> None:
     assert numbers(hall.audience[2]) == [1, 2]
 
 
-def test_client_that_never_reads_is_closed() -> None:
+def test_client_that_never_reads_is_closed(hall: Hall) -> None:
     """An event does not pass its outbox's limit by waiting somewhere else."""
-    hall = Hall(0)
     slow = make_session(hall.turns.turn, "slow", outbox_limit=4)
     connection_of(slow).writable = False
     slow.send(b"12345")
 
-    hall.fanout.send(Broadcast("chat.message", DATA), (slow,))
+    hall.fanout.send(Broadcast("chat.message", DATA), (slow, *hall.audience))
     hall.turns.end()
 
     closed = connection_of(slow).closed
@@ -154,9 +148,8 @@ def test_client_that_never_reads_is_closed() -> None:
     assert closed[0] == 1013
 
 
-def test_who_is_closed_in_the_turn_has_the_event_before() -> None:
+def test_who_is_closed_in_the_turn_has_the_event_before(hall: Hall) -> None:
     """A service that says why and then disconnects is heard."""
-    hall = Hall()
     session = hall.audience[0]
 
     hall.send(1)
@@ -167,20 +160,18 @@ def test_who_is_closed_in_the_turn_has_the_event_before() -> None:
     assert numbers(session) == [1]
 
 
-def test_who_is_gone_at_the_end_of_the_turn_holds_nobody_up() -> None:
+def test_who_is_gone_at_the_end_of_the_turn_holds_nobody_up(hall: Hall) -> None:
     """The others get the event."""
-    hall = Hall()
-
     hall.send(1)
     hall.audience[0].connection = None
     hall.turns.end()
 
-    assert [numbers(session) for session in hall.audience[1:]] == [[1], [1]]
+    assert all(numbers(session) == [1] for session in hall.audience[1:])
 
 
 def test_one_broken_connection_holds_nobody_up() -> None:
     """The error is not hidden, and everybody else has the events in the next turn."""
-    hall = Hall()
+    hall = Hall(MANY)
     connection_of(hall.audience[1]).broken = True
 
     hall.send(1)
@@ -197,7 +188,7 @@ def test_one_broken_connection_holds_nobody_up() -> None:
 
 def test_large_events_do_not_pass_outboxes_all_at_once() -> None:
     """A client gets no more in one piece than its transport holds anyway."""
-    hall = Hall(1)
+    hall = Hall(MANY)
     large = Broadcast("n", b'"%s"' % (b"x" * 40_000))
 
     for _ in range(3):
@@ -218,7 +209,7 @@ def test_codecs_that_nobody_speaks_are_not_asked() -> None:
 
 def test_client_that_speaks_another_codec_may_come_between_two_events() -> None:
     """It gets the second only, its way."""
-    hall = Hall(1)
+    hall = Hall(MANY)
     hall.fanout.send(Broadcast("n", b"1", [PLAIN[JSON]]), hall.audience)
     packed = make_session(hall.turns.turn, "packed", codec=MSGPACK)
     hall.fanout.send(Broadcast("n", b"2"), (*hall.audience, packed))
@@ -233,3 +224,27 @@ def test_event_that_a_codec_cannot_tell_reaches_all_or_nobody() -> None:
     """It is refused before it is half delivered: an emit that raises has sent nothing."""
     with pytest.raises(BadRequestError):
         Broadcast("chat.message", b"%d" % 2**70)
+
+
+def test_what_passes_outboxes_is_counted_message_by_message() -> None:
+    """As what goes through them is, by the connection."""
+    hall = Hall(MANY)
+
+    for number in range(20):
+        hall.send(number)
+    hall.turns.end()
+
+    assert hall.traffic.messages_out == 20 * MANY
+    assert hall.traffic.bytes_out == sum(len(piece) for one in hall.audience for piece in connection_of(one).frames)
+
+
+def test_few_get_the_events_of_different_rooms_in_one_write() -> None:
+    """A turn costs a client one system call, whoever else hears the same."""
+    hall = Hall(3)
+
+    for number in range(3):
+        hall.fanout.send(Broadcast("n", b"%d" % number), hall.audience[: number + 1])
+    hall.turns.end()
+
+    assert [len(connection_of(session).writes) for session in hall.audience] == [1, 1, 1]
+    assert [numbers(session) for session in hall.audience] == [[0, 1, 2], [1, 2], [2]]

@@ -1,7 +1,7 @@
 """Events to many sessions: encoded, compressed and framed once for each format, then shared.
 
-An event waits for the end of the turn, as everything does that leaves, but not in its recipients' outboxes: it is
-handed to their connections in one pass, together with those before it that had the same recipients. Where something
+An event to many waits for the end of the turn, as everything does that leaves, but not in its recipients' outboxes: it
+is handed to their connections in one pass, together with those before it that had the same recipients. Where something
 else is to be sent in the same turn the outboxes get it first, so that order holds. Measured with 10,000 members: 6.7
 instead of 8.2 µs a delivery, since a session's memory is fetched once, and twenty events cost little more than one.
 """
@@ -17,6 +17,7 @@ from .outbox import Kind, Turn
 from .session import Session
 from .traffic import Traffic
 
+_FEW = 32  # recipients up to which the outboxes are as fast, and join what each gets of different rooms in the turn
 _PIECE_LIMIT = 64 * 1024  # bytes that are passed on past an outbox, and so past its limit, at once
 
 Sessions = set[Session] | frozenset[Session]
@@ -122,8 +123,12 @@ class Fanout:
         """
         reached = len(audience) - (len(without.intersection(audience)) if without else 0)
         self._traffic.fanout.observe(reached)
-        if reached:
+        if reached > _FEW:
             self._volley(broadcast, audience, without).add(broadcast)
+        else:
+            for session in audience:
+                if session not in without:
+                    session.send(broadcast.frames[session.format], broadcast.kind)
         return reached
 
     def _volley(self, broadcast: Broadcast, audience: tuple[Session, ...], without: Sessions) -> _Volley:
