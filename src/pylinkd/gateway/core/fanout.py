@@ -1,7 +1,7 @@
 """Events to many sessions: encoded, compressed and framed once for each format, then shared.
 
 An event to many waits for the end of the turn, as everything does that leaves, but not in its recipients' outboxes: it
-is handed to their connections in one pass, together with those before it that had the same recipients. Where something
+is handed to their connections in one pass, together with those before it that had the same recipients. Where anything
 else is to be sent in the same turn the outboxes get it first, so that order holds. Measured with 10,000 members: 6.7
 instead of 8.2 µs a delivery, since a session's memory is fetched once, and twenty events cost little more than one.
 """
@@ -60,30 +60,40 @@ class Broadcast:
 class _Volley:
     """Events to the same sessions."""
 
-    __slots__ = ("_left", "audience", "broadcasts", "size", "without")
+    __slots__ = ("_audience", "_broadcasts", "_left", "_size", "_without")
 
     def __init__(self, audience: tuple[Session, ...], without: Sessions) -> None:
-        self.audience = audience
-        self.without = without
-        self.broadcasts: list[Broadcast] = []
-        self.size = 0
+        self._audience = audience
+        self._without = without
+        self._broadcasts: list[Broadcast] = []
+        self._size = 0
         # An iterator: after an error the next attempt begins behind the session that it was about.
         self._left = iter(audience) if not without else filterfalse(without.__contains__, audience)
 
+    def takes(self, broadcast: Broadcast, audience: tuple[Session, ...], without: Sessions) -> bool:
+        """Whether the event has the same recipients, and room."""
+        return (
+            self._audience is audience
+            and self._without == without
+            and self._size + broadcast.size <= _PIECE_LIMIT
+            # Those of all sessions; they were others before a client came that speaks another one.
+            and self._broadcasts[0].frames.keys() == broadcast.frames.keys()
+        )
+
     def add(self, broadcast: Broadcast) -> None:
-        self.broadcasts.append(broadcast)
-        self.size += broadcast.size
+        self._broadcasts.append(broadcast)
+        self._size += broadcast.size
 
     def settle(self) -> None:
         """Into the outboxes."""
-        broadcasts = self.broadcasts
+        broadcasts = self._broadcasts
         for session in self._left:
             for broadcast in broadcasts:
                 session.send(broadcast.frames[session.format], broadcast.kind)
 
     def leave(self, traffic: Traffic) -> None:
         """To the connections, and into the outboxes of those that do not take it."""
-        broadcasts = self.broadcasts
+        broadcasts = self._broadcasts
         pieces = {format: b"".join([one.frames[format] for one in broadcasts]) for format in broadcasts[0].frames}
         passed = size = 0
         for session in self._left:
@@ -109,12 +119,12 @@ class Fanout:
         traffic: Where they are counted.
     """
 
-    __slots__ = ("_traffic", "_turn", "_volleys")
+    __slots__ = ("_traffic", "_turn", "_volley")
 
     def __init__(self, turn: Turn, traffic: Traffic) -> None:
         self._turn = turn
         self._traffic = traffic
-        self._volleys: list[_Volley] = []
+        self._volley: _Volley | None = None
 
     def send(self, broadcast: Broadcast, audience: tuple[Session, ...], without: Sessions = NOBODY) -> int:
         """Send an event to those of the audience that are not in ``without``; how many these are.
@@ -124,51 +134,41 @@ class Fanout:
         reached = len(audience) - (len(without.intersection(audience)) if without else 0)
         self._traffic.fanout.observe(reached)
         if reached > _FEW:
-            self._volley(broadcast, audience, without).add(broadcast)
+            if self._volley is None or not self._volley.takes(broadcast, audience, without):
+                # Who is in both rooms is to hear both in one write, so the first goes into the outboxes.
+                self.settle()
+                self._wait(_Volley(audience, without))
+            assert self._volley is not None
+            self._volley.add(broadcast)
         else:
             for session in audience:
                 if session not in without:
                     session.send(broadcast.frames[session.format], broadcast.kind)
         return reached
 
-    def _volley(self, broadcast: Broadcast, audience: tuple[Session, ...], without: Sessions) -> _Volley:
-        """That in which the event leaves: the last, if it has the same recipients and room."""
-        if self._volleys:
-            last = self._volleys[-1]
-            if (
-                last.audience is audience
-                and last.without == without
-                and last.size + broadcast.size <= _PIECE_LIMIT
-                # The formats of all sessions, which were others before a client came that speaks another one.
-                and last.broadcasts[0].frames.keys() == broadcast.frames.keys()
-            ):
-                return last
-        else:
-            self._turn.add(self)
-            self._turn.unsettled = self
-        volley = _Volley(audience, without)
-        self._volleys.append(volley)
-        return volley
-
     def settle(self) -> None:
         """See outbox.Unsettled."""
-        for volley in self._take():
+        volley = self._take()
+        if volley is not None:
             volley.settle()
 
     def flush(self) -> None:
         """See outbox.Flushable."""
-        volleys = self._take()
-        for position, volley in enumerate(volleys):
+        volley = self._take()
+        if volley is not None:
             try:
                 volley.leave(self._traffic)
             except BaseException:
                 # Whoever comes after the one that failed gets it all the same, in the next turn.
-                self._volleys = volleys[position:] + self._volleys
-                self._turn.add(self)
-                self._turn.unsettled = self
+                self._wait(volley)
                 raise
 
-    def _take(self) -> list[_Volley]:
-        volleys, self._volleys = self._volleys, []
+    def _wait(self, volley: _Volley) -> None:
+        self._volley = volley
+        self._turn.unsettled = self
+        self._turn.add(self)
+
+    def _take(self) -> _Volley | None:
+        volley, self._volley = self._volley, None
         self._turn.unsettled = None
-        return volleys
+        return volley
