@@ -100,10 +100,11 @@ class _Volley:
             connection = session.connection
             if connection is None:
                 continue  # it ended in this turn
-            # What waits already goes first.
-            if not session.outbox.frames and connection.pass_on(pieces[session.format]):
+            piece = pieces[session.format]
+            # What waits already goes first. Asked of the size: the list is one more object that no cache holds.
+            if not session.outbox.size and connection.pass_on(piece):
                 passed += 1
-                size += len(pieces[session.format])
+                size += len(piece)
             else:
                 for broadcast in broadcasts:
                     session.send(broadcast.frames[session.format], broadcast.kind)
