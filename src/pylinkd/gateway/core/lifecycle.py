@@ -64,7 +64,7 @@ class Lifecycle:
 
     Attributes:
         state: Where it is.
-        open: Whether messages may be sent. Kept, not computed: it is asked for every frame.
+        open: Whether messages may be sent.
     """
 
     __slots__ = ("open", "state")

@@ -93,6 +93,7 @@ class Connection(WSListener):
         "_transport",
         "heard_at",
         "messaged_at",
+        "open",
         "pinged_at",
         "unfinished_since",
         "writable",
@@ -117,6 +118,7 @@ class Connection(WSListener):
         self._drop_told = False
         self._receiving = False
         self.writable = True
+        self.open = False
         self.heard_at = self.messaged_at = owner.now
         self.pinged_at = self.unfinished_since = 0.0
 
@@ -127,6 +129,7 @@ class Connection(WSListener):
         lifecycle.advance(state)
         if state is not State.CLOSED:
             states[state] += 1
+        self.open = lifecycle.open  # here too: it is asked for every frame, and of thousands in a row
 
     def begin(self, answer: bytes) -> None:
         """The client may come in.
@@ -151,7 +154,7 @@ class Connection(WSListener):
         self.heard_at = self._owner.now
         opcode: int = frame.msg_type  # type: ignore[assignment]
         try:
-            if opcode != _CLOSE and not self._lifecycle.open:
+            if opcode != _CLOSE and not self.open:
                 # What was under way when we began to close.
                 self._limit_closing()
                 return
@@ -242,7 +245,7 @@ class Connection(WSListener):
             upload.chunk(chunk)
 
     def _close_received(self, frame: WSFrame) -> None:
-        if self._lifecycle.open:
+        if self.open:
             payload = frame.get_payload_as_bytes()
             code = int.from_bytes(payload[:2], "big") if payload else None
             self._end = EndReason.CLIENT_CLOSED
@@ -305,15 +308,11 @@ class Connection(WSListener):
 
     def pass_on(self, piece: bytes) -> bool:
         """See core.session.Connection."""
-        if self.writable and self._lifecycle.open and self._transport is not None:
+        if self.writable and self.open:
+            assert self._transport is not None
             self._transport.write(piece)
             return True
         return False
-
-    @property
-    def open(self) -> bool:
-        """See core.session.Connection."""
-        return self._transport is not None and self._lifecycle.open
 
     def _send_control(self, frame: bytes) -> None:
         if self.open:
