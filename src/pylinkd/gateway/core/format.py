@@ -7,6 +7,7 @@ Sessions of one format share the format object, and with it the frames of a broa
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 
 from ...protocol.envelope import JSON, MSGPACK, Codec
 from .frames import BINARY, TEXT, binary_frame, compressed_frame, text_frame
@@ -25,27 +26,27 @@ class Format:
     Attributes:
         codec: What the messages are written in.
         window_bits: Of the deflate window; ``None``: messages are not compressed.
+        frame: Frames an encoded message, compressed where that is agreed and the message is long enough.
     """
 
-    __slots__ = ("_level", "_threshold", "codec", "window_bits")
+    __slots__ = ("_level", "_plain", "_threshold", "codec", "frame", "window_bits")
 
     def __init__(self, codec: Codec, window_bits: int | None = None, threshold: int = 0, level: int = 0) -> None:
         self.codec = codec
         self.window_bits = window_bits
         self._threshold = threshold
         self._level = level
+        self._plain = binary_frame if codec.binary else text_frame
+        self.frame: Callable[[bytes], bytes] = self._plain if window_bits is None else self._compressed
 
-    def frame(self, payload: bytes) -> bytes:
-        """Frame an encoded message, compressed where that is agreed and the message is long enough."""
-        if self.window_bits is not None and len(payload) >= self._threshold:
-            opcode = BINARY if self.codec.binary else TEXT
-            return compressed_frame(opcode, self._deflate(payload, self.window_bits))
-        return binary_frame(payload) if self.codec.binary else text_frame(payload)
-
-    def _deflate(self, payload: bytes, window_bits: int) -> bytes:
+    def _compressed(self, payload: bytes) -> bytes:
+        if len(payload) < self._threshold:
+            return self._plain(payload)
+        assert self.window_bits is not None
         # A new compressor for each message: no context is taken over, and none is kept.
-        deflater = zlib.compressobj(self._level, zlib.DEFLATED, -window_bits)
-        return (deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-_TAIL]
+        deflater = zlib.compressobj(self._level, zlib.DEFLATED, -self.window_bits)
+        deflated = (deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-_TAIL]
+        return compressed_frame(BINARY if self.codec.binary else TEXT, deflated)
 
 
 PLAIN = {codec: Format(codec) for codec in (JSON, MSGPACK)}

@@ -76,6 +76,7 @@ class ServiceLink(asyncio.Protocol):
     Attributes:
         peer: Whose process it is.
         registered: Whether it was taken as a service.
+        congested: Whether whoever asks more should first let the service catch up. ``Receiver.ready`` ends it.
     """
 
     def __init__(self, receiver: Receiver, window: int) -> None:
@@ -88,7 +89,7 @@ class ServiceLink(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._paused = False
-        self._congested = False
+        self.congested = False
         self._closing = False
         self._overdue: asyncio.TimerHandle | None = None
         self.peer = Peer(None, "unknown")
@@ -129,7 +130,7 @@ class ServiceLink(asyncio.Protocol):
                 self._answered(kind, frame)
             except Exception:
                 log.exception("answer_failed", service=self.name, kind=kind)
-            if self._congested:
+            if self.congested:
                 self._relieve()
         elif kind is not None:
             try:
@@ -152,14 +153,14 @@ class ServiceLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self._transport = None
-        self._congested = False
+        self.congested = False
         self._stop_waiting()
         self.abandon()
         self._receiver.lost(self)
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol."""
-        self._paused = self._congested = True
+        self._paused = self.congested = True
 
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
@@ -180,11 +181,6 @@ class ServiceLink(asyncio.Protocol):
             self._overdue = None
 
     @property
-    def congested(self) -> bool:
-        """Whether whoever asks more should first let the service catch up. ``Receiver.ready`` ends it."""
-        return self._congested
-
-    @property
     def questions(self) -> int:
         """How many questions are unanswered."""
         return len(self._questions)
@@ -203,7 +199,7 @@ class ServiceLink(asyncio.Protocol):
             return frame.request_id
         self._questions[self._last_id] = question
         if len(self._questions) >= self._window:
-            self._congested = True
+            self.congested = True
         self._write(encoded)
         return frame.request_id
 
@@ -261,6 +257,6 @@ class ServiceLink(asyncio.Protocol):
 
     def _relieve(self) -> None:
         # Half a window of slack: otherwise each answer would wake one client that fills the window again.
-        if self._congested and not self._paused and len(self._questions) <= self._window // 2:
-            self._congested = False
+        if self.congested and not self._paused and len(self._questions) <= self._window // 2:
+            self.congested = False
             self._receiver.ready(self)
