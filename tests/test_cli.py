@@ -101,9 +101,9 @@ def test_fault_of_a_service_keeps_its_traceback(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in done.stderr
 
 
-@pytest.mark.parametrize("module", ["sqlalchemy", "uvicorn"])
+@pytest.mark.parametrize("module", ["sqlalchemy", "uvicorn", "cryptography", "pylinkd.gateway"])
 def test_service_does_not_wait_for_what_it_does_not_use(tmp_path: Path, module: str) -> None:
-    """Neither a database nor a web server is imported for a service without one."""
+    """Nothing of a database, a web server or the gateway is imported for a service without them."""
     (tmp_path / "plain.py").write_text(
         f"import sys\n{SERVICE.format(name='x')}\nraise SystemExit('{module}' in sys.modules)\n"
     )

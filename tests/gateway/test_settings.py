@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pylinkd.gateway.settings import DEVELOPMENT_SECRET, ProcessSettings, Settings, SettingsError, load_settings
+from pylinkd.cli.settings import load_settings
+from pylinkd.gateway.settings import DEVELOPMENT_SECRET, Settings
 from pylinkd.protocol.rendezvous import Address, default_address
+from pylinkd.settings import ProcessSettings, SettingsError
 
 SECRET = "0123456789abcdef0123456789abcdef"
 

@@ -14,10 +14,11 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from ..gateway.settings import ProcessSettings, Settings, load_settings
 from ..protocol.errors import SetupError
+from ..settings import ProcessSettings
 from ..version import __version__
 from .logs import configure_logs
+from .settings import load_settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -44,6 +45,7 @@ def serve(
     keyfile: Annotated[Path | None, typer.Option(help="Its private key, PEM (LINKD_KEYFILE).")] = None,
 ) -> None:
     """Run the gateway."""
+    from ..gateway.settings import Settings
     from .serve import serve as serve_gateway
 
     serve_gateway(_settings(Settings, host=host, port=port, link=link, certfile=certfile, keyfile=keyfile))
@@ -75,6 +77,7 @@ def dev(
     watch: Annotated[Path | None, typer.Option(help="Folder whose changes restart the service.")] = None,
 ) -> None:
     """Run gateway and service; the service restarts when a file changes, and clients stay connected."""
+    from ..gateway.settings import Settings
     from .dev import develop
 
     settings = _settings(Settings, host=host, port=port, link=link)
@@ -93,6 +96,7 @@ def token(
     ttl: Annotated[float, typer.Option(min=1, help="Seconds for which the token is valid.")] = 3600,
 ) -> None:
     """Print a token that the gateway accepts."""
+    from ..gateway.settings import Settings
     from .tokens import issue_token
 
     names = [role.strip() for role in roles.split(",") if role.strip()]

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..gateway.settings import Settings, load_settings
+from ..gateway.settings import Settings
 from ..protocol.errors import SetupError
 from ..protocol.rate import parse_duration
+from .settings import load_settings
 
 sessions = typer.Typer(no_args_is_help=True, help="Who is connected, and whom to believe no longer.")
 bans = typer.Typer(no_args_is_help=True, help="Addresses that may not connect.")

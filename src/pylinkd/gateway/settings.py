@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import os
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from ..protocol.errors import SetupError
-from ..protocol.rendezvous import Address, check_secret, default_address, parse_uids
+from ..settings import ProcessSettings
 from .core.outbox import Policy
 from .guard.addresses import parse_networks
 from .guard.issuers import read_issuers
@@ -24,63 +19,7 @@ from .routing.sessions import Excess
 DEVELOPMENT_SECRET = "linkd-development-secret-never-use-it-in-production"  # noqa: S105  published on purpose
 """Signs tokens where nothing else is set and the environment is not production."""
 
-
 _ADMIN_OFFSET = 10_000
-
-
-class SettingsError(SetupError):
-    """A setting is wrong; the text is one sentence that says what to change."""
-
-
-class ProcessSettings(BaseSettings):
-    """What every process of Linkd, gateway or service, is told."""
-
-    model_config = SettingsConfigDict(env_prefix="LINKD_", frozen=True, extra="forbid")
-
-    link: Annotated[Address, NoDecode] = Field(default_factory=default_address)
-    """Where services connect: the path of a Unix socket, or ``tcp://host:port``, which needs TLS and a secret."""
-
-    link_secret: Annotated[str, Field(repr=False)] = ""
-    """What a service has to know to be taken, 32 bytes or more; empty: nothing."""
-
-    link_uids: str = ""
-    """Users whose processes may be at the other end of the Unix socket, as numbers parted by commas; unless told
-    the process's own and root."""
-
-    link_cafile: Path | None = None
-    """Whom a service believes about the certificate of a TCP link (PEM); unless told whom the system believes."""
-
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least severe level that is logged."""
-
-    log_format: Literal["auto", "console", "json"] = "auto"
-    """``auto``: readable on a terminal, JSON elsewhere."""
-
-    @property
-    def allowed_uids(self) -> frozenset[int]:
-        """``link_uids`` as numbers, or what holds where none is told."""
-        return parse_uids(self.link_uids)
-
-    @field_validator("link", mode="before")
-    @classmethod
-    def _link_is_an_address(cls, value: str | Path | Address) -> Address:
-        return Address.parse(value) if value else default_address()
-
-    @field_validator("link_cafile", mode="before")
-    @classmethod
-    def _empty_cafile_is_not_told(cls, value: object) -> object:
-        return value or None
-
-    @field_validator("link_uids")
-    @classmethod
-    def _uids_are_numbers(cls, value: str) -> str:
-        parse_uids(value)
-        return value
-
-    @model_validator(mode="after")
-    def _link_is_safe(self) -> Self:
-        check_secret(self.link_secret, self.link)
-        return self
 
 
 def _is_rate(text: str) -> str:
@@ -468,33 +407,3 @@ class Settings(ProcessSettings):
         if len(self.jwt_secret.encode()) < 32:
             raise ValueError("LINKD_JWT_SECRET must have 32 bytes or more")
         return self
-
-
-def _check_names(environment: Iterable[str]) -> None:
-    """Refuse a variable that looks like a setting and is none: it would be ignored in silence."""
-    known = {f"LINKD_{name.upper()}" for name in Settings.model_fields}
-    for name in environment:
-        if name.startswith("LINKD_") and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise SettingsError(f"{name} is no setting of Linkd{hint}")
-
-
-S = TypeVar("S", bound=ProcessSettings)
-
-
-def load_settings(kind: type[S], **overrides: object) -> S:
-    """The settings of this process; ``overrides`` (from the command line) win over the environment.
-
-    Raises:
-        SettingsError: If one is wrong. The text names it as the environment does and never shows a secret.
-    """
-    _check_names(os.environ)
-    try:
-        return kind(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
-    except ValidationError as cause:
-        fault = cause.errors(include_url=False, include_input=False)[0]
-        message = fault["msg"].removeprefix("Value error, ")
-        if fault["loc"]:
-            message = f"LINKD_{str(fault['loc'][0]).upper()}: {message}"
-        raise SettingsError(message) from None
