@@ -78,7 +78,6 @@ class Case:
         offer: Of extensions.
         agreed: What the gateway has to answer to the offer.
         window_bits: What the gateway may use at most to compress.
-        fault: Of the gateway's, because of which the case is known to fail; ``None``: it has to pass.
     """
 
     number: str
@@ -92,7 +91,6 @@ class Case:
     offer: str | None = None
     agreed: str | None = None
     window_bits: int = 15
-    fault: str | None = None
 
 
 def good(number: str, *steps: Step, **options: Any) -> Case:
@@ -100,9 +98,10 @@ def good(number: str, *steps: Step, **options: Any) -> Case:
     return Case(number, lambda: steps, **options)
 
 
-def bad(number: str, *steps: Step, code: int = 1002, perhaps: tuple[Heard, ...] = (), **options: Any) -> Case:
-    """A case in which the gateway has to close with this code."""
-    return Case(number, lambda: steps, codes=(code,), perhaps=perhaps, closes=False, **options)
+def bad(number: str, *steps: Step, code: int = 1002, answers: tuple[Heard, ...] = (), **options: Any) -> Case:
+    """A case in which the gateway has to close with this code, once it has answered what came before the violation."""
+    script = (*steps, Hear(answers)) if answers else steps
+    return Case(number, lambda: script, codes=(code,), closes=False, **options)
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, reserved: int = 0) -> bytes:

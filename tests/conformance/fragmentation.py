@@ -51,7 +51,7 @@ CASES = [
     *_three_ways(6, _TWO[0], frame(PING, b"ping payload"), _TWO[1], heard=Hear((Pong(b"ping payload"), _ANSWER))),
     *_three_bad(9, frame(CONT, b"non-continuation payload"), _WHOLE),
     *_three_bad(12, frame(CONT, b"non-continuation payload", fin=False), _WHOLE),
-    bad("5.15", Say(b"".join(_TWO) + frame(CONT, b"fragment3", fin=False) + _WHOLE), perhaps=(_ANSWER,)),
+    bad("5.15", Say(b"".join(_TWO) + frame(CONT, b"fragment3", fin=False) + _WHOLE), answers=(_ANSWER,)),
     bad("5.16", Say((frame(CONT, b"fragment1", fin=False) + b"".join(_TWO)) * 2)),
     bad("5.17", Say((frame(CONT, b"fragment1") + b"".join(_TWO)) * 2)),
     bad("5.18", Say(frame(TEXT, _FIRST, fin=False) + frame(TEXT, _SECOND))),

@@ -16,7 +16,7 @@ def _cases(prefix: str, opcodes: range) -> list[Case]:
     for index, opcode in enumerate(behind, 3):
         payload = b"" if index == 3 else b"reserved opcode payload"
         sent = frame(TEXT, envelope(HELLO)) + frame(opcode, payload) + frame(PING)
-        cases.append(bad(f"{prefix}.{index}", Say(sent), perhaps=(Answer(HELLO),), chunk=1 if index == 5 else 2**16))
+        cases.append(bad(f"{prefix}.{index}", Say(sent), answers=(Answer(HELLO),), chunk=1 if index == 5 else 2**16))
     return cases
 
 

@@ -16,9 +16,9 @@ def _between(reserved: int) -> Say:
 
 CASES = [
     bad("3.1", Say(frame(TEXT, envelope(HELLO), reserved=1))),
-    bad("3.2", _between(2), perhaps=_ANSWERED),
-    bad("3.3", _between(3), perhaps=_ANSWERED),
-    bad("3.4", _between(4), perhaps=_ANSWERED, chunk=1),
+    bad("3.2", _between(2), answers=_ANSWERED),
+    bad("3.3", _between(3), answers=_ANSWERED),
+    bad("3.4", _between(4), answers=_ANSWERED, chunk=1),
     bad("3.5", Say(frame(BINARY, b"\x00\xff\xfe\xfd\xfc\xfb\x00\xff", reserved=5))),
     bad("3.6", Say(frame(PING, HELLO.encode(), reserved=6))),
     bad("3.7", Say(frame(CLOSE, reserved=7))),

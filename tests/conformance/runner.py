@@ -16,14 +16,10 @@ WELCOME = "linkd.welcome"
 def runs(cases: list[Case]) -> list[Any]:
     """The parameters of ``test_case``: each case in chunks, and byte by byte unless it is large."""
     return [
-        pytest.param(case, chopped, id=f"{case.number}-{'bytes' if chopped else 'chunks'}", marks=_marks(case))
+        pytest.param(case, chopped, id=f"{case.number}-{'bytes' if chopped else 'chunks'}")
         for case in cases
         for chopped in ([False] if case.large else [False, True])
     ]
-
-
-def _marks(case: Case) -> list[pytest.MarkDecorator]:
-    return [] if case.fault is None else [pytest.mark.xfail(strict=True, raises=AssertionError, reason=case.fault)]
 
 
 async def play(case: Case, port: int, chopped: bool) -> None:

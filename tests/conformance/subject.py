@@ -15,7 +15,7 @@ from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.framing import feed, read_frames
 from pylinkd.gateway.edge.receptions import Receptions
-from pylinkd.protocol.envelope import JSON, Codec, Message
+from pylinkd.protocol.envelope import JSON, Codec, Message, MessageId
 from tests.gateway.doubles import Turns, make_session
 from tests.gateway.edge.sockets import SocketTransport
 
@@ -38,6 +38,7 @@ class Subject:
     close_timeout = 60.0
     max_message_size = LIMIT
     max_fragments = FRAGMENTS
+    count = None
     now = 0.0
 
     def __init__(self, transport: SocketTransport, codec: Codec, window_bits: int | None) -> None:
@@ -57,7 +58,6 @@ class Subject:
         self._window_bits = window_bits
         connection = Connection(self, session, transport)
         read_frames(transport, connection, LIMIT)
-        self._websocket = transport.get_protocol()
         connection.begin(b"")
         self._written = len(transport.written)
 
@@ -74,6 +74,13 @@ class Subject:
         """See edge.connection.Owner."""
         self.messages.append(message)
 
+    def exceeded(self, session: Session, id: MessageId | None, retry_after: float) -> None:
+        """See edge.connection.Owner."""
+
+    def control(self, session: Session) -> bool:
+        """See edge.connection.Owner."""
+        return True
+
     def ended(self, session: Session, reason: EndReason) -> None:
         """See edge.connection.Owner."""
         session.connection = None
@@ -86,9 +93,17 @@ class Subject:
         with structlog.testing.capture_logs() as logs:
             for piece in pieces:
                 if not self.transport.closing:
-                    feed(self._websocket, piece)
+                    self._read(piece)
             self._turns.end()
         self.failures += logs
+
+    def _read(self, piece: bytes) -> None:
+        """As a socket gives it: each part to the protocol that the transport has by then."""
+        while piece:
+            protocol = self.transport.get_protocol()
+            size = min(len(protocol.get_buffer(len(piece))), len(piece))
+            feed(protocol, piece[:size])
+            piece = piece[size:]
 
     @property
     def heard(self) -> list[Received]:
@@ -114,7 +129,7 @@ class Subject:
             await asyncio.sleep(0)
         else:
             self.transport.closing = True
-            self._websocket.connection_lost(None)
+            self.transport.get_protocol().connection_lost(None)
 
 
 @contextlib.asynccontextmanager

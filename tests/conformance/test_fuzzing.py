@@ -7,7 +7,6 @@ import tracemalloc
 
 import httptools
 import msgspec
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -134,7 +133,6 @@ async def test_close_frame_is_the_last_frame() -> None:
         assert codes == [1007]
 
 
-@pytest.mark.xfail(strict=True, reason="picows reads the next frame before it delivers one, and drops it")
 async def test_message_counts_whatever_comes_behind_it() -> None:
     """A good message is taken, and a close frame answered, though what arrives together with them is wrong."""
     async with subject() as client:

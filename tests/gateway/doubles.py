@@ -128,7 +128,7 @@ class RecordingConnection:
         """Begin to close: what waits leaves first, as with a real connection."""
         if self.closed is None:
             self._session.settle()
-            frames = self._session.outbox.take() if self.writable else []
+            frames = self._session.outbox.take()
             if frames:
                 self.write(frames)
             self.closed = (code, reason, end)
@@ -201,6 +201,7 @@ class RecordingTransport(asyncio.Transport):
     Attributes:
         written: Each write.
         reading: Whether the transport reads.
+        ended: Whether its own end was closed.
     """
 
     def __init__(self, protocol: asyncio.BaseProtocol | None = None, **extra: Any) -> None:
@@ -209,6 +210,7 @@ class RecordingTransport(asyncio.Transport):
         self.written: list[bytes] = []
         self.reading = True
         self.closing = False
+        self.ended = False
         self.aborted = False
         self.limits: dict[str, int | None] = {}
 
@@ -236,6 +238,14 @@ class RecordingTransport(asyncio.Transport):
     def is_reading(self) -> bool:
         """Whether it reads."""
         return self.reading
+
+    def can_write_eof(self) -> bool:
+        """As over TCP."""
+        return True
+
+    def write_eof(self) -> None:
+        """Nothing more is written."""
+        self.ended = True
 
     def is_closing(self) -> bool:
         """Whether it closes."""

@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 
 from ..collector import PauseWatch
-from ..protocol.envelope import Message
+from ..protocol.envelope import Message, MessageId
 from ..protocol.errors import CloseCode, RateLimitedError, ServiceUnavailableError, SetupError, UnauthorizedError
 from ..protocol.link_pb2 import Frame
 from .admin.api import AdminApi
@@ -44,7 +44,7 @@ from .guard.origins import Origins
 from .guard.peers import Peers
 from .routing.actions import Actions
 from .routing.commands import Commands
-from .routing.inbound import Inbound
+from .routing.inbound import ABORT, Inbound
 from .routing.link import ServiceLink
 from .routing.parking import Parking
 from .routing.services import Services
@@ -57,6 +57,7 @@ log = structlog.get_logger("linkd")
 
 _PING_INTERVAL = 5.0  # seconds between signs of life asked of a service
 _DRAIN_STEP = 0.02  # seconds between two looks at who may go
+_PAUSE = 1.0  # seconds of the loop's delay from which on it counts as the gateway's own pause (SIGSTOP, a frozen VM)
 _SILENCE_LIMIT = 20.0  # seconds after which a service that says nothing counts as hung
 
 
@@ -113,7 +114,7 @@ class Gateway:
             excess=settings.connections_excess,
         )
         self._limits = guard.limits
-        self._count = guard.limits.message if guard.limits.on else None
+        self.count = guard.limits.message if guard.limits.on else None
         self._inbound = Inbound(self._services, guard.limits, settings.session_window, self._make_parking)
         self._actions = Actions(self._services)
         self._commands = Commands(
@@ -326,8 +327,12 @@ class Gateway:
         """Ask services for signs of life: one that hangs would leave its clients without answers."""
         clock = asyncio.get_running_loop().time
         while True:
+            due = clock() + _PING_INTERVAL
             await asyncio.sleep(_PING_INTERVAL)
+            late = clock() - due
             for link in list(self._commands.links):
+                if late > _PAUSE:
+                    link.heard_at += late  # what it said meanwhile is still to be read
                 if not link.registered:
                     continue  # it has a time limit of its own, and may send nothing but its registration
                 if clock() - link.heard_at > _SILENCE_LIMIT:
@@ -344,7 +349,11 @@ class Gateway:
             due = clock() + self._step
             await asyncio.sleep(self._step)
             self.now = clock()
-            self.traffic.loop_lag.observe(max(0.0, self.now - due))
+            late = max(0.0, self.now - due)
+            self.traffic.loop_lag.observe(late)
+            if late > _PAUSE:
+                self._heartbeat.paused(late)
+                self.receptions.paused(late)
             for connection in self.receptions.overdue(self.now):
                 self._carry_out(connection, Verdict.STALLED)
             try:
@@ -387,20 +396,22 @@ class Gateway:
 
     def received(self, session: Session, message: Message) -> None:
         """See edge.connection.Owner."""
-        if session.leaving is not None:
+        if session.leaving is not None and message.type != ABORT:
             session.fail(message.id, ServiceUnavailableError("The gateway is stopping.", retry_after=session.leaving))
-            return
-        if self._count is not None:
-            wait = self._count(session, len(message.data))
-            if wait:
-                self._limits.refuse(session, message.id, RateLimitedError(retry_after=wait))
-                return
-        if message.type == AUTH:
+        elif message.type == AUTH:
             self._signin.received(session, message)
         elif self._signin.waiting and session in self._signin.waiting:
             session.fail(message.id, UnauthorizedError())
         else:
             self._inbound.route(session, message)
+
+    def exceeded(self, session: Session, id: MessageId | None, retry_after: float) -> None:
+        """See edge.connection.Owner."""
+        self._limits.refuse(session, id, RateLimitedError(retry_after=retry_after))
+
+    def control(self, session: Session) -> bool:
+        """See edge.connection.Owner."""
+        return self._limits.control(session)
 
     def ended(self, session: Session, reason: EndReason) -> None:
         """See edge.connection.Owner."""

@@ -121,6 +121,9 @@ class Settings(ProcessSettings):
     byte_rate: LimitRate = "1048576/s"
     """Bytes of these messages."""
 
+    control_rate: LimitRate = "50/s"
+    """Pings and pongs of one connection; more are not answered, and count as refusals do (``strike_rate``)."""
+
     user_message_rate: LimitRate = "200/s"
     """Messages of one user over all connections, and HTTP requests; of these, without a user, of one address."""
 
@@ -131,7 +134,8 @@ class Settings(ProcessSettings):
     """Events to one room that clients' messages set off."""
 
     strike_rate: LimitRate = "50/10s"
-    """Answers 429 to one connection; with more it is closed with 4429."""
+    """Refusals of one connection: answers 429, and control frames beyond ``control_rate``; with more it is closed with
+    4429."""
 
     offence_rate: LimitRate = "5/10m"
     """Connections of one address that were closed so, and failures beyond ``auth_failure_rate``; with more it is
@@ -261,6 +265,7 @@ class Settings(ProcessSettings):
             failures=Rate.parse(self.auth_failure_rate),
             messages=Rate.parse(self.message_rate),
             bytes=Rate.parse(self.byte_rate),
+            controls=Rate.parse(self.control_rate),
             user_messages=Rate.parse(self.user_message_rate),
             broadcasts=Rate.parse(self.broadcast_rate),
             room_broadcasts=Rate.parse(self.room_broadcast_rate),

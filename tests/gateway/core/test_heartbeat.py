@@ -12,6 +12,7 @@ class Peer:
         self.heard_at = self.messaged_at = now
         self.pinged_at = self.unfinished_since = 0.0
         self.held = False
+        self.reachable = True
 
 
 def heartbeat(*, interval: float = 30.0, idle_timeout: float | None = None, step: float = 1.0) -> Heartbeat[Peer]:
@@ -112,13 +113,13 @@ def test_peer_that_left_is_not_visited() -> None:
     assert sweep.due(1000.0) == []
 
 
-def test_peer_that_is_not_read_from_is_not_judged() -> None:
-    """Its silence is our doing: back pressure may hold it for longer than any interval."""
+def test_peer_that_is_not_read_from_is_not_judged_by_its_silence() -> None:
+    """It is our doing: back pressure may hold it for longer than any interval."""
     sweep, peer = heartbeat(idle_timeout=10.0), Peer()
     peer.held = True
     sweep.add(peer)
 
-    assert run(sweep, 0, 500, answers=False) == []
+    assert {verdict for _, verdict in run(sweep, 0, 500, answers=False)} == {Verdict.PING}
 
 
 def test_message_that_is_never_finished_is_stalled() -> None:
@@ -136,3 +137,28 @@ def test_message_that_is_never_finished_is_stalled() -> None:
 
     assert [verdict for _, verdict in found] == [Verdict.STALLED]
     assert 25 <= found[0][0] <= 25 + 30 / 4 + 1
+
+
+def test_held_peer_that_vanished_is_dead() -> None:
+    """Where what is sent to it does not arrive, nobody waits for its handlers."""
+    sweep = heartbeat()
+    peer = Peer()
+    peer.held = True
+    sweep.add(peer)
+    run(sweep, 0, 50, answers=False)
+
+    peer.reachable = False
+    found = run(sweep, 50, 120, answers=False)
+
+    assert [verdict for _, verdict in found] == [Verdict.DEAD]
+
+
+def test_own_pause_is_nobodys_silence() -> None:
+    """A gateway that was stopped for minutes wakes up to peers that have answered and were not read."""
+    sweep = heartbeat()
+    sweep.add(Peer())
+    run(sweep, 0, 40, answers=False)
+
+    sweep.paused(300.0)
+
+    assert run(sweep, 340, 350, answers=False) == []

@@ -65,6 +65,15 @@ class Client:
     def receiving(self, session: Session) -> None:
         """Nothing holds it back."""
 
+    count = None
+
+    def exceeded(self, session: Session, id: object, retry_after: float) -> None:
+        """See Owner."""
+
+    def control(self, session: Session) -> bool:
+        """See Owner."""
+        return True
+
     def received(self, session: Session, message: Message) -> None:
         if self.fails:
             raise RuntimeError("routing is broken")

@@ -46,7 +46,7 @@ class PicowsConnection(Connection):
     def on_ws_frame(self, transport: WSTransport, frame: Any) -> None:
         self.frames.append((int(frame.msg_type), bool(frame.fin), frame.get_payload_as_bytes()))
 
-    def give_up(self, close: bytes) -> None:
+    def frame_refused(self, close: bytes) -> None:
         self.closes.append(close)
 
 
@@ -108,6 +108,15 @@ class Owner:
 
     def receiving(self, session: Session) -> None:
         """Nothing holds it back."""
+
+    count = None
+
+    def exceeded(self, session: Session, id: object, retry_after: float) -> None:
+        """See Owner."""
+
+    def control(self, session: Session) -> bool:
+        """See Owner."""
+        return True
 
     def received(self, session: Session, message: Message) -> None:
         self.messages.append(message)

@@ -41,6 +41,10 @@ class Pulse(Protocol):
     def held(self) -> bool:
         """Whether nothing is read from it, by our own choice: its silence is then no sign."""
 
+    @property
+    def reachable(self) -> bool:
+        """Whether what is sent to it arrives. Asked of one that is held, and was pinged."""
+
 
 P = TypeVar("P", bound=Pulse)
 
@@ -71,6 +75,16 @@ class Heartbeat(Generic[P]):
         """Watch it no more."""
         self._line.pop(connection, None)
 
+    def paused(self, seconds: float) -> None:
+        """The gateway itself did nothing for so long: that was no silence of anybody else's."""
+        for connection in self._line:
+            connection.heard_at += seconds
+            connection.messaged_at += seconds
+            if connection.pinged_at:
+                connection.pinged_at += seconds
+            if connection.unfinished_since:
+                connection.unfinished_since += seconds
+
     def due(self, now: float) -> list[tuple[P, Verdict]]:
         """Visit the next part of the connections, and say which of them something is to be done about."""
         found: list[tuple[P, Verdict]] = []
@@ -85,7 +99,10 @@ class Heartbeat(Generic[P]):
 
     def _judge(self, connection: P, now: float) -> Verdict | None:
         if connection.held:
-            return None
+            if now - max(connection.pinged_at, connection.heard_at) < self._interval:
+                return None
+            # Its pong would not be read; whether our ping arrived is known all the same.
+            return Verdict.PING if connection.reachable else Verdict.DEAD
         if self._idle_timeout is not None and now - connection.messaged_at >= self._idle_timeout:
             return Verdict.IDLE
         if connection.unfinished_since and now - connection.unfinished_since >= self._message_timeout:

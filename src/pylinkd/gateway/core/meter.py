@@ -19,16 +19,17 @@ class Meter:
         exempt: Nothing is counted.
         messages: When its messages are paid off (guard/rates.py).
         bytes: The same for their bytes.
+        controls: The same for its pings and pongs.
         broadcasts: The same for the events that its messages set off.
         strikes: The same for its refusals.
         user: The same for those of its user over all connections, shared by these; ``None``: nobody signed in.
         handlers: The same for each message type whose handler has a rate of its own; ``None``: none has.
     """
 
-    __slots__ = ("broadcasts", "bytes", "exempt", "handlers", "messages", "strikes", "user")
+    __slots__ = ("broadcasts", "bytes", "controls", "exempt", "handlers", "messages", "strikes", "user")
 
     def __init__(self, exempt: bool) -> None:
         self.exempt = exempt
-        self.messages = self.bytes = self.broadcasts = self.strikes = 0.0
+        self.messages = self.bytes = self.controls = self.broadcasts = self.strikes = 0.0
         self.user: Account | None = None
         self.handlers: dict[str, float] | None = None

@@ -59,6 +59,12 @@ class Hold(IntEnum):
     RECEPTION = 8
     """Too many large messages are being received."""
 
+    VIOLATION = 16
+    """It broke the protocol, or sends on although its connection closes."""
+
+    ADMISSION = 32
+    """Whether its user may have one connection more is being found out."""
+
 
 class Upload(Protocol):
     """A stream that the client sends (routing/streams.py)."""

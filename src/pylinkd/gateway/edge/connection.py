@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 import structlog
 from picows import WSFrame, WSListener, WSTransport
 
-from ...protocol.envelope import BadEnvelopeError, Message
+from ...protocol.envelope import BadEnvelopeError, Message, MessageId
 from ...protocol.errors import BadRequestError, CloseCode
 from ..core.frames import close_frame, ping_frame, pong_frame
 from ..core.lifecycle import Lifecycle, State
@@ -28,6 +31,17 @@ _JOIN_LIMIT = 64 * 1024  # bytes up to which copying frames into one piece is ch
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = (
     int(opcode) for opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE, Opcode.PING, Opcode.PONG)
 )
+
+# What a fragment costs beside its bytes, in bytes: without it a client sends a thousand empty ones for each message
+# that is counted.
+_FRAGMENT_COST = 512
+
+_IGNORED_MESSAGES = 2  # of the largest size, that are read and thrown away once a connection closes
+_ANSWERED_STEP = 0.005  # seconds between two looks whether everything is answered that came before a violation
+
+_TCP_INFO = struct.Struct("=B23xI28xI")  # of struct tcp_info, linux/tcp.h: tcpi_state, tcpi_unacked, tcpi_last_ack_recv
+_ESTABLISHED = 1
+_UNREACHABLE_MS = 20_000  # without an acknowledgement of what was sent; the kernel repeats it every few seconds
 
 _BIN = (b"\xc4", b"\xc5", b"\xc6")  # how a binary value begins in MessagePack, where a message is a map
 
@@ -59,8 +73,17 @@ class Owner(Protocol):
     def receiving(self, session: Session) -> None:
         """A large message begins to arrive."""
 
+    count: Callable[[Session, int], float] | None
+    """Counts a message of so many bytes: 0.0, or the seconds after which to try again; ``None``: nothing is limited."""
+
     def received(self, session: Session, message: Message) -> None:
-        """A message came."""
+        """A message came, and was counted."""
+
+    def exceeded(self, session: Session, id: MessageId | None, retry_after: float) -> None:
+        """A message came that is one too many."""
+
+    def control(self, session: Session) -> bool:
+        """Count a control frame; ``False``: it is one too many and gets no answer."""
 
     def ended(self, session: Session, reason: EndReason) -> None:
         """The connection is gone. Called once after ``opened``."""
@@ -77,17 +100,22 @@ class Connection(WSListener):
 
     __slots__ = (
         "_backlog",
+        "_close_seen",
         "_codec",
         "_drop_told",
         "_end",
+        "_failure",
         "_holds",
+        "_ignored",
         "_lifecycle",
         "_messages",
         "_owed_pong",
         "_owner",
         "_ping_sent",
         "_receiving",
+        "_refused",
         "_session",
+        "_takes",
         "_timeout",
         "_traffic",
         "_transport",
@@ -117,6 +145,11 @@ class Connection(WSListener):
         self._ping_sent = 0.0
         self._drop_told = False
         self._receiving = False
+        self._failure: ProtocolViolation | None = None
+        self._refused: ProtocolViolation | None = None
+        self._close_seen = False
+        self._takes = True
+        self._ignored = 0
         self.writable = True
         self.open = False
         self.heard_at = self.messaged_at = owner.now
@@ -154,9 +187,10 @@ class Connection(WSListener):
         self.heard_at = self._owner.now
         opcode: int = frame.msg_type  # type: ignore[assignment]
         try:
-            if opcode != _CLOSE and not self.open:
-                # What was under way when we began to close.
-                self._limit_closing()
+            if not self._takes and (opcode != _CLOSE or self.open):
+                # What was under way when we began to close, or stands behind a violation.
+                self._close_seen = self._close_seen or opcode == _CLOSE
+                self.ignored(frame.payload_size + 2)
                 return
             plain = not (frame.rsv1 or frame.rsv2 or frame.rsv3)
             if opcode == _TEXT and frame.fin and plain and not self._messages.unfinished:
@@ -167,10 +201,8 @@ class Connection(WSListener):
             else:
                 self._other_frame(opcode, frame)
         except ProtocolViolation as violation:
-            end = _END_BY_CODE.get(violation.code, EndReason.PROTOCOL_ERROR)
-            self.close(violation.code, violation.reason, end)
-            if opcode == _CLOSE and self._transport is not None:
-                self._transport.close()  # both sides have said it
+            self._close_seen = opcode == _CLOSE
+            self._fail(violation)
         except Exception:
             # The top of the stack for everything a message sets off: one client's trouble ends here.
             log.exception("connection_failed", session=self._session.id)
@@ -188,48 +220,64 @@ class Connection(WSListener):
             if messages.piecewise and complete is not None:
                 self._chunk(complete[1], last=opcode == _BINARY and bool(frame.fin) and not complete[1])
             elif complete is not None:
-                self._message(complete[0] == _BINARY, complete[1])
+                self._message(complete[0] == _BINARY, complete[1], messages.fragments * _FRAGMENT_COST)
             elif not self.unfinished_since:
                 self.unfinished_since = self._owner.now
         elif reserved:
             raise reserved_bit()
         elif opcode == _PING:
             payload = frame.get_payload_as_bytes()
+            if not self._owner.control(self._session):
+                return
             if self.writable:
                 self._send_control(pong_frame(payload))
             else:
                 # Only the latest need be answered (RFC 6455 §5.5.3), when the client reads again.
                 self._owed_pong = payload
         elif opcode == _PONG:
+            self._owner.control(self._session)
             if self._ping_sent:
                 self._traffic.round_trip.observe(asyncio.get_running_loop().time() - self._ping_sent)
                 self._ping_sent = 0.0
         elif opcode == _CLOSE:
             self._close_received(frame)
 
-    def _message(self, binary: bool, payload: bytes) -> None:
+    def _message(self, binary: bool, payload: bytes, overhead: int = 0) -> None:
         session, codec = self._session, self._codec
         traffic = self._traffic
         traffic.messages_in += 1
         traffic.bytes_in += len(payload)
         self.messaged_at = self.heard_at
         self.unfinished_since = 0.0
+        chunk = session.upload is not None and binary and codec.binary and payload[:1] in _BIN
+        # Before anything is read of it: what is no message costs as much.
+        count = self._owner.count
+        wait = count(session, len(payload) + overhead) if count is not None and not chunk else 0.0
         try:
             if binary != codec.binary:
                 kind, other = ("binary", "text") if codec.binary else ("text", "binary")
                 raise BadRequestError(f"This connection speaks {codec.name}: send {kind} messages, not {other}.")
-            if session.upload is not None and payload[:1] in _BIN:
-                chunk = msgspec.msgpack.decode(payload, type=bytes)
-                self._chunk(chunk, last=not chunk)
+            if chunk:
+                part = msgspec.msgpack.decode(payload, type=bytes)
+                self._chunk(part, last=not part)
                 return
             message = codec.decode(payload)
         except msgspec.DecodeError:
-            session.fail(None, BadRequestError("The message is not valid MessagePack."))
+            self._malformed(None, BadRequestError("The message is not valid MessagePack."), wait)
             return
         except BadRequestError as error:
-            session.fail(error.id if isinstance(error, BadEnvelopeError) else None, error)
+            self._malformed(error.id if isinstance(error, BadEnvelopeError) else None, error, wait)
             return
-        self._owner.received(session, message)
+        if wait:
+            self._owner.exceeded(session, message.id, wait)
+        else:
+            self._owner.received(session, message)
+
+    def _malformed(self, id: MessageId | None, error: BadRequestError, wait: float) -> None:
+        if wait:
+            self._owner.exceeded(self._session, id, wait)
+        else:
+            self._session.fail(id, error)
 
     def _chunk(self, chunk: bytes, *, last: bool) -> None:
         """A part of the session's stream came: an empty message is its end, an empty fragment means nothing."""
@@ -237,6 +285,12 @@ class Connection(WSListener):
         self.unfinished_since = 0.0
         self._traffic.bytes_in += len(chunk)
         upload = self._session.upload
+        if upload is None or upload.replied or not (chunk or last):
+            # The handler limits what it takes. This nobody takes: it came after the answer, or is empty.
+            count = self._owner.count
+            wait = count(self._session, len(chunk)) if count is not None else 0.0
+            if wait:
+                self._owner.exceeded(self._session, None, wait)
         if upload is None:
             return  # it was answered and ended while a message of it was under way
         if last:
@@ -349,25 +403,71 @@ class Connection(WSListener):
             self._advance(State.DRAINING)
 
     def close(self, code: int, reason: str, end: EndReason) -> None:
-        """See core.session.Connection. What waits in the outbox leaves first, if the client takes it."""
+        """See core.session.Connection. What waits in the outbox leaves first: a client that reads slowly gets it as
+        far as it reads within the close timeout.
+        """
         if not self.open:
             self._limit_closing()
             return
         self._end = end
         self._session.settle()
-        frames = self._session.outbox.take() if self.writable else []
+        frames = self._session.outbox.take()
         if frames:
             self.write(frames)
         self._send_close(close_frame(code, reason))
         # The client's close frame has to be read, whatever held it back.
         self.release(self._holds)
 
+    def _fail(self, violation: ProtocolViolation) -> None:
+        """The client broke the protocol: nothing more is taken, and it is closed once what came before is answered."""
+        if not self.open:
+            if self._close_seen and self._transport is not None:
+                self._transport.close()  # both sides have sent a close frame
+            self._limit_closing()
+            return
+        self._failure = violation
+        self._takes = False
+        self._close_when_answered(asyncio.get_running_loop().time() + self._owner.close_timeout)
+
+    def _close_when_answered(self, deadline: float) -> None:
+        if self._failure is None or not self.open:
+            return  # it was closed for another reason, or is gone
+        loop = asyncio.get_running_loop()
+        if self._session.in_flight and loop.time() < deadline:
+            self.hold(Hold.VIOLATION)
+            loop.call_later(_ANSWERED_STEP, self._close_when_answered, deadline)
+            return
+        code, reason = self._failure.code, self._failure.reason
+        self.close(code, reason, _END_BY_CODE.get(code, EndReason.PROTOCOL_ERROR))
+        if self._transport is None:
+            return
+        if self._close_seen:
+            self._transport.close()  # both sides have sent a close frame
+        elif self._refused is not None:
+            # Its close frame could not be read. Closing at once would answer what it still sends with a reset, which
+            # may overtake our close frame; over TLS there is no other way.
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            else:
+                self._transport.close()
+
     def _send_close(self, frame: bytes) -> None:
         assert self._transport is not None
         if self.open:
             self._transport.write(frame)
+        self._takes = False
         self._advance(State.CLOSING)
         self._limit_closing()
+
+    def ignored(self, size: int) -> None:
+        """So many bytes came that nobody reads. Beyond what may have been under way nothing more is read: a client
+        that sends on costs nothing until it is cut.
+        """
+        self._ignored += size
+        if not self.open:
+            self._limit_closing()
+        if self._ignored > _IGNORED_MESSAGES * self._owner.max_message_size:
+            self.hold(Hold.VIOLATION)
 
     def _limit_closing(self) -> None:
         """However the end began: a client that neither reads nor answers has only so long."""
@@ -407,18 +507,21 @@ class Connection(WSListener):
         """What it reads from and writes to; ``None`` once it is gone."""
         return self._transport
 
-    def give_up(self, close: bytes) -> None:
-        """picows closes: a frame is wrong by itself, or we are. It reads nothing more.
+    def frame_refused(self, close: bytes) -> None:
+        """picows refuses a frame. It has not delivered the one before yet, and calls ``unreadable`` when it has.
 
         Args:
-            close: Its close frame.
+            close: The close frame that it wants to send.
         """
-        if self.open:
-            code = int.from_bytes(close[2:4], "big")
-            self._end = _END_BY_CODE.get(code, EndReason.PROTOCOL_ERROR)
-            self._send_close(close)
-        else:
-            self._limit_closing()
+        if self._failure is None and self._takes:
+            code = CloseCode(int.from_bytes(close[2:4], "big"))
+            self._refused = ProtocolViolation(code, close[4:].decode(errors="replace"))
+
+    def unreadable(self) -> None:
+        """What still comes cannot be told apart into frames any more; what could, was delivered."""
+        self._owner.receptions.forget(self, self._owner.now)
+        if self._refused is not None:
+            self._fail(self._refused)
 
     # core.heartbeat.Pulse
 
@@ -427,7 +530,8 @@ class Connection(WSListener):
         self.pinged_at = self._owner.now
         self._ping_sent = asyncio.get_running_loop().time()
         self._backlog = self._unsent
-        self._send_control(ping_frame(b""))
+        if not self._holds or not self._backlog:
+            self._send_control(ping_frame(b""))  # one that is held may be pinged for hours, and pings may not pile up
 
     @property
     def held(self) -> bool:
@@ -435,12 +539,23 @@ class Connection(WSListener):
         return bool(self._holds)
 
     @property
+    def reachable(self) -> bool:
+        """Whether the client's kernel acknowledges what we send, which says nothing of the client itself."""
+        connection = None if self._transport is None else self._transport.get_extra_info("socket")
+        if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
+            return True
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        state, unacknowledged, silence_ms = _TCP_INFO.unpack(info)
+        # Any other state: it has closed its end, or reset the connection, which nobody reads that does not read.
+        return state == _ESTABLISHED and not (unacknowledged and silence_ms >= _UNREACHABLE_MS)
+
+    @property
     def _unsent(self) -> int:
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def cut(self) -> None:
         """End a connection whose client is gone, without a handshake: nobody is there to take part in it."""
-        if self._unsent < self._backlog:
+        if self._unsent < self._backlog and not self._holds:
             self.heard_at = self._owner.now  # it reads, on a slow line, and has not come to our ping
         elif self._transport is not None:
             self._end = self._end or EndReason.TIMEOUT

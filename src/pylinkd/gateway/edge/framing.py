@@ -21,6 +21,7 @@ log = structlog.get_logger("linkd.edge")
 
 _READ_BUFFER = 2048  # bytes; picows's minimum, which it doubles for a client that sends more at once
 _MAX_READ = 4 * 1024  # bytes; some sixty of the smallest messages
+_READ_WASTE = 64 * 1024  # bytes that are thrown away at once
 _LARGE = 8 * 1024  # bytes; what reads of this size never make a buffer grow to, unless for a single frame
 
 # uvloop keeps the last protocol that is not a buffered one for as long as the transport. This one is shared, where
@@ -97,12 +98,39 @@ class _Reading(WSProtocol):  # type: ignore[misc]
         return buffer[:_MAX_READ]
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self.transport.is_close_frame_sent:
-            return  # picows has given the client up, and would keep what still comes until it cuts the connection
         if self._large:
             # Now, not in the next turn: libuv reads up to 32 times before it lets the loop go on.
             self._connection.receives(nbytes)
         super().buffer_updated(nbytes)
+        if self.transport.is_close_frame_sent:
+            # picows found a frame that is wrong by itself, and reads nothing more.
+            transport = self._connection.transport
+            if transport is not None:
+                transport.set_protocol(_Ignoring(self._connection, self))
+            self._connection.unreadable()
+
+
+class _Ignoring(asyncio.BufferedProtocol):
+    """Follows picows on a connection whose frames cannot be told apart any more: what still comes is thrown away."""
+
+    def __init__(self, connection: Connection, before: _Reading) -> None:
+        self._connection = connection
+        self._before = before
+
+    def get_buffer(self, size_hint: int) -> bytearray:
+        return _WASTE
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._connection.ignored(nbytes)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._before.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.resume_writing()
 
 
 class _Underlying:
@@ -110,7 +138,8 @@ class _Underlying:
 
     What picows asks and sets of the socket cost more than the rest of a handshake, eight system calls and as many
     socket objects, and uvloop has set it already. What picows writes is a close frame, where a frame is wrong by
-    itself: that is the connection's affair.
+    itself. It reads one frame ahead of the one that it delivers, so what came before the wrong frame is delivered
+    after that: the connection decides when the close frame leaves.
     """
 
     __slots__ = ("_connection", "_transport")
@@ -125,7 +154,7 @@ class _Underlying:
 
     def write(self, data: bytes | bytearray) -> None:
         if data:  # not the answer to the formality
-            self._connection.give_up(bytes(data))
+            self._connection.frame_refused(bytes(data))
 
     def get_write_buffer_size(self) -> int:
         return self._transport.get_write_buffer_size()
@@ -134,7 +163,7 @@ class _Underlying:
         return self._transport.is_closing()
 
     def close(self) -> None:
-        self._transport.close()
+        """picows closes a moment after its close frame; when that is, is the connection's affair too."""
 
     def abort(self) -> None:
         self._transport.abort()
@@ -180,6 +209,7 @@ class _Quiet:
         log.error("websocket_failed", reason=text % args if args else text, exc_info=True)  # noqa: LOG014  picows calls it in its handler
 
 
+_WASTE = bytearray(_READ_WASTE)
 _SOCKET = _Socket()
 _ANSWER = _Answer()
 _QUIET = _Quiet()

@@ -41,6 +41,7 @@ class Messages:
         inflates: Whether permessage-deflate was agreed on.
 
     Attributes:
+        fragments: How many frames the last complete message came in; 0: in one.
         unfinished: Whether a message has begun and not ended.
         streams: Whether the binary messages that begin from now on are handed out frame by frame, each frame with the
             limit of a message, so that the whole needs none here.
@@ -56,6 +57,7 @@ class Messages:
         "_parts",
         "_size",
         "_utf8",
+        "fragments",
         "piecewise",
         "streams",
         "unfinished",
@@ -70,6 +72,7 @@ class Messages:
         self._parts: list[bytes] | None = None
         self._utf8: codecs.IncrementalDecoder | None = None
         self._size = 0
+        self.fragments = 0
         self.unfinished = False
         self.streams = False
         self.piecewise = False
@@ -136,9 +139,11 @@ class Messages:
             raise not_utf8() from None
 
     def _complete(self, payload: bytes) -> tuple[int, bytes]:
+        self.fragments = 0
         if self._parts is not None:
             self._keep(payload)
             payload = b"".join(self._parts)
+            self.fragments = len(self._parts)
             self._parts = self._utf8 = None
         self.unfinished = False
         payload = self._inflated(payload, True)

@@ -105,6 +105,11 @@ class Receptions(Generic[R]):
                 progress.since, progress.size = now, 0
         return late
 
+    def paused(self, seconds: float) -> None:
+        """The gateway itself did nothing for so long."""
+        for progress in self._busy.values():
+            progress.since += seconds
+
     def waits(self, receiver: R) -> bool:
         """Whether the connection may not be read from."""
         return receiver in self._waiting

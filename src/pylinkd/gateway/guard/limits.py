@@ -39,6 +39,7 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
         failures: Tokens of an address that are not valid.
         messages: Messages of a connection.
         bytes: Bytes of these.
+        controls: Control frames of a connection: pings and pongs.
         user_messages: Messages of a user, over all connections, and HTTP requests; without a user, of an address.
         broadcasts: Events to others that a connection's messages set off.
         room_broadcasts: Events to one room that clients' messages set off.
@@ -52,6 +53,7 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
     failures: Rate | None = None
     messages: Rate | None = None
     bytes: Rate | None = None
+    controls: Rate | None = None
     user_messages: Rate | None = None
     broadcasts: Rate | None = None
     room_broadcasts: Rate | None = None
@@ -197,6 +199,18 @@ class Limits:
                 account.paid = paid
         return 0.0
 
+    def control(self, session: Session) -> bool:
+        """Count a ping or a pong; ``False``: it is one too many. With too many of these the session is closed."""
+        rate = self._settings.controls
+        meter = session.meter or self._meter(session)
+        if meter.exempt or rate is None:
+            return True
+        meter.controls, wait = rate.take(meter.controls, self._clock())
+        if not wait or not self._over("controls", session, wait):
+            return True
+        self._strike(session)
+        return False
+
     def handler(self, session: Session, type: str, rate: Rate) -> None:
         """Count a message for a handler with a rate of its own.
 
@@ -238,6 +252,9 @@ class Limits:
     def refuse(self, session: Session, id: MessageId | None, error: RateLimitedError) -> None:
         """Answer a message that was one too many; if there were too many such answers, close the session."""
         session.fail(id, error)
+        self._strike(session)
+
+    def _strike(self, session: Session) -> None:
         meter, rate = session.meter, self._settings.strikes
         if meter is None or rate is None:
             return
