@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import structlog
 
@@ -100,7 +101,7 @@ class Subject:
     def _read(self, piece: bytes) -> None:
         """As a socket gives it: each part to the protocol that the transport has by then."""
         while piece:
-            protocol = self.transport.get_protocol()
+            protocol: Any = self.transport.get_protocol()
             size = min(len(protocol.get_buffer(len(piece))), len(piece))
             feed(protocol, piece[:size])
             piece = piece[size:]

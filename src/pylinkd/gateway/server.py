@@ -103,7 +103,13 @@ class Gateway:
         self._turn = Turn(loop.call_soon)
         self._registry = Registry()
         self._rooms = Rooms(settings.max_rooms_per_session)
-        self._services = Services(loop.time, grace=settings.service_grace, startup_grace=settings.startup_grace)
+        self._services = Services(
+            loop.time,
+            grace=settings.service_grace,
+            startup_grace=settings.startup_grace,
+            schedule=loop.call_later,
+            namespaces=settings.shared_namespaces,
+        )
         self._guard = guard = _make_guard(settings, loop.time)
         self._sessions = Sessions(
             self._registry,
@@ -336,7 +342,8 @@ class Gateway:
                 if not link.registered:
                     continue  # it has a time limit of its own, and may send nothing but its registration
                 if clock() - link.heard_at > _SILENCE_LIMIT:
-                    link.close(f"silent for {_SILENCE_LIMIT:g} seconds")
+                    what = "did not read" if link.paused else "was silent"
+                    link.close(f"it {what} for {_SILENCE_LIMIT:g} seconds")
                 else:
                     frame = Frame()
                     frame.ping.SetInParent()

@@ -22,6 +22,21 @@ DEVELOPMENT_SECRET = "linkd-development-secret-never-use-it-in-production"  # no
 _ADMIN_OFFSET = 10_000
 
 
+def parse_namespaces(text: str) -> list[tuple[str, str]]:
+    """Pairs of service and namespace out of ``service:namespace,…``.
+
+    Raises:
+        ValueError: If an entry is no such pair.
+    """
+    pairs = []
+    for entry in filter(None, (entry.strip() for entry in text.split(","))):
+        service, colon, namespace = entry.partition(":")
+        if not (service and colon and namespace):
+            raise ValueError(f"{entry!r} is no pair of service and namespace such as games:lobby")
+        pairs.append((service, namespace))
+    return pairs
+
+
 def _is_rate(text: str) -> str:
     Rate.parse(text)
     return text
@@ -220,6 +235,10 @@ class Settings(ProcessSettings):
     link_window: Annotated[int, Field(ge=1)] = 8192
     """Questions to one service process that may be unanswered before reading from its clients stops."""
 
+    namespaces: str = ""
+    """Services that may use the rooms of another, parted by commas: ``games:lobby,chat:lobby`` lets the services
+    ``games`` and ``chat`` share the namespace ``lobby``. Each may use the one with its own name."""
+
     max_rooms_per_session: Annotated[int, Field(ge=1)] = 1000
     """Rooms that one session may be in."""
 
@@ -255,6 +274,11 @@ class Settings(ProcessSettings):
     def origins(self) -> list[str]:
         """``allowed_origins``, one by one."""
         return [entry.strip() for entry in self.allowed_origins.split(",") if entry.strip()]
+
+    @property
+    def shared_namespaces(self) -> list[tuple[str, str]]:
+        """``namespaces`` as pairs of service and namespace."""
+        return parse_namespaces(self.namespaces)
 
     @property
     def limit_settings(self) -> LimitSettings:
@@ -355,6 +379,12 @@ class Settings(ProcessSettings):
     def shutdown_timeout(self) -> float:
         """``shutdown_timeout_ms`` in seconds."""
         return self.shutdown_timeout_ms / 1000
+
+    @field_validator("namespaces")
+    @classmethod
+    def _namespaces_are_pairs(cls, value: str) -> str:
+        parse_namespaces(value)
+        return value
 
     @field_validator("allowed_origins")
     @classmethod

@@ -166,7 +166,7 @@ class Register(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., instance: _Optional[str] = ..., namespace: _Optional[str] = ..., path: _Optional[str] = ..., handlers: _Optional[_Iterable[_Union[Handler, _Mapping]]] = ..., catch_all: _Optional[bool] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., events: _Optional[_Iterable[str]] = ..., secret: _Optional[bytes] = ..., auth: _Optional[bool] = ...) -> None: ...
 
 class Handler(_message.Message):
-    __slots__ = ("type", "auth", "roles", "description", "stream", "rate_count", "rate_period_ms")
+    __slots__ = ("type", "auth", "roles", "description", "stream", "rate_count", "rate_period_ms", "unordered")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     AUTH_FIELD_NUMBER: _ClassVar[int]
     ROLES_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +174,7 @@ class Handler(_message.Message):
     STREAM_FIELD_NUMBER: _ClassVar[int]
     RATE_COUNT_FIELD_NUMBER: _ClassVar[int]
     RATE_PERIOD_MS_FIELD_NUMBER: _ClassVar[int]
+    UNORDERED_FIELD_NUMBER: _ClassVar[int]
     type: str
     auth: bool
     roles: _containers.RepeatedScalarFieldContainer[str]
@@ -181,7 +182,8 @@ class Handler(_message.Message):
     stream: bool
     rate_count: int
     rate_period_ms: int
-    def __init__(self, type: _Optional[str] = ..., auth: _Optional[bool] = ..., roles: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., stream: _Optional[bool] = ..., rate_count: _Optional[int] = ..., rate_period_ms: _Optional[int] = ...) -> None: ...
+    unordered: bool
+    def __init__(self, type: _Optional[str] = ..., auth: _Optional[bool] = ..., roles: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., stream: _Optional[bool] = ..., rate_count: _Optional[int] = ..., rate_period_ms: _Optional[int] = ..., unordered: _Optional[bool] = ...) -> None: ...
 
 class Action(_message.Message):
     __slots__ = ("name", "method", "route", "auth", "roles", "description")
@@ -455,8 +457,10 @@ class EventDone(_message.Message):
     def __init__(self, reached: _Optional[int] = ...) -> None: ...
 
 class Draining(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("finished",)
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    finished: bool
+    def __init__(self, finished: _Optional[bool] = ...) -> None: ...
 
 class Ping(_message.Message):
     __slots__ = ()

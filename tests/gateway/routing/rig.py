@@ -135,12 +135,13 @@ def registration(
     catch_all: bool = False,
     namespace: str = "",
     version: int = PROTOCOL_VERSION,
+    release: str = "1",
 ) -> Register:
     """What a process registers with; ``/ws/<service>`` unless a path is told."""
     return Register(
         protocol_version=version,
         service=service,
-        version="1",
+        version=release,
         instance="i",
         namespace=namespace,
         path=f"/ws/{service}" if path is None else path,
@@ -172,6 +173,7 @@ class Rig:
         excess: Excess = Excess.REJECT,
         secret: str = "",
         uids: Iterable[int] = (),
+        namespaces: Iterable[tuple[str, str]] = (),
         **guard: Any,
     ) -> None:
         self.link_window = link_window
@@ -180,12 +182,18 @@ class Rig:
         self.turns = Turns()
         self.registry = Registry()
         self.rooms = Rooms(max_rooms)
-        self.services = Services(self.clock, grace=GRACE, startup_grace=STARTUP_GRACE)
+        self.timers = Timers(self.clock)
+        self.services = Services(
+            self.clock,
+            grace=GRACE,
+            startup_grace=STARTUP_GRACE,
+            schedule=self.timers.schedule,
+            namespaces=tuple(namespaces),
+        )
         self.guard = make_guard(**guard)
         self.sessions = Sessions(
             self.registry, self.rooms, self.services, self.guard.audit, max_per_user=max_per_user, excess=excess
         )
-        self.timers = Timers(self.clock)
         self.inbound = Inbound(
             self.services,
             self.guard.limits,

@@ -203,8 +203,10 @@ async def test_everyone_is_everyone_who_can_reach_the_service(rig: Rig, chat: Pr
     assert [len(rig.heard(session)) for session in (own, shared, foreign)] == [1, 1, 0]
 
 
-async def test_rooms_are_the_services_own_unless_shared(rig: Rig, chat: Process) -> None:
+async def test_rooms_are_the_services_own_unless_the_operator_shares_them() -> None:
     """A namespace in common makes rooms common."""
+    rig = Rig(namespaces=[("bots", "chat")])
+    chat = rig.start()
     session = joined(rig, chat, "s-1", "lobby")
     game = rig.start("game", types=["game.move"])
     bots = rig.start("bots", types=["bots.x"], namespace="chat")
@@ -213,6 +215,33 @@ async def test_rooms_are_the_services_own_unless_shared(rig: Rig, chat: Process)
     assert game.ask(Frame(publish=frame)).published.reached == 0
     assert bots.ask(Frame(publish=frame)).published.reached == 1
     assert len(rig.heard(session)) == 1
+
+
+async def test_foreign_namespace_is_refused(rig: Rig, chat: Process) -> None:
+    """A service could read and write the rooms of another; what the operator has to set is said."""
+    intruder = rig.connect()
+
+    refused = intruder.ask(Frame(register=registration("bots", types=["bots.x"], namespace="chat"))).failure
+
+    assert (refused.code, refused.type) == (409, "NAMESPACE")
+    assert "bots:chat to LINKD_NAMESPACES" in refused.message
+
+
+async def test_session_that_is_not_let_in_hears_of_nobody_else(rig: Rig, chat: Process) -> None:
+    """Until on_connect has succeeded, everyone and its user mean others; its service may greet it by its id."""
+    rig.open("s-1", identity=user("ada"))
+    banned = rig.open("s-2", identity=user("eve"))
+    first, second = (chat.take("session_opened") for _ in range(2))
+    chat.done(first)
+
+    everyone = chat.ask(Frame(publish=Publish(type="x", everyone=True))).published.reached
+    by_user = chat.ask(Frame(publish=Publish(type="x", users=["eve"]))).published.reached
+    greeted = chat.ask(Frame(publish=Publish(type="x", sessions=["s-2"]))).published.reached
+    chat.done(second)
+    later = chat.ask(Frame(publish=Publish(type="x", everyone=True))).published.reached
+
+    assert (everyone, by_user, greeted, later) == (1, 0, 1, 2)
+    assert len(rig.heard(banned)) == 2
 
 
 @pytest.mark.parametrize("type", ["linkd.welcome", "", "a b", "a..b", "x" * 129])

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pylinkd.gateway.core.session import Session
+from pylinkd.gateway.routing.services import EVERY_SERVICE
 from pylinkd.protocol.envelope import MSGPACK
 from pylinkd.protocol.errors import ConflictError, NotFoundError, ValidationError
-from pylinkd.protocol.link_pb2 import Frame
+from pylinkd.protocol.link_pb2 import Frame, Handler
 
 from ..doubles import connection_of
 from .rig import Process, Rig
@@ -417,6 +418,56 @@ async def test_next_message_waits_until_a_draining_instance_has_finished() -> No
 
     assert before == []
     assert leaving.kinds() == []
+    assert coming.kinds() == ["session_opened", "inbound"]
+
+
+async def test_request_at_one_service_does_not_hold_the_messages_of_another() -> None:
+    """On the shared path a redeploy of one service waits for what that service has, and not for the busy other."""
+    rig = Rig(park=PARK)
+    leaving, busy = rig.start(), rig.start("game", types=["game.move"])
+    session = rig.open("s-1", path=EVERY_SERVICE)
+    leaving.open_all(), busy.open_all()
+    rig.send(session, "game.move", id=1)
+    rig.services.drain(leaving.link)
+    coming = rig.start()
+
+    rig.send(session, id=2)
+
+    assert coming.kinds() == ["session_opened", "inbound"]
+
+
+async def test_unordered_message_holds_nobody() -> None:
+    """A long poll at the instance that leaves is answered by that one; the session goes on at the next meanwhile."""
+    rig = Rig(park=PARK)
+    poll = [Handler(type="chat.poll", unordered=True)]
+    leaving = rig.start(handlers=poll)
+    session = rig.open("s-1")
+    leaving.open_all()
+    rig.send(session, "chat.poll", id=1)
+    rig.services.drain(leaving.link)
+    coming = rig.start(handlers=poll)
+
+    rig.send(session, id=2)
+    coming.open_all()
+    coming.answer(coming.take("inbound"))
+    leaving.answer(leaving.take("inbound"))
+
+    assert [answer["id"] for answer in rig.heard(session)] == [2, 1]
+
+
+async def test_lost_link_lets_waiting_messages_go_on() -> None:
+    """They waited for an instance that had to finish; where that one dies another takes them at once."""
+    rig = Rig(park=PARK)
+    leaving = rig.start()
+    session = rig.open("s-1")
+    leaving.open_all()
+    rig.send(session, id=1)
+    rig.services.drain(leaving.link)
+    coming = rig.start()
+    rig.send(session, id=2)
+
+    leaving.die()
+
     assert coming.kinds() == ["session_opened", "inbound"]
 
 

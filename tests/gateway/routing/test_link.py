@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 
 import pytest
@@ -374,3 +375,58 @@ async def test_link_is_closed_once() -> None:
         rig.link.close("second")
 
     assert [line["reason"] for line in logs] == ["first"]
+
+
+# a service that does not read
+
+
+async def test_nothing_is_taken_from_a_service_that_does_not_read_its_answers() -> None:
+    """Its questions wait with it instead of their answers with us: in the read at hand, and in the socket."""
+    rig = Rig()
+    question = Frame(request_id=1)
+    question.room_query.room = "lobby"
+
+    def full(link: ServiceLink, kind: str, frame: Frame) -> None:
+        rig.receiver.said.append(kind)
+        if len(rig.receiver.said) == 4:
+            link.pause_writing()
+
+    rig.receiver.received = full  # type: ignore[method-assign]
+    rig.link.data_received(encode(question) * 10)
+    said, reading = list(rig.receiver.said), rig.transport.reading
+    rig.link.data_received(encode(question))
+    assert rig.receiver.said == said
+
+    rig.link.resume_writing()
+
+    assert (said.count("room_query"), reading) == (3, False)
+    assert rig.receiver.said.count("room_query") == 11
+    assert rig.transport.reading
+
+
+async def test_what_was_answered_before_the_end_counts() -> None:
+    """A write that fails ends a transport at once; what the process wrote before is still in the socket."""
+    loop = asyncio.get_running_loop()
+    receiver, question = Receiver(), Question()
+    link = ServiceLink(receiver, 8)
+    ours, theirs = socket.socketpair()
+    transport, _ = await loop.create_unix_connection(lambda: link, sock=ours)
+    link.trust()
+    frame = Frame()
+    frame.ping.SetInParent()
+    link.ask(frame, question)
+    transport.pause_reading()
+    answer = Frame(request_id=1)
+    answer.done.SetInParent()
+
+    theirs.send(encode(answer))
+    theirs.close()
+    for _ in range(3):
+        link.ask(frame, Question())
+        link.flush()
+    async with asyncio.timeout(5):
+        while "lost" not in receiver.said:
+            await asyncio.sleep(0)
+
+    (answered,) = question.answers
+    assert isinstance(answered, Frame)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import structlog
 
@@ -282,19 +284,85 @@ async def test_service_hears_of_the_end(rig: Rig) -> None:
 # an instance dies
 
 
-async def test_next_instance_adopts_sessions_with_their_next_message(rig: Rig) -> None:
-    """on_connect has run and does not run again; the order is: session, then message."""
+async def test_next_instance_adopts_sessions_at_once(rig: Rig) -> None:
+    """It is told of them before their next message: should the gateway die, it runs on_disconnect for them."""
     first = rig.start()
     session = rig.open("s-1")
     first.open_all()
     first.die()
+
     second = rig.start()
-    assert second.kinds() == []
 
-    rig.send(session, id=1)
-
-    assert second.kinds() == ["session_opened", "inbound"]
+    assert second.kinds() == ["session_opened"]
     assert second.take("session_opened").session_opened.adopted
+    rig.send(session, id=1)
+    assert second.kinds() == ["inbound"]
+
+
+async def test_many_sessions_are_adopted_a_few_at_a_time(rig: Rig) -> None:
+    """So that the next instance's clients do not wait for all of them; who ended meanwhile is left out."""
+    first = rig.start()
+    sessions = [rig.open(f"s-{number}") for number in range(600)]
+    first.open_all()
+    first.die()
+
+    second = rig.start()
+    assert len(second.open_all()) == 256
+    rig.end(sessions[-1])
+    assert second.kinds() == ["session_closed"]
+    for _ in range(2):
+        rig.timers.pass_(0.01)
+        second.open_all()
+
+    adopted = [session for session, of in rig.services.get("chat").attachments.items() if of.instance is not None]  # type: ignore[union-attr]
+    assert len(adopted) == 599
+
+
+async def test_end_of_a_session_whose_on_connect_may_have_run_is_not_lost(rig: Rig) -> None:
+    """The only instance dies in on_connect, and the client leaves before the next one is there."""
+    first = rig.start()
+    session = rig.open("s-1")
+    assert first.kinds() == ["session_opened"]
+    first.die()
+    rig.end(session)
+
+    second = rig.start()
+
+    assert second.take("session_closed").session_closed.session.id == "s-1"
+
+
+async def test_refused_session_has_no_end(rig: Rig) -> None:
+    """Where on_connect refused it nothing began, and no later instance has anything to end."""
+    first = rig.start()
+    session = rig.open("s-1")
+    first.fail(first.take("session_opened"), ForbiddenError())
+    first.die()
+    rig.end(session)
+
+    assert rig.start().kinds() == []
+
+
+async def test_two_programs_under_one_name_are_refused(rig: Rig) -> None:
+    """Every second client would get 404; the error says what to change."""
+    rig.start(types=["chat.send", "chat.read"])
+    other = rig.connect()
+
+    refused = other.ask(Frame(register=registration(types=["chat.send", "shop.buy"]))).failure
+
+    assert (refused.code, refused.type) == (409, "OTHER_PROGRAM")
+    assert "'chat.read'" in refused.message
+    assert "another version" in refused.message
+
+
+@pytest.mark.parametrize("change", [{"types": ["chat.send", "shop.buy"], "release": "2"}, {"types": ["chat.send"]}])
+async def test_rolling_change_of_a_service_is_taken(rig: Rig, change: dict[str, Any]) -> None:
+    """Another version may handle something else, and the same one less or more; the log says what differs."""
+    rig.start(types=["chat.send", "chat.read"])
+
+    with structlog.testing.capture_logs() as logs:
+        rig.start(**change)
+
+    assert [line["missing"] for line in logs if line["event"] == "offers_differ"] == [["chat.read"]]
 
 
 async def test_session_that_was_never_opened_is_opened_by_the_next(rig: Rig) -> None:
@@ -341,6 +409,8 @@ async def test_end_of_an_orphan_is_told_to_an_instance_that_is_there(rig: Rig) -
     session = rig.open("s-1")
     first.open_all()
     first.die()
+
+    second.open_all()
 
     rig.end(session)
 

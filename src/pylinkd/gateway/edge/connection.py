@@ -73,8 +73,9 @@ class Owner(Protocol):
     def receiving(self, session: Session) -> None:
         """A large message begins to arrive."""
 
-    count: Callable[[Session, int], float] | None
-    """Counts a message of so many bytes: 0.0, or the seconds after which to try again; ``None``: nothing is limited."""
+    @property
+    def count(self) -> Callable[[Session, int], float] | None:
+        """Counts a message of so many bytes: 0.0, or the seconds after which to try again; ``None``: nothing is."""
 
     def received(self, session: Session, message: Message) -> None:
         """A message came, and was counted."""

@@ -103,7 +103,8 @@ class Commands:
         instance = self._services.remove(link)
         self._inbound.ready(link)
         if instance is not None:
-            self._services.settle(instance.service)
+            self._services.hand_out(instance.service)
+            self._inbound.resume(instance.service)
             log.info(
                 "service_left",
                 service=instance.service.name,
@@ -129,8 +130,8 @@ class Commands:
         link.tell(answer, frame.request_id)
         if not known:
             link.trust()
-            self._services.settle(instance.service)
-            self._inbound.settle(instance.service)
+            self._services.hand_out(instance.service)
+            self._inbound.resume(instance.service)
             log.info(
                 "service_registered",
                 service=instance.service.name,
@@ -172,15 +173,14 @@ class Commands:
 
     def _audience(self, publish: Publish, service: Service) -> tuple[Session, ...]:
         if publish.everyone:
-            return tuple(service.attachments)
+            return service.admitted
         if len(publish.rooms) == 1 and not publish.users and not publish.sessions:
             return self._rooms.members(service.namespace, publish.rooms[0])
+        # A service may greet a session that its on_connect has not let in yet; others do not know of that one.
         known = (self._registry.get(id) for id in publish.sessions)
-        mine = chain(
-            (session for session in known if session is not None),
-            chain.from_iterable(self._registry.of_user(user) for user in publish.users),
-        )
-        sessions = {session for session in mine if session in service.attachments}
+        sessions = {session for session in known if session is not None and session in service.attachments}
+        users = chain.from_iterable(self._registry.of_user(user) for user in publish.users)
+        sessions.update(session for session in users if service.admits(session))
         for room in publish.rooms:
             sessions.update(self._rooms.members(service.namespace, room))
         return tuple(sessions)
@@ -265,6 +265,8 @@ class Commands:
     def _draining(self, instance: Instance, frame: Frame) -> None:
         self._services.drain(instance.link)
         instance.link.tell(_done(), frame.request_id)
+        if frame.draining.finished:
+            instance.link.finish()
 
     def _stream_credit(self, instance: Instance, frame: Frame) -> None:
         upload = instance.link.question(frame.request_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ...protocol.envelope import Message, MessageId
 from ...protocol.errors import (
@@ -88,9 +89,14 @@ class Inbound:
         if instance is None:
             self._park(session, message, service)
             return
+        assert attachment is not None
+        in_order = None if message.type in instance.unordered else attachment
+        if in_order is not None:
+            in_order.in_order += 1
         if message.stream:
             session.in_flight += 1
-            Upload(session, message.id, instance.link, done=self.done, hold=self._hold_for).open(message)
+            done = partial(self.done, attachment=in_order, instance=instance)
+            Upload(session, message.id, instance.link, done=done, hold=self._hold_for).open(message)
             return
         data = bytes(message.data)
         frame = self._reused.frame
@@ -100,7 +106,7 @@ class Inbound:
         wire.data = data
         session.in_flight += 1
         link = instance.link
-        link.ask(frame, _Answer(self, session, message.id))
+        link.ask(frame, _Answer(self, session, message.id, in_order, instance))
         self._reused.used(len(data))
         if link.congested:
             self._hold_for(session, link)
@@ -115,7 +121,7 @@ class Inbound:
             if not instance.draining or not attachment.opened:
                 return instance
             # A draining instance finishes what it has of the session; what comes next waits, so that order holds.
-            if session.in_flight > self.parking.count(session):
+            if attachment.in_order:
                 return None if self.parking.enabled else instance
         return self._services.pin(session, service)
 
@@ -158,8 +164,8 @@ class Inbound:
         finally:
             self.done(session)
 
-    def settle(self, service: Service) -> None:
-        """The service has a new instance: what waits for it goes on."""
+    def resume(self, service: Service) -> None:
+        """The service has another instance, or one less to wait for: what waits for it goes on."""
         for session in self.parking.sessions(service):
             self._unpark(session, service)
 
@@ -198,12 +204,20 @@ class Inbound:
             if session.connection is not None and not any(session in held for held in self._held.values()):
                 session.connection.release(Hold.LINK)
 
-    def done(self, session: Session) -> None:
-        """A message was answered."""
+    def done(self, session: Session, attachment: Attachment | None = None, instance: Instance | None = None) -> None:
+        """A message was answered.
+
+        Args:
+            session: Whose.
+            attachment: Of the session to the message's service; ``None``: it kept no order.
+            instance: Who had it; by now the session may be another one's.
+        """
         session.in_flight -= 1
-        if self.parking.messages and session.in_flight == self.parking.count(session):
-            for service in self.parking.services(session):
-                self._unpark(session, service)
+        if attachment is not None and attachment.instance is instance:
+            attachment.in_order -= 1
+            if self.parking.messages and not attachment.in_order:
+                for service in self.parking.services(session):
+                    self._unpark(session, service)
         # Resuming at half the window reads the next messages together instead of one for each answer.
         if session.in_flight == self._window // 2 and session.connection is not None:
             session.connection.release(Hold.WINDOW)
@@ -228,12 +242,21 @@ def _check_stream(session: Session, message: Message, instance: Instance) -> Non
 class _Answer:
     """Waits for the answer to one message."""
 
-    __slots__ = ("_id", "_inbound", "_session")
+    __slots__ = ("_attachment", "_id", "_inbound", "_instance", "_session")
 
-    def __init__(self, inbound: Inbound, session: Session, id: MessageId | None) -> None:
+    def __init__(
+        self,
+        inbound: Inbound,
+        session: Session,
+        id: MessageId | None,
+        attachment: Attachment | None,
+        instance: Instance,
+    ) -> None:
         self._inbound = inbound
         self._session = session
         self._id = id
+        self._attachment = attachment
+        self._instance = instance
 
     def answered(self, frame: Frame) -> None:
         session = self._session
@@ -241,10 +264,10 @@ class _Answer:
             if self._id is not None:
                 session.answer(self._id, frame.response.data)
         finally:
-            self._inbound.done(session)
+            self._inbound.done(session, self._attachment, self._instance)
 
     def failed(self, error: LinkdError) -> None:
         try:
             self._session.fail(self._id, error)
         finally:
-            self._inbound.done(self._session)
+            self._inbound.done(self._session, self._attachment, self._instance)

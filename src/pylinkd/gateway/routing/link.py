@@ -7,6 +7,8 @@ commands.py (what the service asks for).
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Iterator
 from typing import Protocol, cast
 
 import structlog
@@ -24,6 +26,7 @@ from ...protocol.link import (
     read_failure,
 )
 from ...protocol.link_pb2 import Frame
+from ...sockets import read_rest
 from .peer import Peer, peer_of
 
 log = structlog.get_logger("linkd.link")
@@ -77,6 +80,7 @@ class ServiceLink(asyncio.Protocol):
         peer: Whose process it is.
         registered: Whether it was taken as a service.
         congested: Whether whoever asks more should first let the service catch up. ``Receiver.ready`` ends it.
+        paused: Whether the service does not read what it is sent.
     """
 
     def __init__(self, receiver: Receiver, window: int) -> None:
@@ -88,7 +92,11 @@ class ServiceLink(asyncio.Protocol):
         self._last_id = 0
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._paused = False
+        # While the service does not read what it is sent, nothing more is taken from it: neither what was read of it
+        # already nor anything else. A service of ours reads whatever it has to write, so that both go on.
+        self._untaken: Iterator[Frame] | None = None
+        self._unread: deque[bytes] = deque()
+        self.paused = False
         self.congested = False
         self._closing = False
         self._overdue: asyncio.TimerHandle | None = None
@@ -111,13 +119,30 @@ class ServiceLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         self.heard_at = self._loop.time()
+        if self.paused:
+            self._unread.append(data)  # it was under way when reading paused
+        else:
+            self._take(self._reader.feed(data))
+
+    def _take(self, frames: Iterator[Frame]) -> None:
         try:
-            for frame in self._reader.feed(data):
+            for frame in frames:
                 if self._closing:
                     return  # what stands behind a fault is not believed
                 self._handle(frame)
+                if self.paused:
+                    self._untaken = frames
+                    return
         except LinkProtocolError as error:
             self.close(f"protocol error: {error}")
+
+    def _take_rest(self) -> None:
+        """Take what was read while the service did not read."""
+        untaken, self._untaken = self._untaken, None
+        if untaken is not None:
+            self._take(untaken)
+        while self._unread and not self.paused:
+            self._take(self._reader.feed(self._unread.popleft()))
 
     def _handle(self, frame: Frame) -> None:
         kind = frame.WhichOneof("body")
@@ -152,7 +177,13 @@ class ServiceLink(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
-        self._transport = None
+        transport, self._transport = self._transport, None
+        self.paused = False
+        self._take_rest()
+        if transport is not None and not self._closing:
+            # What it answered before it ended counts.
+            for data in read_rest(transport):
+                self._take(self._reader.feed(data))
         self.congested = False
         self._stop_waiting()
         self.abandon()
@@ -160,12 +191,17 @@ class ServiceLink(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol."""
-        self._paused = self.congested = True
+        self.paused = self.congested = True
+        if self._transport is not None:
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
-        self._paused = False
+        self.paused = False
         self._relieve()
+        self._take_rest()
+        if self._transport is not None and not self.paused:
+            self._transport.resume_reading()
 
     # for the rest of routing
 
@@ -232,6 +268,11 @@ class ServiceLink(asyncio.Protocol):
         """Cut the link after what was written has left."""
         if self._transport is not None and not self._closing:
             log.warning("link_closed_by_gateway", service=self.name, reason=reason, peer=self.peer.name)
+            self.finish()
+
+    def finish(self) -> None:
+        """End the link, which has served its purpose, after what was written has left."""
+        if self._transport is not None and not self._closing:
             self._closing = True
             self._stop_waiting()
             self.flush()
@@ -257,6 +298,6 @@ class ServiceLink(asyncio.Protocol):
 
     def _relieve(self) -> None:
         # Half a window of slack: otherwise each answer would wake one client that fills the window again.
-        if self.congested and not self._paused and len(self._questions) <= self._window // 2:
+        if self.congested and not self.paused and len(self._questions) <= self._window // 2:
             self.congested = False
             self._receiver.ready(self)

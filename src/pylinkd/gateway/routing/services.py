@@ -7,7 +7,7 @@ reaches, and pinned to one instance of it while that instance lives, so that its
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import structlog
 
@@ -20,6 +20,7 @@ from ...protocol.link_pb2 import Session as WireSession
 from ...protocol.patterns import Pattern, check_name
 from ..core.session import EndReason, Session
 from ..guard.rates import Rate
+from .adoption import Adoption
 from .link import LinkLostError, ServiceLink
 
 log = structlog.get_logger("linkd.services")
@@ -29,6 +30,7 @@ EVERY_SERVICE = "/ws"
 
 _OWN_PATHS = frozenset({EVERY_SERVICE, "/health", "/ready", "/live"})
 _MAX_FAREWELLS = 10_000
+_MOST_NAMED = 5  # of what differs, in a line of the log
 
 
 class Instance:
@@ -46,6 +48,7 @@ class Instance:
         self.registration = registration
         self.handlers = {handler.type: Requirement.of(handler.auth, handler.roles) for handler in registration.handlers}
         self.streams = {handler.type for handler in registration.handlers if handler.stream}
+        self.unordered = {handler.type for handler in registration.handlers if handler.unordered}
         self.rates = {
             handler.type: Rate(handler.rate_count, handler.rate_period_ms / 1000)
             for handler in registration.handlers
@@ -66,14 +69,18 @@ class Attachment:
 
     Attributes:
         instance: Who looks after it; ``None``: nobody yet, or no longer.
+        began: Some instance was told of it, and has not refused it: its ``on_connect`` may have run.
         opened: ``on_connect`` has succeeded.
+        in_order: Messages that its instance has and that keep order, so that the next may not overtake them.
     """
 
-    __slots__ = ("instance", "opened")
+    __slots__ = ("began", "in_order", "instance", "opened")
 
     def __init__(self) -> None:
         self.instance: Instance | None = None
+        self.began = False
         self.opened = False
+        self.in_order = 0
 
 
 class Service:
@@ -88,6 +95,34 @@ class Service:
         self.attachments: dict[Session, Attachment] = {}
         self.farewells: deque[Frame] = deque()
         self.left_at: float | None = None
+        self._admitted: tuple[Session, ...] | None = None
+
+    @property
+    def admitted(self) -> tuple[Session, ...]:
+        """The sessions that may hear of others: those whose ``on_connect`` has succeeded.
+
+        The same object for as long as nobody comes or goes, as with a room.
+        """
+        if self._admitted is None:
+            self._admitted = tuple(session for session, attachment in self.attachments.items() if attachment.opened)
+        return self._admitted
+
+    def admits(self, session: Session) -> bool:
+        """Whether the session is one of them."""
+        attachment = self.attachments.get(session)
+        return attachment is not None and attachment.opened
+
+    def opened(self, attachment: Attachment) -> None:
+        """A session's ``on_connect`` has succeeded."""
+        attachment.opened = True
+        self._admitted = None
+
+    def detach(self, session: Session) -> Attachment | None:
+        """Forget a session; ``None``: it was not attached."""
+        attachment = self.attachments.pop(session, None)
+        if attachment is not None and attachment.opened:
+            self._admitted = None
+        return attachment
 
     @property
     def offers(self) -> list[Instance]:
@@ -122,12 +157,24 @@ class Services:
         now: The clock, in seconds; only differences matter.
         grace: Seconds for which a service without instance still takes new sessions.
         startup_grace: Seconds from now on in which services may be on their way back from another gateway.
+        schedule: Runs a function after so many seconds; ``loop.call_later`` in the real gateway.
+        namespaces: Those that services may use beside the one with their own name: pairs of service and namespace.
     """
 
-    def __init__(self, now: Callable[[], float], *, grace: float, startup_grace: float) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        *,
+        grace: float,
+        startup_grace: float,
+        schedule: Callable[[float, Callable[[], None]], object],
+        namespaces: Collection[tuple[str, str]] = (),
+    ) -> None:
         self._now = now
         self._grace = grace
-        self._settled_at = now() + startup_grace
+        self._complete_at = now() + startup_grace
+        self._namespaces = frozenset(namespaces)
+        self._adoption = Adoption(self.pin, schedule)
         self._services: dict[str, Service] = {}
         self._instances: dict[ServiceLink, Instance] = {}
         self._shared_path_sessions: set[Session] = set()
@@ -179,6 +226,15 @@ class Services:
             raise ConflictError(str(cause), type="BAD_REGISTRATION") from cause
         if path and (path in _OWN_PATHS or not path.startswith("/") or path.endswith("/")):
             raise ConflictError(f"{path!r} is not a path that a service can claim, such as '/ws/{name}'.")
+        namespace = registration.namespace or name
+        if namespace != name and (name, namespace) not in self._namespaces:
+            raise ConflictError(
+                f"The service {name!r} may not use the rooms of {namespace!r}: have the operator of the gateway add "
+                f"{name}:{namespace} to LINKD_NAMESPACES, or leave out namespace={namespace!r}.",
+                type="NAMESPACE",
+            )
+        if present is None:
+            self._check_same_program(registration)
         owner = self.by_path.get(path)
         if owner is not None and owner.name != name and owner.instances:
             raise ConflictError(f"The path {path!r} belongs to the service {owner.name!r}.")
@@ -189,6 +245,31 @@ class Services:
             if other is not None and other.name != name and other.instances:
                 raise ConflictError(f"Messages {handler.type!r} are handled by the service {other.name!r}.")
 
+    def _check_same_program(self, registration: Register) -> None:
+        """Two programs under one name would answer every second client with 404."""
+        service = self._services.get(registration.service)
+        for other in () if service is None else service.instances:
+            if other.draining:
+                continue
+            mine, theirs = offers_of(registration), offers_of(other.registration)
+            missing, new = sorted(theirs - mine), sorted(mine - theirs)
+            if missing and new and registration.version == other.registration.version:
+                raise ConflictError(
+                    f"Another program is running as the service {registration.service!r} in the same version, "
+                    f"{registration.version!r}: it has {missing[0]!r}, which this one has not, and not {new[0]!r}. "
+                    "Give this one another name, or, if it is its next release, another version.",
+                    type="OTHER_PROGRAM",
+                )
+            if missing or new:
+                log.warning(
+                    "offers_differ",
+                    service=registration.service,
+                    version=registration.version,
+                    other_version=other.registration.version,
+                    missing=missing[:_MOST_NAMED],
+                    new=new[:_MOST_NAMED],
+                )
+
     def _check_route(self, name: str, action: Action) -> None:
         if action.route in _OWN_PATHS:
             raise ConflictError(f"{action.route} is answered by the gateway itself.")
@@ -198,17 +279,15 @@ class Services:
                     if action.route and (taken.method, taken.route) == (action.method, action.route):
                         raise ConflictError(f"{action.method} {action.route} belongs to the service {other.name!r}.")
 
-    def settle(self, service: Service) -> None:
-        """Hand out what waits for an instance: sessions nobody opened, and ends nobody was told of."""
+    def hand_out(self, service: Service) -> None:
+        """Give an instance what waits for one: sessions without instance, and ends that no instance has handled."""
         instance = service.available()
         if instance is None:
             return
         farewells, service.farewells = service.farewells, deque()
         for frame in farewells:
             instance.link.ask(frame, _Farewell(service, frame))
-        for session, attachment in service.attachments.items():
-            if attachment.instance is None and not attachment.opened:
-                self.pin(session, service)
+        self._adoption.begin(service)
 
     def drain(self, link: ServiceLink) -> None:
         """The process wants nothing new; what it has it will finish."""
@@ -271,7 +350,7 @@ class Services:
     @property
     def settling(self) -> bool:
         """Whether services may still be on their way, so that nothing can be said not to exist."""
-        return not self._services or self._now() < self._settled_at
+        return not self._services or self._now() < self._complete_at
 
     def knows_path(self, path: str) -> bool:
         """Whether the path certainly reaches a service, present or past."""
@@ -328,8 +407,8 @@ class Services:
         """A session ended: tell the services that knew it, or keep it for their next instance."""
         self._shared_path_sessions.discard(session)
         for service in self:
-            attachment = service.attachments.pop(session, None)
-            if attachment is None or (attachment.instance is None and not attachment.opened):
+            attachment = service.detach(session)
+            if attachment is None or (attachment.instance is None and not attachment.began):
                 continue
             frame = Frame()
             _describe(frame.session_closed.session, session)
@@ -350,31 +429,35 @@ class Services:
         if attachment.instance is not None:
             attachment.instance.sessions -= 1
         attachment.instance = instance
+        attachment.in_order = 0  # what another instance still has of it is that one's
         if instance is not None:
             instance.sessions += 1
+            attachment.began = True
             frame = Frame()
             _describe(frame.session_opened.session, session)
             frame.session_opened.adopted = attachment.opened
-            instance.link.ask(frame, _Opening(session, attachment))
+            instance.link.ask(frame, _Opening(session, service, attachment))
         return instance
 
 
 class _Opening:
     """Waits for a service's on_connect."""
 
-    __slots__ = ("_attachment", "_session")
+    __slots__ = ("_attachment", "_service", "_session")
 
-    def __init__(self, session: Session, attachment: Attachment) -> None:
+    def __init__(self, session: Session, service: Service, attachment: Attachment) -> None:
         self._session = session
+        self._service = service
         self._attachment = attachment
 
     def answered(self, frame: Frame) -> None:
-        self._attachment.opened = True
+        self._service.opened(self._attachment)
 
     def failed(self, error: LinkdError) -> None:
-        # Where the process died instead of answering, the next instance runs on_connect (Services.settle).
+        # Where the process died instead of answering, the next instance runs on_connect (Services.hand_out).
         if isinstance(error, LinkLostError):
             return
+        self._attachment.began = False
         connection = self._session.connection
         if connection is not None:
             self._session.fail(None, error)
@@ -408,6 +491,12 @@ class _Farewell:
     def failed(self, error: LinkdError) -> None:
         if isinstance(error, LinkLostError):
             _keep(self._service, self._frame)
+
+
+def offers_of(registration: Register) -> set[str]:
+    """The names of everything that a process handles."""
+    names = {handler.type for handler in registration.handlers} | {action.name for action in registration.actions}
+    return names | set(registration.events) | ({"*"} if registration.catch_all else set())
 
 
 def _keep(service: Service, farewell: Frame) -> None:
