@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import pydantic
 import pytest
 import structlog
 
@@ -28,6 +29,7 @@ from pylinkd.protocol.link import MAX_FRAME_SIZE, encode
 from pylinkd.protocol.link_pb2 import Event, Frame
 from pylinkd.sdk import report as reports
 from pylinkd.sdk.context import EventContext
+from pylinkd.testing import run
 
 from .links import MemoryLink
 from .test_jobs import closed, message, opened
@@ -210,6 +212,43 @@ def answering() -> Any:
         return "fine"
 
     return fine
+
+
+@each_fault
+async def test_whatever_a_schema_raises_is_an_internal_error(
+    service: Service[Any], link: MemoryLink, fault: Callable[[], BaseException]
+) -> None:
+    """While data becomes what the handler asks for, and while its result becomes bytes."""
+
+    class Note(pydantic.BaseModel):
+        """Checked by its author."""
+
+        @pydantic.model_validator(mode="before")
+        @classmethod
+        def check(cls, data: Any) -> Any:
+            """Fails."""
+            raise fault()
+
+    class Result:
+        """Cannot be told."""
+
+        def model_dump(self, **options: Any) -> Any:
+            """Fails."""
+            raise fault()
+
+    async def reads(ctx: WsContext, note: Any) -> None: ...
+
+    async def tells(ctx: WsContext) -> Any:
+        return Result()
+
+    service.ws.on("reads", reads, validate=Note)
+    service.ws.on("tells", tells)
+    await link.ask(opened())
+    for type in ("reads", "tells"):
+        with structlog.testing.capture_logs() as logs, pytest.raises(InternalError) as caught:
+            async with asyncio.timeout(2):
+                await link.ask(message(type, b"{}"))
+        assert [line["error_id"] for line in logs] == [error_id(caught.value)], type
 
 
 async def test_many_panics_leave_no_client_deaf(service: Service[Any], link: MemoryLink) -> None:
@@ -579,3 +618,24 @@ async def test_calls_beyond_every_bound_are_unavailable(service: Service[Any]) -
         assert caught.value.retry_after is not None
         assert [line["event"] for line in logs] == ["call_refused"] + ["handler_failed"] * 64
         assert runtime.dispatcher.unfinished == 0
+
+
+@each_fault
+async def test_memory_gateway_shows_the_same(service: Service[Any], fault: Callable[[], BaseException]) -> None:
+    """A service's own tests see what its clients would."""
+    offer(service, fault)
+    service.ws.off("inside")
+
+    with structlog.testing.capture_logs():
+        async with run(service) as gateway:
+            client = await gateway.connect()
+            for type in ("message", "unordered"):
+                with pytest.raises(InternalError):
+                    await client.send(type)
+            with pytest.raises(InternalError):
+                await gateway.call("action")
+            with pytest.raises(InternalError):
+                await gateway.emit("event")
+            assert await client.send("fine") == "fine"
+            with pytest.raises(InternalError):
+                await client.close()

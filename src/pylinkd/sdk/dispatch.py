@@ -234,11 +234,9 @@ class Dispatcher:
         budget = _TURN
         try:
             while not self._closed:
-                # Calls and other jobs by turns, so that neither keeps the other waiting.
-                crowded = self._active > limit  # then for calls only
-                if calls and (crowded or budget & 1 or not ready) and self._active - self._awaited <= limit:
+                if calls and self._is_turn_of_calls(budget):
                     queue = calls
-                elif ready and not crowded:
+                elif ready and self._active <= limit:
                     queue = ready
                 else:
                     if len(self._idle) >= _KEEP_IDLE:
@@ -289,6 +287,13 @@ class Dispatcher:
             self._workers.discard(worker)
             if not worker.parked:
                 self._active -= 1
+
+    def _is_turn_of_calls(self, budget: int) -> bool:
+        """Whether a worker takes a call next. Calls and other jobs take turns, so that neither keeps the other waiting;
+        a worker beyond the limit is there for calls only."""
+        if self._active - self._awaited > self._max_concurrent:
+            return False
+        return bool(budget & 1) or not self._ready or self._active > self._max_concurrent
 
     def _end(self, job: Job, released: bool) -> None:
         self._unfinished -= 1
