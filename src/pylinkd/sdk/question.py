@@ -105,7 +105,9 @@ class Question(Job):
     def _internal(self, error: BaseException, **fields: Any) -> InternalError:
         error_id = secrets.token_hex(8)
         report(log.error, "handler_failed", error_id=error_id, exc_info=error, **fields, **self._what())
-        return InternalError(details={"errorId": error_id})
+        internal = InternalError(details={"errorId": error_id})
+        internal.__cause__ = error  # for the tests of a service; it is not sent
+        return internal
 
     def _unhandled(self, error: LinkdError) -> LinkdError:
         """The answer where a handler did not catch what its context raised; the log names the target, once."""
