@@ -203,6 +203,19 @@ async def test_no_exception_of_a_session_hook_ends_the_service(processes: tuple[
         assert await one.ask("faults.fine") == "fine"
 
 
+@pytest.mark.parametrize("how", ["group", "nested", "wait_for", "thread", "forgotten"])
+async def test_exit_in_a_task_of_a_handler_ends_no_service(processes: tuple[Platform, Program], how: str) -> None:
+    """500 where the handler awaits the task; the process goes on in any case."""
+    running, service = processes
+    async with client(running.url("/ws/faults")) as one:
+        answer = await one.request("faults.exits_in_task", how)
+
+        assert error_of(answer) == (500, "INTERNAL_ERROR")
+        assert SECRET not in str(answer)
+        assert await one.ask("faults.fine") == "fine"
+    assert service.process.returncode is None
+
+
 async def test_panics_leave_no_client_deaf(faults: Platform) -> None:
     """More of them at once than a client may have unanswered."""
     async with client(faults.url("/ws/faults")) as one:

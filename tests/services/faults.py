@@ -99,6 +99,31 @@ async def exits(ctx: WsContext) -> None:
     sys.exit("a command-line tool would end here")
 
 
+@service.ws.on("faults.exits_in_task")
+async def exits_in_task(ctx: WsContext, how: str) -> None:
+    async def leave() -> None:
+        await asyncio.sleep(0)
+        sys.exit(SECRET)
+
+    match how:
+        case "group":
+            async with asyncio.TaskGroup() as group:
+                group.create_task(leave())
+        case "nested":
+            await asyncio.gather(_group(leave))
+        case "wait_for":
+            await asyncio.wait_for(leave(), 5)
+        case "thread":
+            await asyncio.to_thread(sys.exit, SECRET)
+        case "forgotten":
+            _forgotten.add(asyncio.create_task(leave()))
+            await asyncio.sleep(0.01)
+            raise RuntimeError("its task has ended, and nobody asked how")
+
+
+_forgotten: set[asyncio.Task[None]] = set()
+
+
 @service.ws.on("faults.group_of_one")
 async def group_of_one(ctx: WsContext) -> None:
     async def refuse() -> None:

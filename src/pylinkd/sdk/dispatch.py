@@ -20,6 +20,7 @@ from typing import ClassVar
 
 import structlog
 
+from .exits import contain, inside_handler
 from .report import report
 
 log = structlog.get_logger("linkd.service")
@@ -109,6 +110,7 @@ class Dispatcher:
 
     def __init__(self, max_concurrent: int) -> None:
         self._loop = asyncio.get_running_loop()
+        contain(self._loop)
         self._max_concurrent = max_concurrent
         self._most = max(_CALL_FACTOR * max_concurrent, _FEWEST_WITH_CALLS)
         self._ready: deque[Job] = deque()
@@ -232,6 +234,7 @@ class Dispatcher:
         task = worker.task
         assert task is not None
         budget = _TURN
+        inside_handler.set(True)
         try:
             while not self._closed:
                 if calls and self._is_turn_of_calls(budget):
