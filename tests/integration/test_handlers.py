@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.integration.client import client, error_of
 from tests.processes import Platform, Program, platform
-from tests.services.faults import SECRET
+from tests.services.faults import FATAL, SECRET
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -45,6 +47,8 @@ ANSWERS = [
     ("faults.awaits_cancelled", 500, "INTERNAL_ERROR"),
     ("faults.raises_cancelled", 500, "INTERNAL_ERROR"),
     ("faults.hangs", 408, "TIMEOUT"),
+    ("faults.exits", 500, "INTERNAL_ERROR"),
+    ("faults.group_of_one", 404, "NO_BOARD"),
 ]
 
 
@@ -154,3 +158,143 @@ async def test_cancellations_do_not_reach_later_handlers(faults: Platform) -> No
         answers = [await one.receive() for _ in range(400)]
 
     assert [answer["type"] for answer in answers] == ["error", "response"] * 200
+
+
+# what no ``except Exception`` takes
+
+
+@pytest.mark.parametrize("name", FATAL)
+async def test_no_exception_ends_the_service(processes: tuple[Platform, Program], name: str) -> None:
+    """Wherever it is raised: 500 with an id that the log has, and the same process goes on."""
+    running, service = processes
+    pid = service.process.pid
+    ids: list[str] = []
+    async with client(running.url("/ws/faults")) as one, running.http_client() as http:
+        for _ in range(3):
+            answer = await one.request("faults.fatal", name)
+            assert error_of(answer) == (500, "INTERNAL_ERROR")
+            ids.append(answer["error"]["details"]["errorId"])
+        response = await http.get(f"/faults/{name}")
+        assert response.status_code == 500
+        ids.append(response.json()["error"]["details"]["errorId"])
+        before = len(service.logged("handler_failed"))
+        assert await one.ask("faults.emits", name) == 1
+        await service.wait_logged("handler_failed", before + 1)
+
+        assert await one.ask("faults.fine") == "fine"
+
+    assert {line["error_id"] for line in service.logged("handler_failed")} >= set(ids)
+    assert len(set(ids)) == 4
+    assert (service.process.pid, service.process.returncode) == (pid, None)
+
+
+@pytest.mark.parametrize("name", FATAL)
+async def test_no_exception_of_a_session_hook_ends_the_service(processes: tuple[Platform, Program], name: str) -> None:
+    """on_connect refuses the session with 500, on_disconnect is logged; others are served."""
+    running, service = processes
+    async with client(running.url(f"/ws/faults?on_connect={name}")) as refused:
+        assert (await refused.closed())[0] == 1011
+    before = len(service.logged("handler_failed"))
+    async with client(running.url(f"/ws/faults?on_disconnect={name}")) as one:
+        assert await one.ask("faults.fine") == "fine"
+
+    await service.wait_logged("handler_failed", before + 1)
+    async with client(running.url("/ws/faults")) as one:
+        assert await one.ask("faults.fine") == "fine"
+
+
+@pytest.mark.parametrize("how", ["group", "nested", "wait_for", "thread", "forgotten"])
+async def test_exit_in_a_task_of_a_handler_ends_no_service(processes: tuple[Platform, Program], how: str) -> None:
+    """500 where the handler awaits the task; the process goes on in any case."""
+    running, service = processes
+    async with client(running.url("/ws/faults")) as one:
+        answer = await one.request("faults.exits_in_task", how)
+
+        assert error_of(answer) == (500, "INTERNAL_ERROR")
+        assert SECRET not in str(answer)
+        assert await one.ask("faults.fine") == "fine"
+    assert service.process.returncode is None
+
+
+async def test_panics_leave_no_client_deaf(faults: Platform) -> None:
+    """More of them at once than a client may have unanswered."""
+    async with client(faults.url("/ws/faults")) as one:
+        for number in range(200):
+            await one.send({"type": "faults.fatal", "data": "panic", "id": number})
+        answers = [await one.receive() for _ in range(200)]
+
+        assert [(answer["id"], *error_of(answer)) for answer in answers] == [
+            (number, 500, "INTERNAL_ERROR") for number in range(200)
+        ]
+        assert await one.ask("faults.fine") == "fine"
+
+
+async def test_event_that_is_too_large_is_an_error_of_the_handler(processes: tuple[Platform, Program]) -> None:
+    """One that it may catch; else 500, since the client's own message was not too large."""
+    running, service = processes
+    async with client(running.url("/ws/faults")) as one:
+        assert await one.ask("faults.emits_too_much", True) == {"code": 413, "details": {"limit": 16 * 2**20}}
+
+        answer = await one.request("faults.emits_too_much", False)
+
+    assert error_of(answer) == (500, "INTERNAL_ERROR")
+    (line,) = [
+        line
+        for line in service.logged("handler_failed")
+        if line.get("error_id") == answer["error"]["details"]["errorId"]
+    ]
+    assert line["target"] == "emit faults.event"
+
+
+async def test_answer_that_is_too_large_is_named_in_the_log(processes: tuple[Platform, Program]) -> None:
+    """With its limit."""
+    running, service = processes
+    async with client(running.url("/ws/faults")) as one:
+        answer = await one.request("faults.returns_too_much")
+
+    assert error_of(answer) == (500, "INTERNAL_ERROR")
+    lines = service.logged("answer_too_large")
+    assert answer["error"]["details"]["errorId"] in [line["error_id"] for line in lines]
+    assert {line["limit"] for line in lines} == {16 * 2**20}
+
+
+# calls that come back
+
+
+NESTED = "tests/services/nested.py"
+
+
+@pytest.mark.parametrize(
+    "way", [["nested"], ["nested"] * 4, ["other", "nested"], ["other", "nested", "other", "nested"]]
+)
+async def test_calls_that_come_back_are_answered_at_full_max_concurrent(tmp_path: Path, way: list[str]) -> None:
+    """Directly, and over another service that is as busy: more handlers wait for calls than may run at once."""
+    async with platform(tmp_path, NESTED, f"{NESTED}:other") as running, contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(client(running.url("/ws/nested"))) for _ in range(12)]
+        answers = await asyncio.gather(*(one.ask("nested.ask", way) for one in clients))
+
+    assert answers == [len(way)] * 12
+
+
+async def test_client_that_sets_off_too_much_is_not_answered_as_if_nothing_was_done(tmp_path: Path) -> None:
+    """The handler did its work and then emitted beyond the rate: 500, never 429 and never retryAfterMs."""
+    env = {"LINKD_LIMITS": "enforce", "LINKD_BROADCAST_RATE": "1/1h"}
+    async with platform(tmp_path, NESTED, env=env) as running, client(running.url("/ws/nested")) as one:
+        assert await one.ask("nested.book") == 1
+        answer = await one.request("nested.book")
+
+        assert error_of(answer) == (500, "INTERNAL_ERROR")
+        assert "retryAfterMs" not in answer["error"]
+        assert await one.ask("nested.booked") == 2
+        line = await running.programs[-1].wait_logged("handler_failed")
+        assert (line["target"], line["error_id"]) == ("emit nested.booked", answer["error"]["details"]["errorId"])
+
+
+async def test_failed_call_names_its_target_in_the_log(tmp_path: Path) -> None:
+    """Whose action it was, where the handler passes the error on."""
+    async with platform(tmp_path, NESTED) as running, client(running.url("/ws/nested")) as one:
+        answer = await one.request("nested.ask", ["nobody"])
+
+        assert error_of(answer) == (404, "NOT_FOUND")
+        line = await running.programs[-1].wait_logged("handler_failed")
+        assert (line["target"], line["code"], line["level"]) == ("call nobody.down", 404, "warning")

@@ -344,3 +344,168 @@ def test_every_job_runs_once_and_in_order(jobs: list[tuple[int, int, bool]], lim
         assert await dispatcher.close(1.0) == 0
 
     asyncio.run(scenario())
+
+
+# calls of one's own service
+
+
+class Called(Task):
+    """A job that a handler waits for."""
+
+    is_call = True
+
+    def refused(self) -> None:
+        self._log.append(f"/{self._name}")
+
+
+async def calling(dispatcher: Dispatcher, job: Task) -> None:
+    """What ctx.call does: have the job done, and wait for it."""
+    ended = asyncio.Event()
+    work, refused = job._work, job.refused
+
+    async def run() -> None:
+        if work is not None:
+            await work()
+        ended.set()
+
+    def refuse() -> None:
+        refused()
+        ended.set()
+
+    job._work = run
+    job.refused = refuse  # type: ignore[method-assign]
+    dispatcher.call_began()
+    try:
+        dispatcher.add(job)
+        await ended.wait()
+    finally:
+        dispatcher.call_ended()
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("depth", [1, 3])
+async def test_handlers_that_wait_for_their_own_service_get_their_answer(limit: int, depth: int) -> None:
+    """However many there are: each gives its place to a call."""
+    dispatcher = Dispatcher(limit)
+    log: list[str] = []
+
+    async def work(name: str, left: int) -> None:
+        await asyncio.sleep(0)
+        if left:
+            await calling(dispatcher, Called(log, f"{name}.", lambda: work(f"{name}.", left - 1)))
+
+    for number in range(4 * limit):
+        name = str(number)
+        dispatcher.add(Task(log, name, lambda name=name: work(name, depth)))  # type: ignore[misc]
+    assert await dispatcher.drain(2.0)
+
+    assert sum(entry.startswith("-") for entry in log) == 4 * limit * (depth + 1)
+    assert not any(entry.startswith("/") for entry in log)
+    assert await dispatcher.close(1.0) == 0
+
+
+async def test_places_of_waiting_handlers_are_for_calls_only(dispatcher: Dispatcher) -> None:
+    """Another message waits as before; another call comes in, and not more calls than there are places."""
+    log: list[str] = []
+    gate = asyncio.Event()
+    for number in range(3):
+        called = Called(log, f"c{number}", gate.wait)
+        dispatcher.add(Task(log, str(number), lambda called=called: calling(dispatcher, called)))  # type: ignore[misc]
+    dispatcher.add(Task(log, "message"))
+    await turns()
+    for number in range(3, 5):
+        dispatcher.add(Called(log, f"c{number}", gate.wait))
+    await turns()
+
+    assert log == ["+0", "+1", "+2", "+c0", "+c1", "+c2"]
+    gate.set()
+    assert await dispatcher.drain(2.0)
+    assert {"-message", "-c3", "-c4"} <= set(log)
+
+
+async def test_calls_and_messages_take_turns(dispatcher: Dispatcher) -> None:
+    """A flood of one leaves the other its part."""
+    log: list[str] = []
+    for _ in range(200):
+        dispatcher.add(Called(log, "call"))
+        dispatcher.add(Task(log, "message"))
+    assert await dispatcher.drain(2.0)
+
+    began = [entry for entry in log if entry.startswith("+")]
+    assert abs(began[:200].count("+call") - 100) < 20
+
+
+async def test_endless_recursion_is_refused(dispatcher: Dispatcher) -> None:
+    """Where as many wait as may, and each for a call, the next call is refused and all of them end."""
+    log: list[str] = []
+
+    async def recurse() -> None:
+        await calling(dispatcher, Called(log, "call", recurse))
+
+    dispatcher.add(Task(log, "message", recurse))
+    assert await dispatcher.drain(5.0)
+
+    assert (log.count("+call"), log.count("/call"), log.count("-call")) == (63, 1, 63)
+    assert log[-1] == "-message"
+
+
+async def test_workers_for_calls_end_or_wait_for_work(dispatcher: Dispatcher) -> None:
+    """Afterwards the limit holds as before."""
+    log: list[str] = []
+    for number in range(3):
+        called = Called(log, f"c{number}", lambda: asyncio.sleep(0))
+        dispatcher.add(Task(log, str(number), lambda called=called: calling(dispatcher, called)))  # type: ignore[misc]
+    assert await dispatcher.drain(2.0)
+    log.clear()
+
+    gate = asyncio.Event()
+    for number in range(5):
+        dispatcher.add((Called if number % 2 else Task)(log, str(number), gate.wait))
+    await turns()
+
+    assert len(log) == 3
+    gate.set()
+    assert await dispatcher.drain(2.0)
+    assert len(log) == 10
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, BaseException])
+async def test_worker_outlives_what_leaves_a_job(dispatcher: Dispatcher, error: type[BaseException]) -> None:
+    """The same task runs the next job."""
+    log: list[str] = []
+
+    async def fail() -> None:
+        raise error
+
+    first, second = Task(log, "a", fail), Task(log, "b")
+    dispatcher.add(first)
+    dispatcher.add(second)
+    with structlog.testing.capture_logs() as logs:
+        assert await dispatcher.drain(2.0)
+
+    assert log == ["+a", "+b", "-b"]
+    assert first.task is second.task
+    assert [line["event"] for line in logs] == ["job_failed"]
+
+
+def test_workers_of_a_loop_that_ended_end_silently(recwarn: pytest.WarningsRecorder) -> None:
+    """Their coroutines are closed by the collector, which is no fault of a handler."""
+
+    async def scenario() -> tuple[Dispatcher, Task]:
+        dispatcher = Dispatcher(1)
+        job = Task([], "a", asyncio.Event().wait)
+        dispatcher.add(job)
+        await turns()
+        return dispatcher, job
+
+    loop = asyncio.new_event_loop()
+    _dispatcher, job = loop.run_until_complete(scenario())
+    loop.close()
+    assert job.task is not None
+    coroutine = job.task.get_coro()
+    assert coroutine is not None
+    with structlog.testing.capture_logs() as logs:
+        coroutine.close()  # RuntimeError: coroutine ignored GeneratorExit, if it went on
+
+    assert logs == []
+    job.task._log_destroy_pending = False  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from pylinkd import ConflictError, NotFoundError, RefusedError, ServiceUnavailableError
-from pylinkd.protocol.errors import BadRequestError
+from pylinkd.protocol.errors import PayloadTooLargeError
 from pylinkd.protocol.link import LinkProtocolError, encode, fill_failure
 from pylinkd.protocol.link_pb2 import Frame, Registered
 from pylinkd.protocol.rendezvous import Address, Rendezvous, RendezvousError
@@ -324,10 +324,12 @@ async def test_frame_that_is_too_large_is_not_sent(path: Path, monkeypatch: pyte
         frame.response.data = b"x" * 1000
         monkeypatch.setattr("pylinkd.protocol.link.MAX_FRAME_SIZE", 500)
 
-        with pytest.raises((LinkProtocolError, BadRequestError)):
+        with pytest.raises(LinkProtocolError):
             link.answer(1, frame)
-        with pytest.raises((LinkProtocolError, BadRequestError)):
+        with pytest.raises(PayloadTooLargeError) as caught:
             await link.ask(frame)
+        assert caught.value.details is not None
+        assert set(caught.value.details) == {"limit"}
         assert (await link.ask(Frame(draining={}))).WhichOneof("body") == "done"
 
 

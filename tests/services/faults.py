@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
-from pylinkd import ForbiddenError, LinkdError, Service, WsContext
+from pylinkd import EventContext, ForbiddenError, HttpContext, LinkdError, NotFoundError, Service, Stream, WsContext
+from pylinkd.protocol.link import MAX_FRAME_SIZE
 
 SECRET = "hunter2"
 
@@ -28,6 +30,122 @@ async def raises(ctx: WsContext) -> None:
 @service.ws.on("faults.raises_group")
 async def raises_group(ctx: WsContext) -> None:
     raise ExceptionGroup(SECRET, [ValueError(SECRET), KeyError(SECRET)])
+
+
+class Panic(BaseException):
+    """What no ``except Exception`` takes."""
+
+
+class Unspeakable(Exception):
+    """Has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError(SECRET)
+
+    __repr__ = __str__
+
+
+FATAL: dict[str, BaseException | type[BaseException]] = {
+    "panic": Panic,
+    "generator_exit": GeneratorExit,
+    "base_group": BaseExceptionGroup(SECRET, [Panic()]),
+    "exit": SystemExit(3),
+    "interrupt": KeyboardInterrupt,
+    "unspeakable": Unspeakable,
+    "own_timeout": TimeoutError,
+}
+"""What may be raised in any handler, by the name that ``data`` has."""
+
+
+@service.ws.on("faults.fatal")
+async def fatal(ctx: WsContext, name: str) -> None:
+    raise FATAL[name]
+
+
+@service.ws.on_stream("faults.fatal_stream")
+async def fatal_stream(ctx: WsContext, chunks: Stream) -> None:
+    raise FATAL[ctx.data]
+
+
+@service.action("faults.fatal", route="/faults/{name}")
+async def fatal_action(ctx: HttpContext) -> None:
+    raise FATAL[ctx.params["name"]]
+
+
+@service.events.on("faults.happened")
+async def fatal_event(ctx: EventContext, name: str) -> None:
+    raise FATAL[name]
+
+
+@service.ws.on("faults.emits")
+async def emits(ctx: WsContext, name: str) -> int:
+    return (await ctx.emit("faults.happened", name)).reached
+
+
+@service.ws.on_connect
+async def connected(ctx: WsContext) -> None:
+    if "on_connect" in ctx.socket.metadata:
+        raise FATAL[ctx.socket.metadata["on_connect"]]
+
+
+@service.ws.on_disconnect
+async def disconnected(ctx: WsContext) -> None:
+    if "on_disconnect" in ctx.socket.metadata:
+        raise FATAL[ctx.socket.metadata["on_disconnect"]]
+
+
+@service.ws.on("faults.exits")
+async def exits(ctx: WsContext) -> None:
+    sys.exit("a command-line tool would end here")
+
+
+@service.ws.on("faults.exits_in_task")
+async def exits_in_task(ctx: WsContext, how: str) -> None:
+    async def leave() -> None:
+        await asyncio.sleep(0)
+        sys.exit(SECRET)
+
+    match how:
+        case "group":
+            async with asyncio.TaskGroup() as group:
+                group.create_task(leave())
+        case "nested":
+            await asyncio.gather(_group(leave))
+        case "wait_for":
+            await asyncio.wait_for(leave(), 5)
+        case "thread":
+            await asyncio.to_thread(sys.exit, SECRET)
+        case "forgotten":
+            _forgotten.add(asyncio.create_task(leave()))
+            await asyncio.sleep(0.01)
+            raise RuntimeError("its task has ended, and nobody asked how")
+
+
+_forgotten: set[asyncio.Task[None]] = set()
+
+
+@service.ws.on("faults.group_of_one")
+async def group_of_one(ctx: WsContext) -> None:
+    async def refuse() -> None:
+        raise NotFoundError("There is no such board.", type="NO_BOARD")
+
+    async with asyncio.TaskGroup() as outer:
+        outer.create_task(_group(refuse))
+
+
+async def _group(work: Any) -> None:
+    async with asyncio.TaskGroup() as inner:
+        inner.create_task(work())
+
+
+@service.ws.on("faults.emits_too_much")
+async def emits_too_much(ctx: WsContext, caught: bool) -> Any:
+    try:
+        await ctx.everyone.emit("faults.event", "x" * MAX_FRAME_SIZE)
+    except LinkdError as error:
+        if not caught:
+            raise
+        return {"code": error.code, "details": error.details}
 
 
 @service.ws.on("faults.returns_object")

@@ -40,7 +40,13 @@ class LinkdError(Exception):
         type: Upper-case name on the wire, such as ``ROOM_FULL``; the class's unless told.
         details: JSON-encodable facts for the caller's program, such as the failing field.
         retry_after: Seconds after which a repetition may succeed. ``None``: not known.
+
+    Attributes:
+        target: What a handler asked of its context and got this error for, such as ``call shop.items.price``. ``None``:
+            the error was raised by a service's author. For logs; never sent.
     """
+
+    target: str | None = None
 
     default_code: ClassVar[int] = 500
     default_type: ClassVar[str] = "INTERNAL_ERROR"

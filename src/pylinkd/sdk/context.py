@@ -14,7 +14,7 @@ from ..protocol.identity import Identity
 from ..protocol.link import fill_identity
 from ..protocol.link_pb2 import Frame, RoomCommand
 from ..protocol.patterns import check_name
-from .dispatch import Mailbox
+from .dispatch import Dispatcher, Mailbox
 from .link import Asker
 from .streams import Stream
 from .validation import Schema, encode
@@ -32,10 +32,12 @@ class Host(Protocol):
     Attributes:
         link: Where its questions go.
         anything: Reads data that no type is asked of.
+        dispatcher: What runs its handlers.
     """
 
     link: Asker
     anything: Schema
+    dispatcher: Dispatcher
 
     @property
     def name(self) -> str:
@@ -181,7 +183,10 @@ class Target:
         Raises:
             ValueError: If the type is no name.
             TypeError: If the data cannot be encoded.
-            RateLimitedError: If the client whose message is handled set off too many.
+            RateLimitedError: If the client whose message is handled set off too many. Not caught, it is answered
+                with 500: the client would take 429 for its own message, which the handler has begun.
+            PayloadTooLargeError: If the event takes more than 16 MiB; ``details["limit"]`` has the bytes. Not caught,
+                it is answered with 500.
             ServiceUnavailableError: If the gateway is gone.
         """
         frame = Frame()
@@ -196,7 +201,11 @@ class Target:
         publish.sessions.extend(self._sessions)
         publish.except_sessions.extend(self._except_sessions)
         publish.except_users.extend(self._except_users)
-        return Receipt((await self._host.link.ask(frame)).published.reached)
+        try:
+            return Receipt((await self._host.link.ask(frame)).published.reached)
+        except LinkdError as error:
+            error.target = f"emit {type}"
+            raise
 
 
 class Context(Generic[DB]):
@@ -268,7 +277,11 @@ class Context(Generic[DB]):
         """
         frame = Frame()
         frame.room_query.room = room
-        answer = await self._host.link.ask(frame)
+        try:
+            answer = await self._host.link.ask(frame)
+        except LinkdError as error:
+            error.target = "members"
+            raise
         return [
             Member(session=member.session, user=member.user or None, name=member.name or None)
             for member in answer.member_list.members
@@ -301,7 +314,11 @@ class Context(Generic[DB]):
         frame.session_command.user = user or ""
         frame.session_command.close_code = code
         frame.session_command.reason = reason
-        await self._host.link.ask(frame)
+        try:
+            await self._host.link.ask(frame)
+        except LinkdError as error:
+            error.target = "disconnect"
+            raise
 
     async def call(self, service: str, action: str, params: Any = None) -> Any:
         """Have another service's action answer, on behalf of whoever is asking here.
@@ -316,7 +333,11 @@ class Context(Generic[DB]):
 
         Raises:
             NotFoundError: If there is no such action.
-            LinkdError: Whatever the action raised.
+            PayloadTooLargeError: If the params take more than 16 MiB; ``details["limit"]`` has the bytes. Not caught,
+                it is answered with 500.
+            ServiceUnavailableError: If no instance of the service takes calls now, or it ended during this one.
+            LinkdError: Whatever the action raised. Not caught, it is the answer to the client, except for 413 and 429:
+                they would speak of the client's message, and are answered with 500.
         """
         frame = Frame()
         frame.call.service = service
@@ -324,7 +345,15 @@ class Context(Generic[DB]):
         frame.call.params = encode(params)
         if self.identity is not None:
             fill_identity(frame.call.identity, self.identity)
-        result = (await self._host.link.ask(frame)).call_result.data
+        dispatcher = self._host.dispatcher
+        dispatcher.call_began()
+        try:
+            result = (await self._host.link.ask(frame)).call_result.data
+        except LinkdError as error:
+            error.target = f"call {service}.{action}"
+            raise
+        finally:
+            dispatcher.call_ended()
         return msgspec.json.decode(result) if result else None
 
     async def emit(self, type: str, data: Any = None) -> Receipt:
@@ -335,13 +364,20 @@ class Context(Generic[DB]):
         Raises:
             ValueError: If the type is no name.
             TypeError: If the data cannot be encoded.
+            PayloadTooLargeError: If the event takes more than 16 MiB; ``details["limit"]`` has the bytes. Not caught,
+                it is answered with 500.
+            ServiceUnavailableError: If the gateway is gone.
         """
         frame = Frame()
         frame.event.type = check_name(type)
         frame.event.data = encode(data)
         if self.identity is not None:
             fill_identity(frame.event.identity, self.identity)
-        return Receipt((await self._host.link.ask(frame)).event_done.reached)
+        try:
+            return Receipt((await self._host.link.ask(frame)).event_done.reached)
+        except LinkdError as error:
+            error.target = f"emit {type}"
+            raise
 
 
 class WsContext(Context[DB]):
@@ -443,7 +479,11 @@ class WsContext(Context[DB]):
         frame.room_command.verb = verb
         frame.room_command.session = session or self.socket.id
         frame.room_command.rooms.extend(rooms)
-        await self._host.link.ask(frame)
+        try:
+            await self._host.link.ask(frame)
+        except LinkdError as error:
+            error.target = "join" if verb == RoomCommand.JOIN else "leave"
+            raise
 
     async def rooms(self) -> list[str]:
         """The rooms this session is in; in ``on_disconnect`` those that it was in.
@@ -455,7 +495,11 @@ class WsContext(Context[DB]):
             return list(self._last_rooms)
         frame = Frame()
         frame.room_query.session = self.socket.id
-        return list((await self._host.link.ask(frame)).room_list.rooms)
+        try:
+            return list((await self._host.link.ask(frame)).room_list.rooms)
+        except LinkdError as error:
+            error.target = "rooms"
+            raise
 
     async def disconnect(
         self,

@@ -4,6 +4,9 @@ Jobs of one mailbox run one after the other, jobs of different mailboxes concurr
 a queue; one worker task runs them back to back and costs nothing per job while handlers do not suspend. When one
 suspends, the next worker of the pool takes over. So every handler has a real task (``current_task``,
 ``asyncio.timeout`` and cancellation work) without one being made for it. Deadlines are checked by one sweep.
+
+Calls of other services have a queue of their own. A handler that waits for a call's answer gives its place to one call:
+the call may have come back to this service, directly or over others, and would wait for that very handler.
 """
 
 from __future__ import annotations
@@ -11,9 +14,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
+from typing import ClassVar
 
 import structlog
+
+from .exits import contain, inside_handler
+from .report import report
 
 log = structlog.get_logger("linkd.service")
 
@@ -23,6 +31,11 @@ DEFAULT_TIMEOUT = 30.0
 _SWEEP_INTERVAL = 0.05  # seconds; how late a deadline may be noticed
 _STUBBORN_AFTER = 2.0  # seconds after its cancellation at which a handler that goes on counts as overdue anyway
 _KEEP_IDLE = 32  # workers that wait for work; more of them end
+
+# How many times max_concurrent may be suspended with calls: they nest a few levels deep, an endless recursion is
+# refused. With a small max_concurrent the factor alone would refuse what is no recursion.
+_CALL_FACTOR = 4
+_FEWEST_WITH_CALLS = 64
 
 # Jobs after which a worker lets the loop read and write: bounds how long a flood delays everything else.
 _TURN = 32
@@ -44,17 +57,24 @@ class Job:
     Attributes:
         mailbox: Whose order it keeps; ``None``: nobody's.
         timeout: Seconds after which it is cancelled; ``None``: never.
+        is_call: Whether a handler, here or in another service, waits for it. Such a job has no mailbox.
     """
 
     __slots__ = ("mailbox", "timeout")
+
+    is_call: ClassVar[bool] = False
 
     def __init__(self, mailbox: Mailbox | None, timeout: float | None) -> None:
         self.mailbox = mailbox
         self.timeout = timeout
 
     async def run(self) -> None:
-        """Do it. Only CancelledError may leave it."""
+        """Do it. What leaves it, apart from CancelledError, is given to ``failed``."""
         raise NotImplementedError
+
+    def failed(self, error: BaseException) -> None:
+        """An error left ``run``."""
+        report(log.error, "job_failed", exc_info=error)
 
     def expired(self) -> None:
         """It was cancelled because its time was up, or should have ended then and goes on."""
@@ -62,9 +82,12 @@ class Job:
     def cancelled(self) -> None:
         """It was cancelled from within, by itself or by what it awaited."""
 
+    def refused(self) -> None:
+        """It is a call and was not begun: as many handlers as there may be wait for calls."""
+
 
 class _Worker:
-    __slots__ = ("cancelled_at", "deadline", "job", "stubborn", "task", "wake")
+    __slots__ = ("cancelled_at", "deadline", "job", "parked", "stubborn", "task", "wake")
 
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
@@ -72,6 +95,7 @@ class _Worker:
         self.deadline = 0.0
         self.cancelled_at: float | None = None
         self.stubborn = False
+        self.parked = False
         self.wake: asyncio.Future[None] | None = None
 
 
@@ -79,13 +103,20 @@ class Dispatcher:
     """Runs jobs.
 
     Args:
-        max_concurrent: Most handlers that may be suspended at once; further jobs wait.
+        max_concurrent: Most handlers that may be suspended at once; further jobs wait. A call is begun beyond it for
+            each handler that waits in ``ctx.call``, until four times as many handlers (at least 64) are suspended.
+            Calls that come when all of those wait for calls are refused.
     """
 
     def __init__(self, max_concurrent: int) -> None:
         self._loop = asyncio.get_running_loop()
+        contain(self._loop)
         self._max_concurrent = max_concurrent
+        self._most = max(_CALL_FACTOR * max_concurrent, _FEWEST_WITH_CALLS)
         self._ready: deque[Job] = deque()
+        self._calls: deque[Job] = deque()  # ready as well
+        self._active = 0  # workers that are not idle
+        self._awaited = 0  # answers to ctx.call that handlers wait for
         self._workers: set[_Worker] = set()
         self._idle: list[_Worker] = []
         self._unfinished = 0
@@ -115,8 +146,18 @@ class Dispatcher:
                 mailbox.waiting.append(job)
                 return
             mailbox.busy = True
-        self._ready.append(job)
+        (self._calls if job.is_call else self._ready).append(job)
         self._schedule_check()
+
+    def call_began(self) -> None:
+        """A handler waits for the answer to a call from now on, and gives its place to one that comes in."""
+        self._awaited += 1
+        if self._calls:
+            self._schedule_check()
+
+    def call_ended(self) -> None:
+        """It has the answer, or waits no more."""
+        self._awaited -= 1
 
     async def drain(self, timeout: float) -> bool:
         """Wait until nothing is unfinished; ``False``: not within ``timeout`` seconds."""
@@ -131,6 +172,7 @@ class Dispatcher:
         """Cancel whatever runs and end the workers; how many had not ended after ``timeout`` seconds."""
         self._closed = True
         self._ready.clear()
+        self._calls.clear()
         tasks = {worker.task for worker in self._workers if worker.task is not None}
         for task in tasks:
             task.cancel()
@@ -150,34 +192,61 @@ class Dispatcher:
         """Wake a worker if jobs wait. Runs once per loop turn while they do: a worker that suspended inside a
         handler has left the queue to others."""
         self._checking = False
-        if not self._ready or self._yielding or self._closed:
+        if self._yielding or self._closed:
             return
+        if not self._room():
+            return  # the first worker that ends a job goes on with the queue
         if self._idle:
             worker = self._idle.pop()
             assert worker.wake is not None
-            if not worker.wake.done():
+            if not worker.wake.done():  # else it was cancelled and is gone
+                worker.parked = False
+                self._active += 1
                 worker.wake.set_result(None)
-        elif len(self._workers) < self._max_concurrent:
+        else:
             worker = _Worker()
             self._workers.add(worker)
+            self._active += 1
             worker.task = self._loop.create_task(self._work(worker), name="linkd-handler")
-        else:
-            return  # the first worker that ends a job goes on with the queue
         self._schedule_check()
+
+    def _room(self) -> bool:
+        """Whether a job waits that one more worker may begin."""
+        if self._active < self._max_concurrent:
+            return bool(self._ready or self._calls)
+        if not self._calls:
+            return False
+        if self._active >= self._most:
+            if self._awaited >= self._active:
+                self._refuse_calls()  # nobody who could end would make room for them
+            return False
+        return self._active - self._awaited < self._max_concurrent
+
+    def _refuse_calls(self) -> None:
+        while self._calls:
+            self._unfinished -= 1
+            _tell(self._calls.popleft().refused)
 
     # a worker
 
     async def _work(self, worker: _Worker) -> None:
-        ready = self._ready
+        ready, calls, limit = self._ready, self._calls, self._max_concurrent
         task = worker.task
         assert task is not None
         budget = _TURN
+        inside_handler.set(True)
         try:
             while not self._closed:
-                if not ready:
+                if calls and self._is_turn_of_calls(budget):
+                    queue = calls
+                elif ready and self._active <= limit:
+                    queue = ready
+                else:
                     if len(self._idle) >= _KEEP_IDLE:
                         return
                     worker.wake = self._loop.create_future()
+                    worker.parked = True
+                    self._active -= 1
                     self._idle.append(worker)
                     await worker.wake
                     budget = _TURN
@@ -192,7 +261,7 @@ class Dispatcher:
                         self._schedule_check()
                     continue
                 budget -= 1
-                job = ready.popleft()
+                job = queue.popleft()
                 worker.job = job
                 if job.timeout is not None:
                     worker.deadline = monotonic() + job.timeout
@@ -205,8 +274,11 @@ class Dispatcher:
                     if self._closed:
                         raise
                     _tell(job.cancelled if worker.cancelled_at is None else job.expired)
-                except Exception:
-                    log.exception("job_failed")
+                except BaseException as error:
+                    # The error boundary of last resort: a worker outlives whatever a handler raises, SystemExit too.
+                    if torn_down(error):
+                        raise
+                    _tell(partial(job.failed, error))
                 finally:
                     worker.job = None
                     self._end(job, worker.stubborn)
@@ -216,6 +288,15 @@ class Dispatcher:
                 worker.stubborn = False
         finally:
             self._workers.discard(worker)
+            if not worker.parked:
+                self._active -= 1
+
+    def _is_turn_of_calls(self, budget: int) -> bool:
+        """Whether a worker takes a call next. Calls and other jobs take turns, so that neither keeps the other waiting;
+        a worker beyond the limit is there for calls only."""
+        if self._active - self._awaited > self._max_concurrent:
+            return False
+        return bool(budget & 1) or not self._ready or self._active > self._max_concurrent
 
     def _end(self, job: Job, released: bool) -> None:
         self._unfinished -= 1
@@ -234,34 +315,51 @@ class Dispatcher:
 
     def _sweep(self) -> None:
         now = monotonic()
-        busy = False
+        self._sweeping = False
         for worker in self._workers:
             job = worker.job
-            if job is None or job.timeout is None:
-                continue
-            busy = True
-            if worker.cancelled_at is None:
-                if now >= worker.deadline:
-                    assert worker.task is not None
-                    worker.cancelled_at = now
-                    worker.task.cancel()
-            elif not worker.stubborn and now - worker.cancelled_at >= _STUBBORN_AFTER:
-                # It caught the cancellation and goes on. Its client gets an answer all the same, and the
-                # session's other messages need not wait for it.
-                worker.stubborn = True
-                _tell(job.expired)
-                if job.mailbox is not None:
-                    self._release(job.mailbox)
-        self._sweeping = busy and not self._closed
+            if job is not None and job.timeout is not None:
+                self._sweeping = True
+                self._judge(worker, job, now)
+        self._sweeping = self._sweeping and not self._closed
         if self._sweeping:
             self._loop.call_later(_SWEEP_INTERVAL, self._sweep)
+
+    def _judge(self, worker: _Worker, job: Job, now: float) -> None:
+        """Cancel a job whose time is up; give up waiting for one that goes on all the same."""
+        if worker.cancelled_at is None:
+            if now >= worker.deadline:
+                assert worker.task is not None
+                worker.cancelled_at = now
+                worker.task.cancel()
+        elif not worker.stubborn and now - worker.cancelled_at >= _STUBBORN_AFTER:
+            # It caught the cancellation and goes on. Its client gets an answer all the same, and the
+            # session's other messages need not wait for it.
+            worker.stubborn = True
+            _tell(job.expired)
+            if job.mailbox is not None:
+                self._release(job.mailbox)
+
+
+def torn_down(error: BaseException) -> bool:
+    """Whether ``error`` says that the coroutine is closed after its loop has ended; else a handler raised it.
+
+    A coroutine that goes on after such a GeneratorExit is an error of its own (PEP 342).
+    """
+    if not isinstance(error, GeneratorExit):
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False
 
 
 def _tell(what: Callable[[], None]) -> None:
     try:
         what()
-    except Exception:
-        log.exception("job_failed")  # neither the worker nor the sweep may end with it
+    except BaseException as error:
+        report(log.error, "job_failed", exc_info=error)  # neither the worker nor the sweep may end with it
 
 
 async def _forget_cancellation(task: asyncio.Task[None]) -> None:

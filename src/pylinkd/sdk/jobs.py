@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-import structlog
-
-from ..protocol.errors import HandlerTimeoutError, InternalError, LinkdError
+from ..protocol.errors import HandlerTimeoutError, LinkdError
 from ..protocol.identity import Identity
 from ..protocol.link import Reused, read_identity
 from ..protocol.link_pb2 import Call, Event, Frame, HttpRequest
@@ -18,80 +15,11 @@ from .actions import ActionHandler, Response, parse_query
 from .context import EventContext, Host, HttpContext, Socket, WsContext
 from .dispatch import DEFAULT_TIMEOUT, Job, Mailbox
 from .events import EventHandler
+from .question import Answerable as Answerable
+from .question import Question
 from .streams import Stream
 from .validation import Handler, encode
 from .websocket import MessageHandler, StreamHandler
-
-log = structlog.get_logger("linkd.service")
-
-
-class Answerable(Protocol):
-    """Where a job's answer goes: the link that its question came by."""
-
-    def answer(self, request_id: int, frame: Frame) -> None:
-        """Answer the question."""
-
-    def fail(self, request_id: int, error: LinkdError) -> None:
-        """Answer the question with an error."""
-
-
-class Question(Job):
-    """A job that owes the gateway an answer, whatever happens: exactly one."""
-
-    __slots__ = ("_answered", "_host", "_link", "_request_id")
-
-    def __init__(self, host: Host, link: Answerable, request_id: int) -> None:
-        self._host = host
-        self._link = link
-        self._request_id = request_id
-        self._answered = False
-
-    async def run(self) -> None:
-        """See Job."""
-        try:
-            frame = await self._handle()
-            if not self._answered:
-                self._link.answer(self._request_id, frame)
-                self._answered = True
-        except LinkdError as error:
-            self._fail(error)
-        except Exception as error:
-            # The error boundary: a handler's fault is its caller's answer and nobody else's trouble.
-            self._fail(self._internal(error))
-
-    async def _handle(self) -> Frame:
-        """Run the handler and return the answer."""
-        raise NotImplementedError
-
-    def _what(self) -> dict[str, Any]:
-        """What the log says of this job."""
-        raise NotImplementedError
-
-    def _internal(self, error: BaseException) -> InternalError:
-        error_id = secrets.token_hex(8)
-        log.error("handler_failed", error_id=error_id, exc_info=error, **self._what())
-        return InternalError(details={"errorId": error_id})
-
-    def expired(self) -> None:
-        """See Job."""
-        if not self._answered:
-            log.warning("handler_timed_out", timeout=self.timeout, **self._what())
-            self._fail(HandlerTimeoutError())
-
-    def cancelled(self) -> None:
-        """See Job."""
-        self._fail(self._internal(asyncio.CancelledError("the handler cancelled itself")))
-
-    def _fail(self, error: LinkdError) -> None:
-        if self._answered:
-            return
-        self._answered = True
-        try:
-            self._link.fail(self._request_id, error)
-        except Exception as cause:
-            # The error's own text or details cannot be told; that there was one has to be.
-            self._link.fail(self._request_id, self._internal(cause))
-
 
 _reused = Reused()  # for the answers to messages: run() encodes one before anybody else can write the next
 
@@ -180,7 +108,8 @@ class HookJob(Question):
     """The beginning or the end of a session: its ``on_connect`` or ``on_disconnect`` handlers, one after another.
 
     Args:
-        then: Told afterwards of the error that the handlers ended with, if they did.
+        then: Called with the error that is the answer, or ``None``. Also where a handler ignores its cancellation: that
+            may not leave the session half open.
     """
 
     __slots__ = ("_ctx", "_handlers", "_then")
@@ -192,7 +121,7 @@ class HookJob(Question):
         request_id: int,
         handlers: Sequence[Handler],
         ctx: WsContext[Any],
-        then: Callable[[BaseException | None], None],
+        then: Callable[[LinkdError | None], None],
     ) -> None:
         super().__init__(host, link, request_id)
         self.mailbox = ctx.socket._mailbox
@@ -202,18 +131,20 @@ class HookJob(Question):
         self._then = then
 
     async def _handle(self) -> Frame:
-        try:
-            await self._run_handlers()
-        except BaseException as error:
-            self._then(error)
-            raise
-        self._then(None)
+        await self._run_handlers()
+        if not self._answered:
+            self._then(None)
         return done()
 
-    def expired(self) -> None:
-        """See Job. A handler that ignores its cancellation may not leave the session half open."""
-        self._then(HandlerTimeoutError())
-        super().expired()
+    def _fail(self, error: LinkdError) -> LinkdError:
+        if self._answered:
+            return error
+        answer = error
+        try:
+            answer = super()._fail(error)
+        finally:
+            self._then(answer)
+        return answer
 
     async def _run_handlers(self) -> None:
         ctx = self._ctx
@@ -224,7 +155,7 @@ class HookJob(Question):
             for handler in self._handlers:
                 await handler(ctx)
         elif refusal is None:  # a session that was refused never began
-            await _run_all([partial(handler, ctx) for handler in self._handlers])
+            await self._run_all([partial(handler, ctx) for handler in self._handlers])
 
     def _what(self) -> dict[str, Any]:
         return {"type": self._ctx.name, **_who(self._ctx.socket)}
@@ -285,7 +216,7 @@ class ActionJob(Question):
     def of_call(cls, host: Host, link: Answerable, request_id: int, handler: ActionHandler, call: Call) -> ActionJob:
         """The job for another service's call."""
         ctx: HttpContext[Any] = HttpContext(host, handler.name, _identity(call), body=call.params, caller=call.caller)
-        return cls(host, link, request_id, handler, ctx)
+        return CallJob(host, link, request_id, handler, ctx)
 
     async def _handle(self) -> Frame:
         handler, ctx = self._handler, self._ctx
@@ -310,6 +241,14 @@ class ActionJob(Question):
         return {"action": self._handler.name, "user": user, "caller": self._ctx.caller}
 
 
+class CallJob(ActionJob):
+    """An action that another service called, or this one: a handler waits for it."""
+
+    __slots__ = ()
+
+    is_call = True
+
+
 class EventJob(Question):
     """An event of another service: every handler that matches, one after another."""
 
@@ -329,7 +268,7 @@ class EventJob(Question):
         ctx: EventContext[Any] = EventContext(
             self._host, event.type, _identity(event), source=event.source, raw=event.data
         )
-        await _run_all([partial(_timed, handler, ctx) for handler in self._handlers])
+        await self._run_all([partial(_timed, handler, ctx) for handler in self._handlers])
         return done()
 
     def _what(self) -> dict[str, Any]:
@@ -337,25 +276,14 @@ class EventJob(Question):
 
 
 async def _timed(handler: EventHandler, ctx: EventContext[Any]) -> None:
+    limit = asyncio.timeout(handler.timeout)
     try:
-        async with asyncio.timeout(handler.timeout):
+        async with limit:
             await handler.call(ctx)
     except TimeoutError as cause:
+        if not limit.expired():
+            raise  # the handler's own
         raise HandlerTimeoutError() from cause
-
-
-async def _run_all(handlers: Sequence[Callable[[], Awaitable[Any]]]) -> None:
-    """Run handlers one after another; the first error is raised when all have had their turn."""
-    errors: list[Exception] = []
-    for handler in handlers:
-        try:
-            await handler()
-        except Exception as error:
-            errors.append(error)
-            if len(errors) > 1:
-                log.error("handler_failed", exc_info=error)
-    if errors:
-        raise errors[0]
 
 
 def done() -> Frame:

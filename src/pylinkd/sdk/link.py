@@ -17,10 +17,11 @@ from typing import Protocol, cast
 
 import structlog
 
-from ..protocol.errors import InternalError, LinkdError, ServiceUnavailableError, SetupError
+from ..protocol.errors import InternalError, LinkdError, PayloadTooLargeError, ServiceUnavailableError, SetupError
 from ..protocol.link import (
     BATCH_FRAMES,
     MAX_FIRST_FRAME_SIZE,
+    MAX_FRAME_SIZE,
     Batch,
     FrameReader,
     LinkProtocolError,
@@ -53,7 +54,11 @@ class Asker(Protocol):
     """What contexts need of the link."""
 
     def ask(self, frame: Frame) -> asyncio.Future[Frame]:
-        """Send a question; the future has its answer, or a LinkdError."""
+        """Send a question; the future has its answer, or a LinkdError.
+
+        Raises:
+            PayloadTooLargeError: If it is larger than a frame of the link may be. Nothing was sent.
+        """
 
 
 class Owner(Protocol):
@@ -143,7 +148,10 @@ class Link(asyncio.Protocol):
             future.set_exception(ServiceUnavailableError("The gateway is gone.", retry_after=1.0))
             return future
         self._last_id = frame.request_id = self._last_id + 1
-        encoded = encode(frame)
+        try:
+            encoded = encode(frame)
+        except LinkProtocolError as cause:
+            raise PayloadTooLargeError(details={"limit": MAX_FRAME_SIZE}) from cause
         self._questions[self._last_id] = future
         self._write(encoded)
         return future

@@ -28,7 +28,7 @@ from ..protocol.errors import (
     UnknownMessageTypeError,
 )
 from ..protocol.identity import Identity
-from ..protocol.link import fill_identity
+from ..protocol.link import fill_failure, fill_identity
 from ..protocol.link_pb2 import CODEC_JSON, Event, Frame, Publish, RoomCommand, StreamAborted, StreamChunk
 from .actions import Response, decode_result
 from .jobs import done
@@ -313,6 +313,7 @@ class Gateway:
 
     def fail(self, request_id: int, error: LinkdError) -> None:
         """The service answers with an error."""
+        fill_failure(Frame().failure, error)  # one that cannot be encoded is a fault here too
         self._asked.pop(request_id).set_exception(error)
 
     # and what it asks

@@ -1,0 +1,177 @@
+"""A job that owes the gateway an answer: between what a handler does wrong and what its caller is answered.
+
+The kinds of questions are in jobs.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from ..protocol.errors import (
+    HandlerTimeoutError,
+    InternalError,
+    LinkdError,
+    PayloadTooLargeError,
+    RateLimitedError,
+    ServiceUnavailableError,
+)
+from ..protocol.link import MAX_FRAME_SIZE, LinkProtocolError
+from ..protocol.link_pb2 import Frame
+from .context import Host
+from .dispatch import Job, torn_down
+from .report import report
+
+log = structlog.get_logger("linkd.service")
+
+_ABOUT_THE_MESSAGE = frozenset({PayloadTooLargeError.default_code, RateLimitedError.default_code})
+"""Codes that tell a client of its own message: too large, or too many and therefore not handled. Where ``ctx`` raised
+them they are about what the handler asked for, and the handler may have done a part: they are answered with 500."""
+
+
+class Answerable(Protocol):
+    """Where a job's answer goes: the link that its question came by."""
+
+    def answer(self, request_id: int, frame: Frame) -> None:
+        """Answer the question."""
+
+    def fail(self, request_id: int, error: LinkdError) -> None:
+        """Answer the question with an error."""
+
+
+class Question(Job):
+    """A job that owes the gateway an answer, whatever happens: exactly one."""
+
+    __slots__ = ("_answered", "_host", "_link", "_request_id")
+
+    def __init__(self, host: Host, link: Answerable, request_id: int) -> None:
+        self._host = host
+        self._link = link
+        self._request_id = request_id
+        self._answered = False
+
+    async def run(self) -> None:
+        """See Job."""
+        try:
+            frame = await self._handle()
+            if not self._answered:
+                self._link.answer(self._request_id, frame)
+                self._answered = True
+        except LinkdError as error:
+            self._fail(error if error.target is None else self._unhandled(error))
+        except LinkProtocolError:
+            self._fail(self._too_large())
+        except BaseExceptionGroup as group:
+            only = _only_error(group)
+            self._fail(self._internal(group) if only is None else self._unhandled(only))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            # The error boundary: a handler's fault is its caller's answer and nobody else's trouble. SystemExit and
+            # KeyboardInterrupt are no exception: one message may not end the process for all clients.
+            if torn_down(error):
+                raise
+            self._fail(self._internal(error))
+
+    async def _handle(self) -> Frame:
+        """Run the handler and return the answer."""
+        raise NotImplementedError
+
+    async def _run_all(self, handlers: Sequence[Callable[[], Awaitable[Any]]]) -> None:
+        """Run handlers one after another; the first error is raised when all have had their turn."""
+        first: BaseException | None = None
+        for handler in handlers:
+            try:
+                await handler()
+            except BaseException as error:
+                if torn_down(error) or _is_cancelled(error):
+                    raise
+                if first is None:
+                    first = error
+                else:
+                    target = error.target if isinstance(error, LinkdError) else None
+                    report(log.error, "handler_failed", exc_info=error, target=target, **self._what())
+        if first is not None:
+            raise first
+
+    def _what(self) -> dict[str, Any]:
+        """What the log says of this job."""
+        raise NotImplementedError
+
+    def _internal(self, error: BaseException, **fields: Any) -> InternalError:
+        error_id = secrets.token_hex(8)
+        report(log.error, "handler_failed", error_id=error_id, exc_info=error, **fields, **self._what())
+        internal = InternalError(details={"errorId": error_id})
+        internal.__cause__ = error  # for the tests of a service; it is not sent
+        return internal
+
+    def _unhandled(self, error: LinkdError) -> LinkdError:
+        """The answer where a handler did not catch what its context raised; the log names the target, once."""
+        target, error.target = error.target, None
+        if target is None:
+            return error
+        if error.code in _ABOUT_THE_MESSAGE:
+            return self._internal(error, target=target)
+        report(log.warning, "handler_failed", target=target, code=error.code, error=error.type, **self._what())
+        return error
+
+    def _too_large(self) -> InternalError:
+        error_id = secrets.token_hex(8)
+        report(log.error, "answer_too_large", error_id=error_id, limit=MAX_FRAME_SIZE, **self._what())
+        return InternalError(details={"errorId": error_id})
+
+    def failed(self, error: BaseException) -> None:
+        """See Job. Such as an author's error whose attributes cannot be read."""
+        self._fail(self._internal(error))
+
+    def expired(self) -> None:
+        """See Job."""
+        if not self._answered:
+            report(log.warning, "handler_timed_out", timeout=self.timeout, **self._what())
+            self._fail(HandlerTimeoutError())
+
+    def cancelled(self) -> None:
+        """See Job."""
+        self._fail(self._internal(asyncio.CancelledError("the handler cancelled itself")))
+
+    def refused(self) -> None:
+        """See Job."""
+        report(log.warning, "call_refused", **self._what())
+        self._fail(ServiceUnavailableError("Too many calls wait for calls.", retry_after=1.0))
+
+    def _fail(self, error: LinkdError) -> LinkdError:
+        """Answer with an error, if there was no answer yet; which one it was in the end."""
+        if self._answered:
+            return error
+        self._answered = True
+        try:
+            self._link.fail(self._request_id, error)
+            return error
+        except LinkProtocolError:
+            instead = self._too_large()
+        except BaseException as cause:
+            # The error's own text or details cannot be told; that there was one has to be.
+            instead = self._internal(cause)
+        self._link.fail(self._request_id, instead)
+        return instead
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether the worker was cancelled, in contrast to a handler that raised CancelledError itself."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+def _only_error(group: BaseExceptionGroup[Any]) -> LinkdError | None:
+    """The LinkdError that is all that the group holds, however deep. Task groups raise groups of a single error too."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        errors = BaseExceptionGroup.exceptions.__get__(error)  # not what a subclass makes of it
+        if len(errors) != 1:
+            return None
+        error = errors[0]
+    return error if isinstance(error, LinkdError) else None
