@@ -112,7 +112,7 @@ class SmallGateway:
         if frame.request_id:
             answer.request_id = frame.request_id
             writer.write(encode(answer))
-        if register and self.cuts:
+        if (register and self.cuts) or frame.draining.finished:
             writer.close()
 
 

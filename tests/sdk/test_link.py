@@ -46,6 +46,12 @@ class Owner:
     def received(self, link: Link, kind: str, frame: Frame) -> None:
         self.said.append(kind)
 
+    def paused(self) -> None:
+        self.said.append("paused")
+
+    def resumed(self) -> None:
+        self.said.append("resumed")
+
     def lost(self) -> None:
         self.said.append("lost")
 
@@ -374,3 +380,82 @@ async def test_stopped_connector_does_not_come_back(path: Path) -> None:
 
         assert gateway.received[0].request_id == 7
         assert len(gateway.registrations) == 1
+
+
+class Loop:
+    """A loop whose clock a test moves."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.passed = 0.0
+
+    def time(self) -> float:
+        return self._loop.time() + self.passed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+
+async def test_process_that_slept_gives_its_link_up_unread(path: Path) -> None:
+    """What waits in its socket was answered long ago, and is another instance's by now: nothing of it is handled."""
+    owner = Owner()
+    connector = Connector(meeting(path), owner)
+    async with small_gateway(path) as gateway, connecting(connector):
+        link = await linked(connector)
+        loop = Loop(asyncio.get_running_loop())
+        link._loop = loop  # type: ignore[assignment]
+        loop.passed = 28.0
+
+        with structlog.testing.capture_logs() as logs:
+            gateway.say(Frame(request_id=1, inbound={"session": "s-1", "type": "a"}))
+            async with asyncio.timeout(5):
+                await link.closed
+
+    assert "inbound" not in owner.said
+    assert "link_given_up" in [line["event"] for line in logs]
+
+
+async def test_questions_that_wait_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler that asks in a loop without waiting gets an error instead of the process's memory."""
+    monkeypatch.setattr(module, "_MOST_QUESTIONS", 3)
+    connector = Connector(meeting(path), Owner())
+    async with small_gateway(path) as gateway, connecting(connector):
+        link = await linked(connector)
+        gateway.silent = True
+        asked = [link.ask(Frame(room_query={"room": "lobby"})) for _ in range(4)]
+
+        with pytest.raises(ServiceUnavailableError):
+            await asked[3]
+        assert not asked[2].done()
+        connector.stop()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_service_leaves_when_its_last_answer_was_read(path: Path) -> None:
+    """However large it is: the gateway ends the link when it has read everything."""
+    connector = Connector(meeting(path), Owner())
+    async with small_gateway(path) as gateway, connecting(connector):
+        link = await linked(connector)
+        link.answer(7, Frame(response={"data": bytes(8 * 2**20)}))
+
+        await connector.finish(10.0)
+
+        assert link.closed.done()
+        sizes = [len(frame.response.data) for frame in gateway.received if frame.HasField("response")]
+        assert sizes == [8 * 2**20]
+
+
+async def test_service_that_is_not_read_from_says_so(path: Path) -> None:
+    """Its jobs should begin nothing new until the gateway reads again."""
+    owner = Owner()
+    connector = Connector(meeting(path), owner)
+    async with small_gateway(path) as gateway, connecting(connector):
+        link = await linked(connector)
+        for number in range(40):
+            link.answer(number + 1, Frame(response={"data": bytes(2**18)}))
+        async with asyncio.timeout(5):
+            while "resumed" not in owner.said:
+                await asyncio.sleep(0.002)
+
+        assert owner.said[1:3] == ["paused", "resumed"]
+        assert gateway.connections == 1

@@ -180,10 +180,9 @@ async def test_service_serves_until_it_is_told_to_stop(path: Path) -> None:
         assert not life.task.done()
         gate.set()
         await life.end()
-        await gateway.wait_until(lambda: gateway.received[-1].HasField("response"))
 
-    kinds = [frame.WhichOneof("body") for frame in gateway.received]
-    assert kinds == ["done", "draining", "response"]
+    kinds = [(frame.WhichOneof("body"), frame.draining.finished) for frame in gateway.received]
+    assert kinds == [("done", False), ("draining", False), ("response", False), ("draining", True)]
 
 
 async def test_after_start_runs_once_the_gateway_has_taken_the_service(path: Path) -> None:

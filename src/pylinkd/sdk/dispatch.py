@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from time import monotonic
 from typing import ClassVar
@@ -115,6 +115,10 @@ class Dispatcher:
         self._most = max(_CALL_FACTOR * max_concurrent, _FEWEST_WITH_CALLS)
         self._ready: deque[Job] = deque()
         self._calls: deque[Job] = deque()  # ready as well
+        # Where jobs that become ready are put: there, or aside while nothing new is begun.
+        self._entry, self._call_entry = self._ready, self._calls
+        self._aside: deque[Job] = deque()
+        self._calls_aside: deque[Job] = deque()
         self._active = 0  # workers that are not idle
         self._awaited = 0  # answers to ctx.call that handlers wait for
         self._workers: set[_Worker] = set()
@@ -146,8 +150,43 @@ class Dispatcher:
                 mailbox.waiting.append(job)
                 return
             mailbox.busy = True
-        (self._calls if job.is_call else self._ready).append(job)
+        (self._call_entry if job.is_call else self._entry).append(job)
         self._schedule_check()
+
+    def pause(self) -> None:
+        """Begin nothing new, since nobody reads what is answered; what runs goes on."""
+        self._entry, self._call_entry = self._aside, self._calls_aside
+        for ready, aside in ((self._ready, self._aside), (self._calls, self._calls_aside)):
+            aside.extend(ready)
+            ready.clear()
+
+    def resume(self) -> None:
+        """Begin jobs again."""
+        self._entry, self._call_entry = self._ready, self._calls
+        for ready, aside in ((self._ready, self._aside), (self._calls, self._calls_aside)):
+            ready.extend(aside)
+            aside.clear()
+        self._schedule_check()
+
+    def discard(self, unwanted: Callable[[Job], bool], mailboxes: Iterable[Mailbox]) -> None:
+        """Forget jobs that have not begun, as if they had never been added.
+
+        Args:
+            unwanted: Which.
+            mailboxes: All that jobs may wait in.
+        """
+        for mailbox in mailboxes:
+            if mailbox.waiting is not None:
+                kept = deque(job for job in mailbox.waiting if not unwanted(job))
+                self._unfinished -= len(mailbox.waiting) - len(kept)
+                mailbox.waiting = kept or None
+        for queue in (self._ready, self._calls, self._aside, self._calls_aside):
+            for _ in range(len(queue)):
+                job = queue.popleft()
+                if unwanted(job):
+                    self._end(job, released=False)  # which lets the next of its mailbox follow
+                else:
+                    queue.append(job)
 
     def call_began(self) -> None:
         """A handler waits for the answer to a call from now on, and gives its place to one that comes in."""
@@ -171,8 +210,8 @@ class Dispatcher:
     async def close(self, timeout: float) -> int:
         """Cancel whatever runs and end the workers; how many had not ended after ``timeout`` seconds."""
         self._closed = True
-        self._ready.clear()
-        self._calls.clear()
+        for queue in (self._ready, self._calls, self._aside, self._calls_aside):
+            queue.clear()
         tasks = {worker.task for worker in self._workers if worker.task is not None}
         for task in tasks:
             task.cancel()
@@ -306,7 +345,7 @@ class Dispatcher:
     def _release(self, mailbox: Mailbox) -> None:
         """Let the next job of the mailbox run."""
         if mailbox.waiting:
-            self._ready.append(mailbox.waiting.popleft())
+            self._entry.append(mailbox.waiting.popleft())
             if not mailbox.waiting:
                 mailbox.waiting = None
             self._schedule_check()

@@ -130,6 +130,11 @@ class HookJob(Question):
         self._ctx = ctx
         self._then = then
 
+    @property
+    def of_itself(self) -> bool:
+        """Whether the service asked for it, and not the gateway."""
+        return not self._request_id
+
     async def _handle(self) -> Frame:
         await self._run_handlers()
         if not self._answered:

@@ -31,6 +31,7 @@ from ..protocol.link import (
 )
 from ..protocol.link_pb2 import Frame, Registered
 from ..protocol.rendezvous import Rendezvous, RendezvousError
+from ..sockets import read_rest
 
 log = structlog.get_logger("linkd.link")
 
@@ -40,7 +41,12 @@ _FIRST_DELAY = 0.1  # seconds; the delay doubles from here
 _LONGEST_DELAY = 5.0
 _CONNECT_TIMEOUT = 10.0  # of TCP and TLS together
 _REGISTER_TIMEOUT = 5.0
+_CLOSE_TIMEOUT = 1.0  # for the gateway to end a link that has served its purpose
 _SILENCE_LIMIT = 30.0  # seconds; the gateway asks for a sign of life every five
+_WATCH_STEP = 1.0  # seconds
+_SLEPT = 15.0  # seconds without a turn of the loop; the gateway gives a process up that was silent for 20, and asks
+# every 5, so that this one may have been given up already
+_MOST_QUESTIONS = 10_000  # that wait for the gateway at once
 
 _MAX_REGISTRATION = MAX_FIRST_FRAME_SIZE - 11  # the request's number takes up to 11 bytes
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
@@ -73,6 +79,12 @@ class Owner(Protocol):
     def received(self, link: Link, kind: str, frame: Frame) -> None:
         """The gateway asks something."""
 
+    def paused(self) -> None:
+        """The gateway does not read what it is sent: it should not become more."""
+
+    def resumed(self) -> None:
+        """It reads again."""
+
     def lost(self) -> None:
         """The link broke; it is being made anew unless the service stops."""
 
@@ -88,7 +100,8 @@ class Link(asyncio.Protocol):
         self._questions: dict[int, asyncio.Future[Frame]] = {}
         self._last_id = 0
         self._transport: asyncio.Transport | None = None
-        self.heard_at = self._loop.time()
+        self._given_up = False
+        self.heard_at = self.awake_at = self._loop.time()
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -97,6 +110,9 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        self.stay_awake()
+        if self._given_up:
+            return
         self.heard_at = self._loop.time()
         try:
             for frame in self._reader.feed(data):
@@ -112,6 +128,26 @@ class Link(asyncio.Protocol):
         except LinkProtocolError as error:
             log.error("link_protocol_error", error=str(error))
             self.close()
+
+    def stay_awake(self) -> None:
+        """Give the link up if this process slept so long (SIGSTOP, a frozen VM, a handler that blocks) that the gateway
+        may have given it up: what still waits in the socket was answered, and may be another instance's by now.
+        """
+        now = self._loop.time()
+        slept = now - self.awake_at
+        self.awake_at = now
+        if slept > _SLEPT and not self._given_up:
+            log.warning("link_given_up", slept=round(slept, 1))
+            self._given_up = True
+            self.abort()
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self._owner.paused()
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self._owner.resumed()
 
     def _received(self, kind: str, frame: Frame) -> None:
         try:
@@ -132,7 +168,9 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
-        self._transport = None
+        transport, self._transport = self._transport, None
+        if transport is not None and not self._given_up:
+            self._take_rest(transport)
         questions, self._questions = self._questions, {}
         for future in questions.values():
             if not future.done():
@@ -141,9 +179,23 @@ class Link(asyncio.Protocol):
         if not self.closed.done():
             self.closed.set_result(None)
 
+    def _take_rest(self, transport: asyncio.BaseTransport) -> None:
+        """What the gateway answered before it ended counts. What it asked does not: nobody would read the answer."""
+        try:
+            for data in read_rest(transport):
+                for frame in self._reader.feed(data):
+                    kind = frame.WhichOneof("body")
+                    if kind in _ANSWERS:
+                        self._answered(kind, frame)
+        except LinkProtocolError as error:
+            log.error("link_protocol_error", error=str(error))
+
     def ask(self, frame: Frame) -> asyncio.Future[Frame]:
         """See Asker."""
         future: asyncio.Future[Frame] = self._loop.create_future()
+        if len(self._questions) >= _MOST_QUESTIONS:
+            future.set_exception(ServiceUnavailableError("Too many questions wait for the gateway.", retry_after=1.0))
+            return future
         if self._transport is None:
             future.set_exception(ServiceUnavailableError("The gateway is gone.", retry_after=1.0))
             return future
@@ -322,7 +374,8 @@ class Connector:
     async def _watch(self, link: Link) -> None:
         """Return when the link is closed; cut it if the gateway hangs."""
         while not link.closed.done():
-            await asyncio.wait([link.closed], timeout=5.0)
+            await asyncio.wait([link.closed], timeout=_WATCH_STEP)
+            link.stay_awake()
             if asyncio.get_running_loop().time() - link.heard_at > _SILENCE_LIMIT:
                 log.error("gateway_silent", link=self._name)
                 link.abort()
@@ -337,8 +390,23 @@ class Connector:
             except (LinkdError, RefusedError) as error:
                 log.error("registration_refused", error=str(error))
 
+    async def finish(self, timeout: float) -> None:
+        """Leave: everything is answered. Returns when the gateway has read it all, or after ``timeout`` seconds."""
+        self._stopping = True
+        link = self.link
+        if link is None:
+            return
+        frame = Frame()
+        frame.draining.finished = True
+        try:
+            async with asyncio.timeout(timeout):
+                await link.ask(frame)
+        except (TimeoutError, LinkdError):
+            return
+        await asyncio.wait([link.closed], timeout=_CLOSE_TIMEOUT)
+
     def stop(self) -> None:
-        """Do not connect again; the link is closed once everything is said."""
+        """Do not connect again, and close the link."""
         self._stopping = True
         if self.link is not None:
             self.link.close()

@@ -27,6 +27,7 @@ from .websocket import StreamHandler, WebSocket
 
 log = structlog.get_logger("linkd.service")
 
+_MOST_ENDED = 10_000  # sessions, for which a gateway keeps as many ends at most
 _CANCEL_TIMEOUT = 2.0  # seconds that cancelled handlers may take to clean up
 
 _Handle = Callable[[Answerable, Frame], None]
@@ -90,6 +91,10 @@ class Runtime:
         self.sockets: dict[str, Socket] = {}
         self.dispatcher = Dispatcher(max_concurrent)
         self._streams: dict[int, Stream] = {}
+        # Sessions whose handlers ran when the link broke: ours again only if the gateway says so.
+        self._orphans: dict[str, Socket] = {}
+        # Sessions whose on_disconnect has begun here, the latest: a gateway whose link broke meanwhile asks again.
+        self._ended: dict[str, None] = {}
         self._instance = secrets.token_urlsafe(8)
         self._gateway_instance: str | None = None
         self._handle: dict[str, _Handle] = {
@@ -141,6 +146,7 @@ class Runtime:
                 stream=isinstance(message, StreamHandler),
                 rate_count=message.rate[0],
                 rate_period_ms=round(message.rate[1] * 1000),
+                unordered=not message.ordered,
             )
         register.catch_all = service.ws.catches_all
         for action in service.action.handlers:
@@ -161,17 +167,19 @@ class Runtime:
             return  # the gateway has taken over a change
         self.link = link
         if self._gateway_instance == answer.gateway_instance:
-            # The sessions live on and may meanwhile be another instance's. Those that are ours are told again.
-            # Where something is still running its order, and that of on_connect, holds on.
-            self.sockets = {id: socket for id, socket in self.sockets.items() if socket._mailbox.busy}
+            # The sessions live on and may meanwhile be another instance's. The gateway says which are ours again; where
+            # something of such a one still runs its order, and that of on_connect, holds on.
+            self._orphans = {id: socket for id, socket in self.sockets.items() if socket._mailbox.busy}
+            self.sockets = {}
         else:
             self.end_sessions()
         self._gateway_instance = answer.gateway_instance
 
     def end_sessions(self) -> None:
-        """The gateway process is gone, and with it every session that it told of."""
+        """The gateway process is gone, and with it every session that is this instance's."""
         for socket in list(self.sockets.values()):
-            self._end(socket, _Nobody(), 0, "gateway_lost", ())
+            if socket.id not in self._ended:
+                self._end(socket, _Nobody(), 0, "gateway_lost", ())
 
     async def stop(self, timeout: float) -> int:
         """Let what is being handled end within ``timeout`` seconds, then cancel it; how much ignored even that.
@@ -185,9 +193,23 @@ class Runtime:
             log.error("handlers_stuck", handlers=stuck)
         return stuck
 
-    def lost(self) -> None:
+    def paused(self) -> None:
         """See link.Owner."""
+        self.dispatcher.pause()
+
+    def resumed(self) -> None:
+        """See link.Owner."""
+        self.dispatcher.resume()
+
+    def lost(self) -> None:
+        """See link.Owner. What had not begun is forgotten: the gateway has answered it, or asks another instance."""
         self.link = Offline()
+        sockets = [*self.sockets.values(), *self._orphans.values()]
+        self.dispatcher.discard(_is_the_gateways, [socket._mailbox for socket in sockets])
+        self.dispatcher.resume()
+        for socket in sockets:
+            if not socket._ready and not socket._mailbox.busy:
+                socket._opened = False  # its on_connect was among them
         # The numbers of streams are the link's.
         streams, self._streams = self._streams, {}
         for stream in streams.values():
@@ -255,6 +277,8 @@ class Runtime:
         wire = frame.session_opened.session
         adopted = frame.session_opened.adopted
         socket = self.sockets.get(wire.id)
+        if socket is None and wire.id in self._orphans:
+            socket = self.sockets[wire.id] = self._orphans.pop(wire.id)
         if socket is None:
             socket = self.sockets[wire.id] = _socket(wire)
             socket._opened = socket._ready = adopted
@@ -287,7 +311,10 @@ class Runtime:
 
     def _session_closed(self, link: Answerable, frame: Frame) -> None:
         closed = frame.session_closed
-        socket = self.sockets.get(closed.session.id)
+        if closed.session.id in self._ended:
+            link.answer(frame.request_id, done())
+            return
+        socket = self.sockets.get(closed.session.id) or self._orphans.pop(closed.session.id, None)
         if socket is None:
             # It ended while no instance was there; an earlier one had been told of its beginning.
             socket = _socket(closed.session)
@@ -299,7 +326,12 @@ class Runtime:
         def forget(_: BaseException | None) -> None:
             self.sockets.pop(socket.id, None)
 
-        handlers = self.service.ws.disconnect_handlers
+        async def begin(_: object) -> None:
+            self._ended[socket.id] = None
+            if len(self._ended) > _MOST_ENDED:
+                del self._ended[next(iter(self._ended))]
+
+        handlers = (begin, *self.service.ws.disconnect_handlers)
         self.dispatcher.add(HookJob(self, link, request_id, handlers, ctx, forget))
 
     def _http_request(self, link: Answerable, frame: Frame) -> None:
@@ -321,6 +353,11 @@ class Runtime:
     def _event(self, link: Answerable, frame: Frame) -> None:
         handlers = list(self.service.events.matching(frame.event.type))
         self.dispatcher.add(EventJob(self, link, frame.request_id, handlers, frame.event))
+
+
+def _is_the_gateways(job: Job) -> bool:
+    """Whether the gateway asked for the job. What this process asked of itself is its own affair."""
+    return not (isinstance(job, HookJob) and job.of_itself)
 
 
 def _socket(wire: WireSession) -> Socket:

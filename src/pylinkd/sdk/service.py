@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("linkd.service")
 
+_ANSWERS_TIMEOUT = 10.0  # seconds that the gateway may take to read the last answers
 _DRAINING_TIMEOUT = 2.0  # seconds that the gateway may take to send nothing new
 
 Hook = Callable[..., Awaitable[None]]
@@ -250,6 +251,7 @@ class Service(Generic[DB]):
                 async with asyncio.timeout(_DRAINING_TIMEOUT):
                     await connector.link.ask(frame)
         self._stuck = await runtime.stop(self._stop_timeout)
+        await connector.finish(_ANSWERS_TIMEOUT)
 
     def run(self, link: str | Path | Address | None = None) -> None:
         """Serve until SIGTERM or SIGINT. Blocks; a second signal ends the process at once.

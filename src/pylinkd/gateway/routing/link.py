@@ -247,7 +247,13 @@ class ServiceLink(asyncio.Protocol):
         """Answer the service's question ``request_id``; without one (0) nobody waits and nothing is sent."""
         if request_id and self._transport is not None:
             frame.request_id = request_id
-            self._write(encode(frame))
+            try:
+                encoded = encode(frame)
+            except LinkProtocolError as error:  # another service's result, or a room of very many members
+                log.error("frame_too_large", service=self.name, error=str(error))
+                self.fail(request_id, InternalError())
+            else:
+                self._write(encoded)
 
     def fail(self, request_id: int, error: LinkdError) -> None:
         """Answer the service's question with an error."""
