@@ -21,7 +21,8 @@ Join = Callable[..., Any]
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def processes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Platform, Program]]:
     """The services ``rooms`` and ``other``, each with its rooms, and ``left`` and ``right``, which share theirs."""
-    async with platform(tmp_path_factory.mktemp("p")) as running:
+    shared = {"LINKD_NAMESPACES": "left:shared,right:shared"}
+    async with platform(tmp_path_factory.mktemp("p"), env=shared) as running:
         service = await running.start_service(ROOMS)
         await running.start_service(ROOMS, {"TEST_SERVICE": "other"})
         await running.start_service(ROOMS, {"TEST_SERVICE": "left", "TEST_NAMESPACE": "shared"})
