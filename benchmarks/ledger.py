@@ -33,6 +33,7 @@ _SETTINGS = {
 }
 _PATIENCE = 45.0  # seconds; an answer may have to wait until a silent instance is given up
 _UNANSWERED = 0
+_EXAMPLES = 3  # of each kind of violation in each fault
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "totals": verdict.totals,
         "answers": {fault: dict(codes) for fault, codes in verdict.answers.items()},
         "violations": {
-            kind: {"count": len(found), "examples": verdict.examples(kind)}
-            for kind, found in verdict.violations.items()
+            fault: {
+                kind: {"count": len(found), "examples": [one.text for one in found[:_EXAMPLES]]}
+                for kind, found in kinds.items()
+            }
+            for fault, kinds in verdict.violations.items()
         },
-        "by_fault": {fault: dict(kinds) for fault, kinds in verdict.faults.items()},
         "excused": dict(verdict.excused),
     }
 
@@ -137,7 +140,7 @@ def table(results: dict[str, Any]) -> str:
     for fault, codes in results["answers"].items():
         counts = Counter({int(code): count for code, count in codes.items()})
         other = sum(count for code, count in counts.items() if code not in (200, 503, _UNANSWERED))
-        broken = sum(results["by_fault"].get(fault, {}).values())
+        broken = sum(found["count"] for found in results["violations"].get(fault, {}).values())
         rows.append([fault, counts.total(), counts[200], counts[503], other, counts[_UNANSWERED], broken])
     totals = ", ".join(f"{count:,} {what}" for what, count in results["totals"].items())
     excused = ", ".join(f"{kind} {count:,}" for kind, count in results["excused"].items()) or "nothing"
@@ -156,8 +159,8 @@ def _violations(results: dict[str, Any]) -> str:
     if results["passed"]:
         return "0 violations"
     lines = []
-    for kind, found in results["violations"].items():
-        faults = ", ".join(f"{fault} {kinds[kind]:,}" for fault, kinds in results["by_fault"].items() if kind in kinds)
-        lines.append(f"{kind}: {found['count']:,} ({faults})")
-        lines += [f"    {example}" for example in found["examples"]]
+    for fault, kinds in results["violations"].items():
+        for kind, found in kinds.items():
+            lines.append(f"{fault}: {kind}, {found['count']:,} times")
+            lines += [f"    {example}" for example in found["examples"]]
     return "\n".join(lines)

@@ -13,12 +13,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .ledger_records import Connection, Emission, Execution, HookRun, Interruption, Ledger, Period, Request
+from .ledger_records import Answer, Connection, Emission, Execution, HookRun, Interruption, Ledger, Period, Request
 
 GRACE = 0.5
 """Seconds before its interruption in which a process may have ended something whose answer had not left it."""
 
-_EXAMPLES = 3  # of each kind of violation
 _UNAVAILABLE = 503
 _IN_ORDER = frozenset({1001, 1012})
 _SLOW = 1013
@@ -43,27 +42,21 @@ class Verdict:
     """What came of it.
 
     Attributes:
-        violations: By kind, in order of time.
+        violations: By fault and kind, in order of time.
         excused: What only an interruption excuses, by kind.
         answers: How requests were answered, by fault and code; ``0``: not at all.
-        faults: Violations by fault and kind.
         totals: How much was checked.
     """
 
-    violations: dict[str, list[Violation]] = field(default_factory=dict)
+    violations: dict[str, dict[str, list[Violation]]] = field(default_factory=dict)
     excused: Counter[str] = field(default_factory=Counter)
     answers: dict[str, Counter[int]] = field(default_factory=dict)
-    faults: dict[str, Counter[str]] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
         """Of violations."""
-        return sum(map(len, self.violations.values()))
-
-    def examples(self, kind: str) -> list[str]:
-        """The first of them."""
-        return [violation.text for violation in self.violations[kind][:_EXAMPLES]]
+        return sum(len(found) for kinds in self.violations.values() for found in kinds.values())
 
 
 def check(ledger: Ledger) -> Verdict:
@@ -89,11 +82,12 @@ class _Check:
         found = Verdict(excused=self._excused)
         rules = (self._requests(), self._executions(), self._order(), self._events(), self._ends(), self._hooks())
         for violation in sorted((one for rule in rules for one in rule), key=lambda one: one.at):
-            found.violations.setdefault(violation.kind, []).append(violation)
-            found.faults.setdefault(fault_at(ledger.periods, violation.at), Counter())[violation.kind] += 1
+            fault = period_at(ledger.periods, violation.at).fault
+            found.violations.setdefault(fault, {}).setdefault(violation.kind, []).append(violation)
         for connection in ledger.connections:
             for request in connection.requests.values():
-                codes = found.answers.setdefault(fault_at(ledger.periods, request.asked), Counter())
+                fault = period_at(ledger.periods, request.asked).fault
+                codes = found.answers.setdefault(fault, Counter())
                 codes[request.answers[0].code if request.answers else 0] += 1
         found.totals = {
             "connections": len(ledger.connections),
@@ -139,7 +133,7 @@ class _Check:
             yield from self._unanswered(connection, name, request, executions)
         for answer in request.answers:
             if answer.code == _UNAVAILABLE:
-                yield from self._refused(name, request, executions)
+                yield from self._refused(name, request, answer, executions)
             elif answer.code != 200:
                 yield Violation("unexpected error", request.asked, f"{name}: {answer.code}")
             elif not executions:
@@ -151,7 +145,7 @@ class _Check:
     def _unanswered(
         self, connection: Connection, name: str, request: Request, executions: list[Execution]
     ) -> Iterator[Violation]:
-        ended = min(time for time in (connection.left, connection.ended, math.inf) if time is not None)
+        ended = _end(connection)
         if ended - request.asked >= self._ledger.patience:
             state = "executed" if executions else "not executed"
             yield Violation("no answer", request.asked, f"{name}: {state}, the connection lived on")
@@ -163,8 +157,11 @@ class _Check:
                 text = f"{name}: executed, closed with {connection.code} {waited:.2f} s after it was asked"
                 yield Violation("closed before the answer", request.asked, text)
 
-    def _refused(self, name: str, request: Request, executions: list[Execution]) -> Iterator[Violation]:
+    def _refused(self, name: str, request: Request, answer: Answer, executions: list[Execution]) -> Iterator[Violation]:
         if not executions:
+            # A request that was sent before a fault may still be there when it comes.
+            if not any(period_at(self._ledger.periods, at).refuses for at in (request.asked, answer.at)):
+                yield Violation("503 without reason", request.asked, f"{name}: after {answer.at - request.asked:.3f} s")
             return
         if all(self._interrupted(one) for one in executions):
             self._excused["503 though executed"] += 1
@@ -211,10 +208,10 @@ class _Check:
 
     def _events(self) -> Iterator[Violation]:
         rooms: dict[str, list[Emission]] = defaultdict(list)
-        published: dict[str, set[int]] = defaultdict(set)
+        published: dict[str, dict[int, Emission]] = defaultdict(dict)
         for emission in self._ledger.emissions:
             rooms[emission.room].append(emission)
-            published[emission.session].add(emission.number)
+            published[emission.session][emission.number] = emission
         for member in self._ledger.connections:
             yield from _received(member, published)
             yield from _missed(member, rooms[member.room])
@@ -261,20 +258,20 @@ class _Check:
                 yield Violation("on_disconnect too early", end.begun, text)
 
 
-def _received(member: Connection, published: dict[str, set[int]]) -> Iterator[Violation]:
+def _received(member: Connection, published: dict[str, dict[int, Emission]]) -> Iterator[Violation]:
     """What came that should not have: unknown, twice, or behind a later one."""
-    at = member.joined or 0.0
     for session, numbers in member.received.items():
         latest = 0
         seen: set[int] = set()
         for number in numbers:
             name = f"event {number} of session {session} at member {member.session}"
-            if number not in published.get(session, ()):
-                yield Violation("event of nobody", at, name)
+            emission = published.get(session, {}).get(number)
+            if emission is None:
+                yield Violation("event of nobody", member.joined or 0.0, name)
             elif number in seen:
-                yield Violation("event twice", at, name)
+                yield Violation("event twice", emission.begun, name)
             elif number < latest:
-                yield Violation("event out of order", at, f"{name}: after {latest}")
+                yield Violation("event out of order", emission.begun, f"{name}: after {latest}")
             seen.add(number)
             latest = max(latest, number)
 
@@ -288,11 +285,13 @@ def _missed(member: Connection, emissions: Iterable[Emission]) -> Iterator[Viola
         return
     last = {session: max(numbers) for session, numbers in member.received.items() if numbers}
     came = {session: set(numbers) for session, numbers in member.received.items()}
+    end = _end(member)
     missing = [
         one
         for one in emissions
         if one.begun > member.joined
         and one.confirmed is not None
+        and one.confirmed < end
         and one.number not in came.get(one.session, ())
         and (one.number < last.get(one.session, 0) or (member.settled is not None and one.confirmed < member.settled))
     ]
@@ -302,7 +301,11 @@ def _missed(member: Connection, emissions: Iterable[Emission]) -> Iterator[Viola
         yield Violation("events lost", first.begun, f"{text}event {first.number} of session {first.session}")
 
 
-def fault_at(periods: list[Period], at: float) -> str:
-    """The fault that was being caused or mended at this moment."""
-    index = bisect_right(periods, at, key=lambda period: period.since)
-    return periods[index - 1].fault if index else "start"
+def _end(connection: Connection) -> float:
+    """When the connection ended, or its client began to end it."""
+    return min(time for time in (connection.left, connection.ended, math.inf) if time is not None)
+
+
+def period_at(periods: list[Period], at: float) -> Period:
+    """The period of this moment."""
+    return periods[max(0, bisect_right(periods, at, key=lambda period: period.since) - 1)]

@@ -15,13 +15,13 @@ from .raw_client import HandshakeError
 _OUTSTANDING = 8  # requests of a client: with more it waits
 _RATE = 8.0  # requests a second of a client
 _LARGE = 60_000  # bytes of an answer, now and then
-_EVENT, _LARGE_EVENT = 64, 8_000  # bytes of text; the large ones are for slow readers, whose outboxes they fill
+_EVENT, _LARGE_EVENT = 64, 16_000  # bytes of text; the large ones are for slow readers, whose outboxes they fill
 _SMALL_BUFFER = 4096  # bytes; a client that does not read is felt the sooner
 _VOLLEY = 5  # requests of each client together
 _VOLLEY_PAUSE = 0.1  # seconds that each takes
 _RETRY = 0.2  # seconds before a client that was refused tries again
 _STAY = (0.3, 3.0)  # seconds for which those who come and go stay
-_NAP, _AWAKE = (2.0, 6.0), (0.5, 3.0)  # seconds for which a slow reader does not read, and reads
+_NAP, _AWAKE = (4.0, 10.0), (0.5, 3.0)  # seconds for which a slow reader does not read, and reads
 _FAREWELL = 10.0  # seconds for closing handshakes
 
 SLOW_ROOM = "slow"

@@ -40,9 +40,9 @@ class Stage:
     pause: float
     freeze: float
 
-    def begin(self, fault: str) -> None:
-        """From now on whatever goes wrong is this fault's."""
-        self.ledger.periods.append(Period(fault, time.monotonic()))
+    def begin(self, fault: str, *, refuses: bool = False) -> None:
+        """From now on whatever goes wrong is this fault's, which makes the gateway refuse requests or does not."""
+        self.ledger.periods.append(Period(fault, time.monotonic(), refuses))
 
     def victim(self) -> Program:
         """One of the instances."""
@@ -54,14 +54,14 @@ class Stage:
 
 
 async def _kill_one(stage: Stage) -> None:
-    stage.begin("kill one")
+    stage.begin("kill one", refuses=True)
     await stage.kill(stage.victim())
     await asyncio.sleep(stage.dice.uniform(0.0, 1.0))
     await stage.fleet.start_instance()
 
 
 async def _kill_all(stage: Stage) -> None:
-    stage.begin("kill all")
+    stage.begin("kill all", refuses=True)
     for instance in list(stage.fleet.instances):
         await stage.kill(instance)
     await asyncio.gather(stage.fleet.start_instance(), stage.fleet.start_instance())
@@ -99,7 +99,7 @@ async def _pause(stage: Stage) -> None:
 
 
 async def _freeze(stage: Stage) -> None:
-    stage.begin("freeze")
+    stage.begin("freeze", refuses=True)
     instance = stage.victim()
     stage.ledger.interruptions.append(Interruption(instance.pid, time.monotonic()))
     instance.signal(signal.SIGSTOP)
@@ -143,7 +143,7 @@ def _in_turn(faults: Sequence[_Cause]) -> Iterator[_Cause]:
 
 async def stop_gateway(stage: Stage) -> None:
     """SIGTERM for the gateway, while everybody asks."""
-    stage.begin("stop")
+    stage.begin("stop", refuses=True)
     stage.crew.go_on()
     await asyncio.sleep(_CALM)
     stage.crew.stop_coming()

@@ -137,10 +137,12 @@ class Period(NamedTuple):
     Attributes:
         fault: Its name.
         since: When it began; it lasts until the next one begins.
+        refuses: Whether requests may be refused in it: what is not executed, and answered with 503.
     """
 
     fault: str
     since: float
+    refuses: bool
 
 
 @dataclass(slots=True)

@@ -39,13 +39,13 @@ def good() -> Ledger:
             for session in ("s1", "s2")
             for hook, at in (("connect", 0.5), ("disconnect", 61.0))
         ],
-        periods=[Period("none", 0.0), Period("kill", 2.5)],
+        periods=[Period("none", 0.0, refuses=False), Period("kill", 2.5, refuses=True)],
     )
 
 
 def kinds(ledger: Ledger) -> list[str]:
     """What is wrong with it."""
-    return list(check(ledger).violations)
+    return [kind for kinds in check(ledger).violations.values() for kind in kinds]
 
 
 def excused(verdict: Verdict) -> dict[str, int]:
@@ -142,13 +142,25 @@ def test_other_errors_than_unavailable_are_found(code: int) -> None:
     assert kinds(ledger) == ["unexpected error"]
 
 
-def test_unavailable_that_was_not_executed_is_right() -> None:
-    """503 says that it may be repeated."""
+@pytest.mark.parametrize("number", [2, 3])
+def test_unavailable_that_was_not_executed_is_right_where_processes_die(number: int) -> None:
+    """503 says that it may be repeated. The second was sent before the kill."""
+    ledger = good()
+    ledger.connections[0].requests[number].answers = [Answer(503, 3.1)]
+    del ledger.executions[number - 1], ledger.emissions[number - 2]
+    for member in ledger.connections:
+        member.received["s1"].remove(number)
+
+    assert kinds(ledger) == []
+
+
+def test_unavailable_without_reason_is_found() -> None:
+    """Nothing happened that keeps a request from being executed."""
     ledger = good()
     ledger.connections[0].requests[1].answers = [Answer(503, 1.1)]
     del ledger.executions[0]
 
-    assert kinds(ledger) == []
+    assert kinds(ledger) == ["503 without reason"]
 
 
 def test_unavailable_though_executed_is_found() -> None:
@@ -263,6 +275,17 @@ def test_member_whose_connection_ended_may_miss_the_last_but_none_before() -> No
     assert kinds(ledger) == ["events lost"]
 
 
+def test_member_misses_nothing_of_the_time_after_it_left() -> None:
+    """Even if a later number of the same publisher came before: that is another violation."""
+    ledger = good()
+    member = ledger.connections[1]
+    member.settled, member.left, member.received = None, 3.5, {"s1": [2, 3]}
+    ledger.executions[0].begun, ledger.executions[0].ended = 5.0, 5.2
+    ledger.emissions.append(Emission("room", "s1", 1, 5.0, 5.1))
+
+    assert "events lost" not in kinds(dataclasses.replace(ledger, connections=[member]))
+
+
 def test_member_gets_nothing_of_the_time_before_it_joined() -> None:
     """Only what is published while it is a member."""
     ledger = good()
@@ -342,7 +365,10 @@ def test_violation_belongs_to_the_fault_in_which_it_began() -> None:
     for number in (2, 3):
         ledger.connections[0].requests[number].answers = [Answer(500, number + 0.1)]
 
-    assert check(ledger).faults == {"none": {"unexpected error": 1}, "kill": {"unexpected error": 1}}
+    violations = check(ledger).violations
+    assert {fault: list(kinds) for fault, kinds in violations.items()} == {
+        "none": ["unexpected error"], "kill": ["unexpected error"],
+    }  # fmt: skip
 
 
 def test_what_a_service_wrote_is_read_up_to_where_it_was_cut_off() -> None:
