@@ -24,6 +24,7 @@ from . import (
     ledger,
     live,
     memory,
+    soak,
     start,
     targets,
 )
@@ -66,7 +67,7 @@ SCENARIOS: dict[str, Scenario] = {
 }
 """What is measured. ``all`` runs every one of them."""
 
-CHECKS: dict[str, Scenario] = {"ledger": ledger}
+CHECKS: dict[str, Scenario] = {"ledger": ledger, "soak": soak}
 """What either holds or does not. Their results have ``passed``."""
 
 

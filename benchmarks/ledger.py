@@ -29,7 +29,7 @@ _SETTINGS = {
     "LINKD_MAX_CONNECTIONS_PER_USER": "0",
     # Slow readers lose events and are told so, instead of their connections.
     "LINKD_OUTBOX_POLICY": "drop_oldest",
-    "LINKD_OUTBOX_LIMIT": str(512 * 1024),
+    "LINKD_OUTBOX_LIMIT": str(2 * 2**20),
 }
 _PATIENCE = 45.0  # seconds; an answer may have to wait until a silent instance is given up
 _UNANSWERED = 0
@@ -45,7 +45,7 @@ class Plan:
         faults: Which, of FAULTS.
         seed: Of all that is random.
         clients: That stay; beside them a third as many come and go, and a tenth as many read too slowly.
-        pause, freeze: See Stage.
+        pause, freeze, rest: See Stage.
     """
 
     seconds: float = 120.0
@@ -54,6 +54,7 @@ class Plan:
     clients: int = 60
     pause: float = 25.0
     freeze: float = 28.0
+    rest: float = 3.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +110,7 @@ async def keep_ledger(plan: Plan) -> Verdict:
         crew = Crew(
             fleet.port, plan.seed, steady=plan.clients, passing=plan.clients // 3, slow=slow, patience=_PATIENCE
         )
-        stage = Stage(fleet, crew, ledger, random.Random(plan.seed), plan.pause, plan.freeze)
+        stage = Stage(fleet, crew, ledger, random.Random(plan.seed), plan.pause, plan.freeze, plan.rest)
         await _live(stage, plan)
         ledger.connections = crew.records
         for file in sorted(folder.glob("instance-*.ledger")):

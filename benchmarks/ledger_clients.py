@@ -18,6 +18,7 @@ _LARGE = 60_000  # bytes of an answer, now and then
 _EVENT, _LARGE_EVENT = 64, 16_000  # bytes of text; the large ones are for slow readers, whose outboxes they fill
 _SMALL_BUFFER = 4096  # bytes; a client that does not read is felt the sooner
 _VOLLEY = 5  # requests of each client together
+_SLOW_VOLLEY = 50  # the same of a slow reader: more than the kernel takes for it
 _VOLLEY_PAUSE = 0.1  # seconds that each takes
 _RETRY = 0.2  # seconds before a client that was refused tries again
 _STAY = (0.3, 3.0)  # seconds for which those who come and go stay
@@ -79,7 +80,7 @@ class Client:
 
     def volley(self) -> None:
         """Several requests at once, whose large answers are ready together with everybody else's."""
-        for _ in range(_VOLLEY):
+        for _ in range(_SLOW_VOLLEY if self._slow else _VOLLEY):
             if self.connection is not None:
                 self.connection.ask(pause=_VOLLEY_PAUSE, answer=_LARGE)
 
@@ -193,9 +194,9 @@ class Crew:
                 await asyncio.sleep(client.dice.expovariate(_RATE))
             client.leave()
 
-    def volley(self) -> None:
-        """Have everybody who stays ask for something large at once."""
-        for client in self._steady:
+    def volley(self, *, slow: bool = False) -> None:
+        """Have everybody who stays ask for something large at once, ``slow`` readers as well."""
+        for client in (*self._steady, *(self._slow if slow else ())):
             client.volley()
 
     async def settle(self) -> None:

@@ -19,9 +19,10 @@ FAULTS = ("kill", "redeploy", "stop", "pause", "slow", "freeze")
 CALM = "none"
 """The period in which nothing is done on purpose."""
 
-_CALM = 2.0  # seconds before each fault
-_AFTERMATH = 3.0  # seconds after it, in which its consequences still count as its own
-_LONG_AFTERMATH = 8.0  # the same where somebody slept: the silence limits are looked at every five seconds
+_READY = 0.5  # seconds until the large answers for slow readers are ready, and wait for them in the gateway
+_ASKING = 2.0  # seconds of requests before the gateway is stopped
+_SILENCE_LIMIT = 20.0  # seconds after which a gateway gives up a service that says nothing
+_LONG_REST = 8.0  # seconds after a sleep of that length, since silence is looked at every five
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class Stage:
 
     Attributes:
         pause: Seconds for which the gateway is stopped.
-        freeze: Seconds for which an instance is stopped, longer than the gateway waits for it.
+        freeze: Seconds for which an instance is stopped.
+        rest: Seconds after a fault in which its consequences still count as its own, and half of them are calm.
     """
 
     fleet: Fleet
@@ -39,6 +41,7 @@ class Stage:
     dice: random.Random
     pause: float
     freeze: float
+    rest: float
 
     def begin(self, fault: str, *, refuses: bool = False) -> None:
         """From now on whatever goes wrong is this fault's, which makes the gateway refuse requests or does not."""
@@ -91,49 +94,51 @@ async def _all_old_first(stage: Stage) -> None:
 
 async def _pause(stage: Stage) -> None:
     stage.begin("pause")
-    gateway = stage.fleet.gateway
-    gateway.signal(signal.SIGSTOP)
-    await asyncio.sleep(stage.pause)
-    gateway.signal(signal.SIGCONT)
-    await asyncio.sleep(_LONG_AFTERMATH)
+    await _sleep(stage, stage.fleet.gateway, stage.pause)
 
 
 async def _freeze(stage: Stage) -> None:
-    stage.begin("freeze", refuses=True)
-    instance = stage.victim()
-    stage.ledger.interruptions.append(Interruption(instance.pid, time.monotonic()))
-    instance.signal(signal.SIGSTOP)
-    await asyncio.sleep(stage.freeze)
-    instance.signal(signal.SIGCONT)
-    await asyncio.sleep(_LONG_AFTERMATH)
+    instance, too_long = stage.victim(), stage.freeze > _SILENCE_LIMIT
+    stage.begin("freeze", refuses=too_long)
+    if too_long:
+        stage.ledger.interruptions.append(Interruption(instance.pid, time.monotonic()))
+    await _sleep(stage, instance, stage.freeze)
+
+
+async def _sleep(stage: Stage, program: Program, seconds: float) -> None:
+    program.signal(signal.SIGSTOP)
+    await asyncio.sleep(seconds)
+    program.signal(signal.SIGCONT)
+    await asyncio.sleep(_LONG_REST if seconds > _SILENCE_LIMIT else 0.0)
 
 
 _Cause = Callable[[Stage], Awaitable[None]]
 
-_SHORT: dict[str, Sequence[_Cause]] = {
-    "kill": (_kill_one, _kill_all),
-    "redeploy": (_new_first, _old_first, _all_old_first),
-}
-_LONG: dict[str, _Cause] = {"pause": _pause, "freeze": _freeze}
+_SHORT: Sequence[tuple[str, _Cause]] = (
+    ("kill", _kill_one), ("redeploy", _new_first), ("kill", _kill_all), ("redeploy", _old_first),
+    ("redeploy", _all_old_first),
+)  # fmt: skip
+_LONG: Sequence[tuple[str, _Cause]] = (("pause", _pause), ("freeze", _freeze))
 
 
 async def cause(stage: Stage, faults: Sequence[str], seconds: float) -> None:
     """Cause the faults, each long one once and the short ones in turn, until the time is over."""
     until = time.monotonic() + seconds
-    long = [fault for name, fault in _LONG.items() if name in faults]
-    short = _in_turn([fault for name, several in _SHORT.items() if name in faults for fault in several])
+    long = [fault for name, fault in _LONG if name in faults]
+    short = _in_turn([fault for name, fault in _SHORT if name in faults])
     stage.dice.shuffle(long)
     while True:
         stage.begin(CALM)
-        await asyncio.sleep(min(_CALM, max(0.0, until - time.monotonic())))
+        await asyncio.sleep(min(stage.rest / 2, max(0.0, until - time.monotonic())))
         if time.monotonic() >= until:
             return
         fault = next(short, None)
         if fault is not None:
             await fault(stage)
-            await asyncio.sleep(_AFTERMATH)
+            await asyncio.sleep(stage.rest)
         if long and time.monotonic() < until:
             await long.pop()(stage)
+            await asyncio.sleep(stage.rest)
 
 
 def _in_turn(faults: Sequence[_Cause]) -> Iterator[_Cause]:
@@ -145,9 +150,10 @@ async def stop_gateway(stage: Stage) -> None:
     """SIGTERM for the gateway, while everybody asks."""
     stage.begin("stop", refuses=True)
     stage.crew.go_on()
-    await asyncio.sleep(_CALM)
+    await asyncio.sleep(_ASKING)
     stage.crew.stop_coming()
-    stage.crew.volley()
+    stage.crew.volley(slow=True)
+    await asyncio.sleep(_READY)
     status = await stage.fleet.gateway.stop()
     if status != 0:
         raise RuntimeError(f"the gateway ended with status {status}")

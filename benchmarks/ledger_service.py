@@ -6,6 +6,7 @@ Every record is one write to the end of a file of the process's own: what was wr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -81,7 +82,9 @@ async def connected(ctx: WsContext) -> None:
     """Join the room that the client asked for."""
     run = next(_runs)
     _write("connect", run, ctx.socket.id, "")
-    await ctx.join(ctx.socket.metadata["room"])
+    # The session may have ended meanwhile. An error would be a refusal, after which on_disconnect does not run.
+    with contextlib.suppress(LinkdError):
+        await ctx.join(ctx.socket.metadata["room"])
     _write("hooked", run)
 
 
