@@ -28,7 +28,7 @@ class Violation(NamedTuple):
 
     Attributes:
         kind: Which rule it breaks.
-        at: When what it concerns began.
+        at: When it happened: a wrong answer when it came, a run when it began.
         text: What happened, for people.
     """
 
@@ -44,7 +44,7 @@ class Verdict:
     Attributes:
         violations: By fault and kind, in order of time.
         excused: What only an interruption excuses, by kind.
-        answers: How requests were answered, by fault and code; ``0``: not at all.
+        answers: How requests were answered, by fault at that moment and code; ``0``: not at all.
         totals: How much was checked.
     """
 
@@ -86,9 +86,8 @@ class _Check:
             found.violations.setdefault(fault, {}).setdefault(violation.kind, []).append(violation)
         for connection in ledger.connections:
             for request in connection.requests.values():
-                fault = period_at(ledger.periods, request.asked).fault
-                codes = found.answers.setdefault(fault, Counter())
-                codes[request.answers[0].code if request.answers else 0] += 1
+                at, code = (request.answers[0].at, request.answers[0].code) if request.answers else (request.asked, 0)
+                found.answers.setdefault(period_at(ledger.periods, at).fault, Counter())[code] += 1
         found.totals = {
             "connections": len(ledger.connections),
             "requests": sum(len(connection.requests) for connection in ledger.connections),
@@ -161,7 +160,7 @@ class _Check:
         if not executions:
             # A request that was sent before a fault may still be there when it comes.
             if not any(period_at(self._ledger.periods, at).refuses for at in (request.asked, answer.at)):
-                yield Violation("503 without reason", request.asked, f"{name}: after {answer.at - request.asked:.3f} s")
+                yield Violation("503 without reason", answer.at, f"{name}: after {answer.at - request.asked:.3f} s")
             return
         if all(self._interrupted(one) for one in executions):
             self._excused["503 though executed"] += 1
@@ -169,7 +168,7 @@ class _Check:
         first = executions[0]
         ended = "not ended" if first.ended is None else f"ended after {first.ended - first.begun:.3f} s"
         text = f"{name}: by process {first.instance}, {first.begun - request.asked:.3f} s after it was asked, {ended}"
-        yield Violation("503 though executed", request.asked, text)
+        yield Violation("503 though executed", answer.at, text)
 
     # executions
 
