@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,8 +21,10 @@ from . import (
     guard,
     hostile,
     latency,
+    ledger,
     live,
     memory,
+    soak,
     start,
     targets,
 )
@@ -62,6 +65,10 @@ SCENARIOS: dict[str, Scenario] = {
     "start": start,
     "compiled": compiled,
 }
+"""What is measured. ``all`` runs every one of them."""
+
+CHECKS: dict[str, Scenario] = {"ledger": ledger, "soak": soak}
+"""What either holds or does not. Their results have ``passed``."""
 
 
 def _title(scenario: Scenario) -> str:
@@ -102,7 +109,7 @@ def main() -> None:
         "--figures", type=Path, help="folder where the figures of each are kept: what is there is not measured again"
     )
     everything.add_argument("--json", type=Path, help="where to write the figures")
-    for name, scenario in SCENARIOS.items():
+    for name, scenario in (SCENARIOS | CHECKS).items():
         choice = choices.add_parser(name, help=_title(scenario), description=scenario.__doc__)
         choice.add_argument("--json", type=Path, help="where to write the figures")
         scenario.arguments(choice)
@@ -111,11 +118,13 @@ def main() -> None:
     if options.scenario == "all":
         results = _run_all(options)
     else:
-        scenario = SCENARIOS[options.scenario]
+        scenario = (SCENARIOS | CHECKS)[options.scenario]
         results = scenario.run(options)
         print(scenario.table(results))
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=2))
+    if not results.get("passed", True):
+        sys.exit(1)
 
 
 main()

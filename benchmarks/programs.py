@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import ssl
 import subprocess
 import sys
 import time
@@ -24,6 +25,9 @@ HERE = Path(__file__).parent
 LOAD = HERE / "load" / "build" / "load"
 ECHO = HERE / "load" / "build" / "echo"
 _STARTUP = 20.0  # seconds
+_ANYBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # enough to ask a gateway of ours whether it is ready
+_ANYBODY.check_hostname = False
+_ANYBODY.verify_mode = ssl.CERT_NONE
 
 
 class Server(NamedTuple):
@@ -34,12 +38,14 @@ class Server(NamedTuple):
         path: What a WebSocket asks for.
         pids: Its processes by role, such as ``gateway``.
         admin: Where its metrics are; 0 where there are none.
+        link: Where services find it; empty where there are none.
     """
 
     port: int
     path: str
     pids: dict[str, int]
     admin: int = 0
+    link: str = ""
 
 
 _RATES = ("HANDSHAKE", "MESSAGE", "BYTE", "USER_MESSAGE", "BROADCAST", "ROOM_BROADCAST")
@@ -65,16 +71,16 @@ def linkd(target: Path, path: str, env: dict[str, str] | None = None, *, limited
         settings = environment(folder, env, limited=limited)
         log = Path(folder) / "gateway.log"
         gateway = stack.enter_context(_process([sys.executable, "-m", "pylinkd", "serve"], log, settings))
-        port = int(_wait_for(log, r'"address": "http://127.0.0.1:(\d+)"').group(1))
+        port = int(_wait_for(log, r'"address": "https?://127.0.0.1:(\d+)"').group(1))
         admin = int(_wait_for(log, r'"admin": "http://127.0.0.1:(\d+)"').group(1))
         command = [sys.executable, "-m", "pylinkd", "run", str(target)]
         service = stack.enter_context(_process(command, Path(folder) / "service.log", settings))
         deadline = time.monotonic() + _STARTUP
-        while not _ready(port):
+        while not _ready(port, secure="LINKD_CERTFILE" in settings):
             if time.monotonic() > deadline:
                 raise RuntimeError("the service did not become ready")
             time.sleep(0.05)
-        yield Server(port, path, {"gateway": gateway.pid, "service": service.pid}, admin)
+        yield Server(port, path, {"gateway": gateway.pid, "service": service.pid}, admin, settings["LINKD_LINK"])
 
 
 def metrics(server: Server) -> dict[str, float]:
@@ -203,9 +209,11 @@ def _wait_for(log: Path, pattern: str) -> re.Match[str]:
     raise RuntimeError(f"{log.read_text()}\nnothing in it matches {pattern}")
 
 
-def _ready(port: int) -> bool:
+def _ready(port: int, *, secure: bool) -> bool:
+    scheme, context = ("https", _ANYBODY) if secure else ("http", None)
     try:
-        with urlopen(f"http://127.0.0.1:{port}/ready", timeout=1) as answer:
+        # S310 asks which scheme it is: one of the two above.
+        with urlopen(f"{scheme}://127.0.0.1:{port}/ready", timeout=1, context=context) as answer:  # noqa: S310
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -48,6 +48,23 @@ def opening_request(port: int, path: str, headers: Sequence[str] = ()) -> bytes:
     return "\r\n".join(lines).encode()
 
 
+def connect(port: int, source: str = "127.0.0.1", *, send_buffer: int = 0, receive_buffer: int = 0) -> socket.socket:
+    """A TCP connection to 127.0.0.1, blocking with a timeout; the arguments are those of ``open_clients``."""
+    client = socket.socket()
+    try:
+        client.settimeout(_TIMEOUT)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for option, size in ((socket.SO_SNDBUF, send_buffer), (socket.SO_RCVBUF, receive_buffer)):
+            if size:
+                client.setsockopt(socket.SOL_SOCKET, option, size)
+        client.bind((source, 0))
+        client.connect(("127.0.0.1", port))
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
 def open_clients(
     port: int,
     path: str,
@@ -76,14 +93,7 @@ def open_clients(
     while count:
         opening = []
         for _ in range(min(_AT_ONCE, count)):
-            client = socket.socket()
-            client.settimeout(_TIMEOUT)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for option, size in ((socket.SO_SNDBUF, send_buffer), (socket.SO_RCVBUF, receive_buffer)):
-                if size:
-                    client.setsockopt(socket.SOL_SOCKET, option, size)
-            client.bind((source, 0))
-            client.connect(("127.0.0.1", port))
+            client = connect(port, source, send_buffer=send_buffer, receive_buffer=receive_buffer)
             client.sendall(request)
             opening.append(client)
         count -= len(opening)

@@ -143,17 +143,18 @@ def message(size: int, id: int = 1, source: str = "*") -> tuple[bytes, Heard]:
     """
     room = size - len(envelope("", id))
     if room < 0:
-        return source.encode()[:1] * size, Refused()
+        # One byte of the text again and again, which has to be a whole character.
+        return (source.encode("ascii", "ignore")[:1] or b"*") * size, Refused()
     text = _cut(source * (room // len(source) + 1), room)
     return envelope(text, id).ljust(size), Answer(text, id)
 
 
 def _cut(text: str, room: int) -> str:
-    """As much of the text as is at most so many bytes long in JSON."""
+    """About as much of the text as is at most so many bytes long in JSON."""
     text = text[:room]
     while (excess := len(json.dumps(text, ensure_ascii=False).encode()) - 2 - room) > 0:
-        # A character takes six bytes at most, so that this cuts no more than needed, and ends.
-        text = text[: -max(1, excess // 6)]
+        # A character takes one to six bytes: this cuts little more than needed, and ends soon.
+        text = text[: -max(1, excess // 2)]
     return text
 
 

@@ -1,8 +1,9 @@
 """Groups 12 and 13: permessage-deflate with five kinds of data, and with seven offers.
 
-The suite sends 1,000 messages in each of its 216 cases, which takes it many minutes. Without context takeover each
-message is compressed by itself: the hundredth cannot go wrong where the first few went right. So a case sends five,
-from different places of the data.
+The suite sends 1,000 messages in each of its 216 cases, which takes many minutes. Without context takeover each message
+is compressed by itself: the hundredth cannot go wrong where the first few went right. So a case sends five, from
+different places of the data, unless the environment variable ``CONFORMANCE_MESSAGES`` says how many, as it does in
+``scripts/conformance``.
 
 Where the suite offers ``server_max_window_bits=8``, as its older versions do, the gateway would decline: zlib cannot
 keep to it. Its newer versions offer 9.
@@ -10,13 +11,14 @@ keep to it. Its newer versions offer 9.
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable, Iterator
 
 from . import corpora
 from .cases import BINARY, TEXT, Case, Heard, Step, binary_message, fragments, message, one_by_one
 
-_COUNT = 5
+_COUNT = int(os.environ.get("CONFORMANCE_MESSAGES", "5"))
 _SMALL = 1024
 _K = 1024
 _SIZES = [

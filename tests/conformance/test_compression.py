@@ -17,6 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_case(gateway: Platform, case: Case, chopped: bool) -> None:
     """What was agreed on is kept to: every message comes back, compressed, within the window.
 
-    A case sends five messages and not the suite's thousand, since no context is taken over from one to the next.
+    A case sends five messages and not the suite's thousand, since no context is taken over from one to the next;
+    ``scripts/conformance`` sends them all.
     """
     await play(case, gateway.port, chopped)
