@@ -154,15 +154,26 @@ class Target:
         self._except_sessions = except_sessions
         self._except_users = except_users
 
-    def except_(self, *sessions: str, user: str | Iterable[str] | None = None) -> Target:
-        """The same target without these session ids, and without all sessions of these users."""
+    def except_(
+        self,
+        *sessions: str,
+        user: str | Iterable[str] | None = None,
+        session: str | Iterable[str] | None = None,
+    ) -> Target:
+        """The same target without these session ids, and without all sessions of these users.
+
+        Args:
+            sessions: Ids of sessions.
+            user: Ids of users, one or several.
+            session: Ids of sessions, one or several, by keyword as in ``ctx.to``.
+        """
         return Target(
             self._host,
             rooms=self._rooms,
             users=self._users,
             sessions=self._sessions,
             everyone=self._everyone,
-            except_sessions=(*self._except_sessions, *sessions),
+            except_sessions=(*self._except_sessions, *sessions, *_several(session)),
             except_users=(*self._except_users, *_several(user)),
             origin=self._origin,
         )

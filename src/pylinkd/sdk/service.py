@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -22,7 +21,9 @@ from .actions import Actions
 from .context import DB
 from .events import Events
 from .link import Connector
+from .options import check_options
 from .runtime import Runtime
+from .signatures import check_context, is_async, positional_of
 from .text import DEFAULT_POLICY, TextPolicy
 from .validation import RegistrationError, where
 from .websocket import WebSocket
@@ -106,14 +107,19 @@ class Service(Generic[DB]):
         stop_timeout: float = 10.0,
         text: TextPolicy = DEFAULT_POLICY,
     ) -> None:
+        if not isinstance(name, str):
+            raise RegistrationError(f"Service({name!r}): the name is a text such as 'chat'")
         try:
             check_name(name)
         except ValueError as cause:
             raise RegistrationError(f"Service({name!r}): {cause}") from cause
+        place = f"Service({name!r})"
+        check_options(
+            place, auth=auth, version=version, max_concurrent=max_concurrent, stop_timeout=stop_timeout, path=path,
+            namespace=namespace, text=text,
+        )  # fmt: skip
         if path and not path.startswith("/"):
-            raise RegistrationError(f"Service({name!r}): a path begins with a slash, {path!r} does not")
-        if max_concurrent < 1:
-            raise RegistrationError(f"Service({name!r}): max_concurrent is 1 or more, not {max_concurrent}")
+            raise RegistrationError(f"{place}: a path begins with a slash, {path!r} does not")
         self.name = name
         self.path = f"/ws/{name}" if path == "" else path
         self.auth = auth
@@ -124,7 +130,7 @@ class Service(Generic[DB]):
         self.action = Actions(text)
         self.events = Events(text)
         if (database is None) != (tables is None):
-            raise RegistrationError(f"Service({name!r}): database= and tables= go together")
+            raise RegistrationError(f"{place}: database= and tables= go together")
         self._database: DB | None = None
         if database is not None:
             from ..db import open_database
@@ -161,9 +167,10 @@ class Service(Generic[DB]):
         return self._add_hook("before_stop", hook)
 
     def _add_hook(self, moment: str, hook: H) -> H:
-        is_async: bool = inspect.iscoroutinefunction(hook)
-        if not is_async or len(inspect.signature(hook).parameters) != 1:
+        parameters = positional_of(hook) if is_async(hook) else []
+        if len(parameters) != 1:
             raise RegistrationError(f"{where(hook)}: a hook is 'async def name(service)'")
+        check_context(hook, parameters[0], Service)
         self._hooks[moment].append(hook)
         return hook
 
