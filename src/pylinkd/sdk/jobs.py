@@ -70,7 +70,9 @@ class Question(Job):
     def _internal(self, error: BaseException) -> InternalError:
         error_id = secrets.token_hex(8)
         log.error("handler_failed", error_id=error_id, exc_info=error, **self._what())
-        return InternalError(details={"errorId": error_id})
+        internal = InternalError(details={"errorId": error_id})
+        internal.__cause__ = error  # for the tests of a service; it is not sent
+        return internal
 
     def expired(self) -> None:
         """See Job."""

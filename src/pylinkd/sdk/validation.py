@@ -145,10 +145,24 @@ def _invalid_model(errors: list[dict[str, Any]]) -> ValidationError:
 
 
 def _encode_other(value: Any) -> Any:
+    """What stands for a value that msgspec does not know: of a model's instance or a database row its columns.
+
+    SQLAlchemy's classes are known by their attributes: a service without database never imports it.
+    """
     dump = getattr(value, "model_dump", None)
-    if dump is not None:
+    if dump is not None and not isinstance(value, type):
         return dump(mode="json")
-    raise TypeError(f"a {type(value).__qualname__} cannot be encoded")
+    mapper = getattr(type(value), "__mapper__", None)
+    if mapper is not None:
+        loaded = vars(value)  # asking for others would go to the database, or fail
+        return {column.key: loaded[column.key] for column in mapper.column_attrs if column.key in loaded}
+    columns = getattr(value, "_mapping", value)  # of a sqlalchemy.Row
+    if isinstance(columns, Mapping):
+        return dict(columns)
+    raise TypeError(
+        f"a {type(value).__qualname__} cannot be encoded: put what is needed of it into a dict, a msgspec.Struct, "
+        "a dataclass or a pydantic model"
+    )
 
 
 _json_encode = msgspec.json.Encoder(enc_hook=_encode_other).encode
