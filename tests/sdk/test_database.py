@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -58,7 +58,7 @@ class Notes(Database):
 @pytest.fixture
 def service(tmp_path: Path) -> Service[Notes]:
     """A service with a database in a file."""
-    service: Any = Service("notes", database=f"sqlite:///{tmp_path}/notes.db", tables=Notes)
+    service = cast("Service[Notes]", Service("notes", database=f"sqlite:///{tmp_path}/notes.db", tables=Notes))
 
     @service.before_start
     async def create(service: Service[Notes]) -> None:
