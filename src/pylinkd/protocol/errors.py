@@ -46,6 +46,10 @@ class LinkdError(Exception):
     default_type: ClassVar[str] = "INTERNAL_ERROR"
     default_message: ClassVar[str] = "Something went wrong."
 
+    asked: str = ""
+    """What a context was asked for when it raised this, such as ``call shop.items.price``; empty: nobody asked one.
+    For logs, and not sent."""
+
     def __init__(
         self,
         message: str | None = None,

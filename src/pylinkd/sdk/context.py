@@ -14,6 +14,7 @@ from ..protocol.identity import Identity
 from ..protocol.link import fill_identity
 from ..protocol.link_pb2 import Frame, RoomCommand
 from ..protocol.patterns import check_name
+from .asking import asked
 from .dispatch import Mailbox
 from .link import Asker
 from .streams import Stream
@@ -207,7 +208,12 @@ class Target:
         publish.sessions.extend(self._sessions)
         publish.except_sessions.extend(self._except_sessions)
         publish.except_users.extend(self._except_users)
-        return Receipt((await self._host.link.ask(frame)).published.reached)
+        try:
+            answer = await self._host.link.ask(frame)
+        except LinkdError as error:  # as asked() has it; written out, since some handlers do this for every message
+            error.asked = f"emit {type}"
+            raise
+        return Receipt(answer.published.reached)
 
 
 class Context(Generic[DB]):
@@ -279,7 +285,7 @@ class Context(Generic[DB]):
         """
         frame = Frame()
         frame.room_query.room = room
-        answer = await self._host.link.ask(frame)
+        answer = await asked(self._host, frame, "members")
         return [
             Member(session=member.session, user=member.user or None, name=member.name or None)
             for member in answer.member_list.members
@@ -312,7 +318,7 @@ class Context(Generic[DB]):
         frame.session_command.user = user or ""
         frame.session_command.close_code = code
         frame.session_command.reason = reason
-        await self._host.link.ask(frame)
+        await asked(self._host, frame, "disconnect")
 
     async def call(self, service: str, action: str, params: Any = None) -> Any:
         """Have another service's action answer, on behalf of whoever is asking here.
@@ -335,7 +341,7 @@ class Context(Generic[DB]):
         frame.call.params = encode(params)
         if self.identity is not None:
             fill_identity(frame.call.identity, self.identity)
-        result = (await self._host.link.ask(frame)).call_result.data
+        result = (await asked(self._host, frame, f"call {service}.{action}", f"{service}.{action}")).call_result.data
         return msgspec.json.decode(result) if result else None
 
     async def emit(self, type: str, data: Any = None) -> Receipt:
@@ -352,7 +358,7 @@ class Context(Generic[DB]):
         frame.event.data = encode(data)
         if self.identity is not None:
             fill_identity(frame.event.identity, self.identity)
-        return Receipt((await self._host.link.ask(frame)).event_done.reached)
+        return Receipt((await asked(self._host, frame, f"emit {type}")).event_done.reached)
 
 
 class WsContext(Context[DB]):
@@ -454,7 +460,7 @@ class WsContext(Context[DB]):
         frame.room_command.verb = verb
         frame.room_command.session = session or self.socket.id
         frame.room_command.rooms.extend(rooms)
-        await self._host.link.ask(frame)
+        await asked(self._host, frame, "join" if verb == RoomCommand.JOIN else "leave")
 
     async def rooms(self) -> list[str]:
         """The rooms this session is in; in ``on_disconnect`` those that it was in.
@@ -466,7 +472,7 @@ class WsContext(Context[DB]):
             return list(self._last_rooms)
         frame = Frame()
         frame.room_query.session = self.socket.id
-        return list((await self._host.link.ask(frame)).room_list.rooms)
+        return list((await asked(self._host, frame, "rooms")).room_list.rooms)
 
     async def disconnect(
         self,

@@ -85,6 +85,11 @@ class Events:
         self.changed()
 
     @property
+    def handlers(self) -> Iterable[EventHandler]:
+        """All handlers."""
+        return self._handlers
+
+    @property
     def patterns(self) -> Iterable[str]:
         """What the gateway has to send here."""
         return sorted({handler.pattern.text for handler in self._handlers})

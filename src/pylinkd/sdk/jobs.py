@@ -15,6 +15,7 @@ from ..protocol.identity import Identity
 from ..protocol.link import Reused, read_identity
 from ..protocol.link_pb2 import Call, Event, Frame, HttpRequest
 from .actions import ActionHandler, Response, parse_query
+from .asking import note_failed_question
 from .context import EventContext, Host, HttpContext, Socket, WsContext
 from .dispatch import DEFAULT_TIMEOUT, Job, Mailbox
 from .events import EventHandler
@@ -88,6 +89,8 @@ class Question(Job):
         if self._answered:
             return
         self._answered = True
+        if error.asked:
+            note_failed_question(error, self._what())
         try:
             self._link.fail(self._request_id, error)
         except Exception as cause:

@@ -7,7 +7,7 @@ order of registration. ``order=`` moves one: lower numbers lie further out, 0 is
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from enum import IntEnum
 from typing import Any
 
@@ -106,6 +106,11 @@ class Stack:
         before = len(self._layers)
         self._layers = [layer for layer in self._layers if layer.middleware is not middleware]
         return len(self._layers) != before
+
+    @property
+    def middleware(self) -> Iterator[Middleware]:
+        """Everything that is registered."""
+        return (layer.middleware for layer in self._layers)
 
     def around(self, name: str, endpoint: Next) -> Next:
         """``endpoint`` with everything that applies to ``name`` around it."""

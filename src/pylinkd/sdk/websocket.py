@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypedDict, TypeVar, overload
 
 from typing_extensions import Unpack
@@ -351,6 +351,14 @@ class WebSocket:
     def handlers(self) -> Iterable[MessageHandler]:
         """All handlers but the catch-all."""
         return self._handlers.values()
+
+    def handler_names(self) -> Iterator[tuple[Handler, str]]:
+        """Every function that is registered, and what to call it in logs."""
+        yield from ((handler.function, type) for type, handler in self._handlers.items())
+        if self._catch_all is not None:
+            yield self._catch_all.function, CATCH_ALL
+        yield from ((handler, f"connect {where(handler)}") for handler in self.connect_handlers)
+        yield from ((handler, f"disconnect {where(handler)}") for handler in self.disconnect_handlers)
 
     @property
     def catches_all(self) -> bool:
