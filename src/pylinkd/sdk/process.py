@@ -7,6 +7,7 @@ would keep a stopped service for an hour.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import sys
@@ -89,7 +90,7 @@ class ServiceProcess:
             if thread.daemon or thread is threading.current_thread() or thread in self._earlier_threads:
                 continue
             frame = None if thread.ident is None else frames.get(thread.ident)
-            if frame is not None and not frame.f_code.co_filename.endswith(_POOL_FILE):  # else it waits for work
+            if frame is not None and not _waits_for_work(frame):
                 busy.append(f"{thread.name}: {_place(frame)}")
         return busy
 
@@ -111,6 +112,16 @@ def _all_threads() -> list[str]:
     return [f"{names.get(id, id)}: {_place(frame)}" for id, frame in sys._current_frames().items() if id != me]
 
 
+def _waits_for_work(frame: FrameType) -> bool:
+    return frame.f_code.co_name == "_worker" and frame.f_code.co_filename.endswith(_POOL_FILE)
+
+
 def _place(frame: FrameType) -> str:
     code = frame.f_code
+    if code.co_filename.endswith(_POOL_FILE) and "self" in frame.f_locals:
+        # A function written in C has no frame; the pool knows which one it called.
+        function = getattr(frame.f_locals["self"], "fn", None)
+        while isinstance(function, functools.partial):  # asyncio.to_thread calls it in a context
+            function = function.args[0] if function.args else function.func
+        return str(getattr(function, "__qualname__", function))
     return f"{code.co_qualname} ({code.co_filename}:{frame.f_lineno})"
