@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.certificates import trust
@@ -70,6 +72,94 @@ async def test_service_that_cannot_start_is_started_again_when_its_file_is_mende
         (folder / "hello.py").write_text(SERVICE)
 
         await program.wait_logged("service_registered")
+        assert await program.stop() == 0
+    finally:
+        await program.stop(signal.SIGKILL)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that it started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def service_of(pid: int) -> int:
+    """The process of its service; the gateway was started first."""
+    (service,) = [
+        child for child in children_of(pid) if b"run" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+    ]
+    return service
+
+
+async def wait_gone(pids: list[int]) -> None:
+    """Wait until none of these processes is there any more."""
+    async with asyncio.timeout(20):
+        while any(Path(f"/proc/{pid}").exists() and "Z" not in _state(pid) for pid in pids):
+            await asyncio.sleep(0.02)
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL, signal.SIGTERM])
+async def test_nothing_is_left_behind(tmp_path: Path, number: signal.Signals) -> None:
+    """Whatever ends the command: a closed terminal, kill -9, or a signal that it can answer."""
+    (tmp_path / "hello.py").write_text(SERVICE)
+    program = await start_program(tmp_path, "dev", "dev", str(tmp_path / "hello.py"), env=Platform(tmp_path).env)
+    try:
+        await program.wait_logged("service_registered")
+        children = children_of(program.process.pid)
+        assert len(children) == 2
+
+        status = await program.stop(number)
+
+        assert status == (-signal.SIGKILL if number == signal.SIGKILL else 0)
+        await wait_gone(children)
+    finally:
+        await program.stop(signal.SIGKILL)
+
+
+async def test_service_that_was_killed_is_started_again(tmp_path: Path) -> None:
+    """After a moment, and the log says so."""
+    (tmp_path / "hello.py").write_text(SERVICE)
+    program = await start_program(tmp_path, "dev", "dev", str(tmp_path / "hello.py"), env=Platform(tmp_path).env)
+    try:
+        await program.wait_logged("service_registered")
+        os.kill(service_of(program.process.pid), signal.SIGKILL)
+
+        ended = await program.wait_logged("service_ended")
+        assert (ended["signal"], ended["restart_in"]) == ("SIGKILL", 0.5)
+        await program.wait_logged("service_registered", count=2)
+
+        os.kill(service_of(program.process.pid), signal.SIGTERM)
+        ended = await program.wait_logged("service_ended", count=2)
+        assert (ended["status"], ended["restart_in"]) == (0, 1.0)
+        await program.wait_logged("service_registered", count=3)
+        assert await program.stop() == 0
+    finally:
+        await program.stop(signal.SIGKILL)
+
+
+async def test_several_services_are_run_and_restarted_by_their_own_files(tmp_path: Path) -> None:
+    """Each by changes in its own folder; a service is a target as linkd run takes it."""
+    source = SERVICE.replace("service =", "it =").replace("@service.", "@it.")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.py").write_text(source.replace('"dev', f'"{name}'))
+    targets = [f"{tmp_path}/one/one.py:it", f"{tmp_path}/two/two.py:it"]
+    program = await start_program(tmp_path, "dev", "dev", *targets, env=Platform(tmp_path).env)
+    try:
+        await program.wait_logged("service_registered", count=2)
+        assert {line["service"] for line in program.logged("service_registered")} == {"one", "two"}
+
+        (tmp_path / "two" / "two.py").write_text(source.replace('"dev', '"two') + "\n")
+
+        again = await program.wait_logged("service_registered", count=3)
+        assert again["service"] == "two"
+        assert [line["target"] for line in program.logged("service_restarting")] == [targets[1]]
         assert await program.stop() == 0
     finally:
         await program.stop(signal.SIGKILL)

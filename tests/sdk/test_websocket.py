@@ -72,7 +72,7 @@ def test_type_that_is_taken_is_refused_with_both_places(service: Service[Any]) -
         (plain, "plain .*'async def'"),
         (nothing, r"nothing .*\(ctx\) or \(ctx, data\)"),
         (much, r"much .*\(ctx\) or \(ctx, data\)"),
-        (unreadable, "unreadable .*annotations cannot be read.*Missing"),
+        (unreadable, "unreadable .*'Missing' of its parameter 'data' cannot be read"),
     ],
 )
 def test_functions_that_are_no_handlers_are_refused(service: Service[Any], function: Any, says: str) -> None:

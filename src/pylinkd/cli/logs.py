@@ -8,6 +8,8 @@ from typing import Literal
 
 import structlog
 
+from .tracebacks import write_traceback
+
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -20,7 +22,9 @@ def configure_logs(level: str = "info", format: Literal["auto", "console", "json
         structlog.processors.StackInfoRenderer(),
     ]
     if console:
-        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+        processors.append(
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=write_traceback)
+        )
     else:
         processors.extend([structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
     structlog.configure(

@@ -70,22 +70,20 @@ def run(target: Target, link: Link = None) -> None:
 
 @app.command()
 def dev(
-    target: Target,
+    targets: Annotated[list[str], typer.Argument(help="module:service, or path/to/file.py:service; one or several")],
     host: Host = None,
     port: Port = None,
     link: Link = None,
-    watch: Annotated[Path | None, typer.Option(help="Folder whose changes restart the service.")] = None,
+    watch: Annotated[Path | None, typer.Option(help="Folder whose changes restart the services.")] = None,
 ) -> None:
-    """Run gateway and service; the service restarts when a file changes, and clients stay connected."""
+    """Run gateway and services; a service restarts when a file changes, and clients stay connected."""
     from ..gateway.settings import Settings
     from .dev import develop
 
     settings = _settings(Settings, host=host, port=port, link=link)
-    # Both processes read their settings from the environment.
+    # All processes read their settings from the environment.
     os.environ.update(LINKD_HOST=settings.host, LINKD_PORT=str(settings.port), LINKD_LINK=str(settings.link))
-    place = target.partition(":")[0]
-    folder = watch or (Path(place).parent if place.endswith(".py") else Path.cwd())
-    raise typer.Exit(asyncio.run(develop(target, folder)))
+    raise typer.Exit(asyncio.run(develop(targets, watch)))
 
 
 @app.command()

@@ -1,8 +1,7 @@
 """SQLite by aiosqlite: engine, the queue of writers, and cancellation.
 
 SQLite admits one writer at a time. Writers of this process queue for a lock here, first come first
-served and cancellable; only against other processes do they fall back on SQLite's busy timeout, which
-polls and is unfair.
+served and cancellable; only against other processes do they poll, which is unfair, and cancellable too.
 
 Elsewhere: what a pool promises (pool.py), how a connection is set up (sqlite_driver.py).
 """
@@ -10,9 +9,9 @@ Elsewhere: what a pool promises (pool.py), how a connection is set up (sqlite_dr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -24,6 +23,7 @@ from . import sqlite_driver
 from .errors import DatabaseBusyError
 from .failures import translated
 from .shielding import finish
+from .sqlite_types import with_exact_floats
 
 ResultT = TypeVar("ResultT")
 
@@ -58,6 +58,8 @@ class SQLitePool:
             hide_parameters=True,
             **pool_options,
         )
+        dialect: Any = self._statements.dialect
+        dialect.colspecs = with_exact_floats(dialect.colspecs)
         self._transactions = self._statements.execution_options(**{_BEGIN: True})
         event.listen(self._statements.sync_engine, "begin", _begin_immediate)
         # Connections are counted here and not left to wait for in SQLAlchemy's pool: waiting here can be
@@ -83,17 +85,17 @@ class SQLitePool:
         """Implements Pool."""
         async with self._turn(writes=writes):
             connection = self._statements.connect()
-            with translated():
-                return await finish(_send(connection, work), hurry=lambda: _interrupt(connection))
+            with translated(), sqlite_driver.connections_opened() as opened:
+                return await finish(_send(connection, work), hurry=lambda: _interrupt(connection, opened))
 
     async def begin(self) -> AsyncConnection:
         """Implements Pool."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._turn(writes=True))
             connection = self._transactions.connect()
-            with translated():
+            with translated(), sqlite_driver.connections_opened() as opened:
                 try:
-                    await finish(_begin(connection))
+                    await finish(_begin(connection), hurry=lambda: _interrupt(connection, opened))
                 except BaseException:
                     await finish(connection.close())
                     raise
@@ -109,7 +111,7 @@ class SQLitePool:
         """Implements Pool."""
         async with self._open.pop(connection):
             with translated():
-                await finish(_end(connection, commit=commit))
+                await finish(_end(connection, commit=commit), hurry=lambda: _stop_waiting(connection))
 
     @asynccontextmanager
     async def _turn(self, *, writes: bool) -> AsyncIterator[None]:
@@ -161,10 +163,22 @@ def _begin_immediate(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _interrupt(connection: AsyncConnection) -> None:
+def _interrupt(connection: AsyncConnection, opened: Sequence[sqlite_driver.Connection] = ()) -> None:
+    driver = _driver_of(connection)
+    for each in opened if driver is None else (driver,):
+        each.interrupt_now()
+
+
+def _stop_waiting(connection: AsyncConnection) -> None:
+    driver = _driver_of(connection)
+    if driver is not None:
+        driver.stop_waiting()
+
+
+def _driver_of(connection: AsyncConnection) -> sqlite_driver.Connection | None:
+    """The driver's connection; ``None``: there is none yet, or none any more."""
     sync = connection.sync_connection
     if sync is None or sync.closed or sync.invalidated:
-        return
+        return None
     driver = sync.connection.driver_connection
-    if isinstance(driver, sqlite_driver.Connection):
-        driver.interrupt_now()
+    return driver if isinstance(driver, sqlite_driver.Connection) else None

@@ -16,8 +16,10 @@ from ..protocol.patterns import check_name
 from .context import HttpContext
 from .dispatch import DEFAULT_TIMEOUT
 from .middleware import Middleware, Next, Reach, Stack
+from .options import check_options, listed_roles, role_names
+from .signatures import check_name_given, schema_of
 from .text import DEFAULT_POLICY, TextPolicy
-from .validation import NO_SCHEMA, Handler, RegistrationError, Schema, encode, schema_of, where
+from .validation import Handler, RegistrationError, encode, where
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
@@ -129,19 +131,16 @@ class ActionHandler:
         validate: Any = None,
         text: TextPolicy = DEFAULT_POLICY,
     ) -> None:
-        if isinstance(roles, str):
-            raise RegistrationError(f"{where(function)}: roles is a list of names, such as ['{roles}']")
-        if timeout is not None and timeout <= 0:
-            raise RegistrationError(f"{where(function)}: timeout is a positive number of seconds, not {timeout}")
+        roles = listed_roles(roles)
+        check_options(where(function), auth=auth, roles=roles, timeout=timeout, description=description)
         self.name = name
         self.function = function
         self.route = route
         self.method = method
-        self.requirement = Requirement.of(auth, roles)
+        self.requirement = Requirement.of(auth, role_names(roles))
         self.timeout = timeout
         self.description = description
-        wanted = schema_of(function, validate)
-        self.schema = None if wanted is NO_SCHEMA else Schema(wanted, text)
+        self.schema = schema_of(function, HttpContext, validate=validate, text=text)
         self.call: Next = self.endpoint
 
     def endpoint(self, ctx: HttpContext[Any]) -> Awaitable[Any]:
@@ -167,7 +166,7 @@ class Actions:
     def __init__(self, text: TextPolicy = DEFAULT_POLICY) -> None:
         self._text = text
         self._handlers: dict[str, ActionHandler] = {}
-        self.stack = Stack(self._compile)
+        self.stack = Stack(self._compile, HttpContext)
         self.changed: Callable[[], None] = lambda: None
 
     def __call__(
@@ -193,6 +192,7 @@ class Actions:
             RegistrationError: If the name or route is taken or malformed, or the handler is not of this form.
             TypeError: If there is no option of this name.
         """
+        check_name_given(name, "service.action", "rooms.list")
 
         def register(function: F) -> F:
             self._add(
@@ -259,6 +259,9 @@ class ActionGroup:
     """
 
     def __init__(self, actions: Actions, prefix: str, route: str, options: GroupOptions) -> None:
+        check_name_given(prefix, "service.action.group", "rooms")
+        if not isinstance(route, str):
+            raise RegistrationError(f"group({prefix!r}): route is a text such as '/rooms', not {route!r}")
         unknown = options.keys() - GroupOptions.__annotations__.keys()
         if unknown:
             raise RegistrationError(f"group({prefix!r}): a group has no option {', '.join(sorted(unknown))}")
@@ -266,19 +269,22 @@ class ActionGroup:
         self._prefix = prefix
         self._route = route.rstrip("/")
         self._options = options
-        if "roles" in options and not isinstance(options["roles"], str):
-            self._options["roles"] = tuple(options["roles"])  # it is read once for each handler
+        if "roles" in options:
+            self._options["roles"] = listed_roles(options["roles"])  # it is read once for each handler
+        check_options(f"group({prefix!r})", **self._options)
 
     def __call__(
         self, name: str, *, route: str | None = None, method: str = "GET", **options: Unpack[ActionOptions]
     ) -> Callable[[F], F]:
         """As ``service.action``, with the group's prefix and route before those given."""
+        check_name_given(name, "group", "list")
         merged: ActionOptions = {**self._options, **options}
         full = None if route is None else f"{self._route}{route}" or "/"
         return self._actions(f"{self._prefix}.{name}", route=full, method=method, **merged)
 
     def group(self, prefix: str, *, route: str = "", **options: Unpack[GroupOptions]) -> ActionGroup:
         """A group inside this one; what is not given is this one's."""
+        check_name_given(prefix, "group.group", "admin")
         merged: GroupOptions = {**self._options, **options}
         return ActionGroup(self._actions, f"{self._prefix}.{prefix}", f"{self._route}{route}", merged)
 
@@ -297,15 +303,17 @@ def decode_result(data: bytes) -> Any:
     return msgspec.json.decode(data) if data else None
 
 
-def _check_method(method: str, function: Callable[..., Any]) -> str:
-    if method not in _METHODS:
+def _check_method(method: Any, function: Callable[..., Any]) -> str:
+    if not isinstance(method, str) or method not in _METHODS:
         raise RegistrationError(f"{where(function)}: method is one of {', '.join(sorted(_METHODS))}, not {method!r}")
-    return method
+    return str(method)
 
 
 def _check_route(route: str | None, function: Callable[..., Any]) -> str:
     if route is None:
         return ""
+    if not isinstance(route, str):
+        raise RegistrationError(f"{where(function)}: route is a text such as '/chat/rooms/{{id}}', not {route!r}")
     if not route:
         raise RegistrationError(f"{where(function)}: '' is no route; None makes an action for other services only")
     if route != "/":

@@ -14,6 +14,7 @@ from ..protocol.identity import Identity
 from ..protocol.link import fill_identity
 from ..protocol.link_pb2 import Frame, RoomCommand
 from ..protocol.patterns import check_name
+from .asking import asked
 from .dispatch import Dispatcher, Mailbox
 from .link import Asker
 from .streams import Stream
@@ -156,15 +157,26 @@ class Target:
         self._except_sessions = except_sessions
         self._except_users = except_users
 
-    def except_(self, *sessions: str, user: str | Iterable[str] | None = None) -> Target:
-        """The same target without these session ids, and without all sessions of these users."""
+    def except_(
+        self,
+        *sessions: str,
+        user: str | Iterable[str] | None = None,
+        session: str | Iterable[str] | None = None,
+    ) -> Target:
+        """The same target without these session ids, and without all sessions of these users.
+
+        Args:
+            sessions: Ids of sessions.
+            user: Ids of users, one or several.
+            session: Ids of sessions, one or several, by keyword as in ``ctx.to``.
+        """
         return Target(
             self._host,
             rooms=self._rooms,
             users=self._users,
             sessions=self._sessions,
             everyone=self._everyone,
-            except_sessions=(*self._except_sessions, *sessions),
+            except_sessions=(*self._except_sessions, *sessions, *_several(session)),
             except_users=(*self._except_users, *_several(user)),
             origin=self._origin,
         )
@@ -202,10 +214,11 @@ class Target:
         publish.except_sessions.extend(self._except_sessions)
         publish.except_users.extend(self._except_users)
         try:
-            return Receipt((await self._host.link.ask(frame)).published.reached)
-        except LinkdError as error:
+            answer = await self._host.link.ask(frame)
+        except LinkdError as error:  # as asked() has it; written out, since some handlers do this for every message
             error.target = f"emit {type}"
             raise
+        return Receipt(answer.published.reached)
 
 
 class Context(Generic[DB]):
@@ -277,11 +290,7 @@ class Context(Generic[DB]):
         """
         frame = Frame()
         frame.room_query.room = room
-        try:
-            answer = await self._host.link.ask(frame)
-        except LinkdError as error:
-            error.target = "members"
-            raise
+        answer = await asked(self._host, frame, "members")
         return [
             Member(session=member.session, user=member.user or None, name=member.name or None)
             for member in answer.member_list.members
@@ -314,11 +323,7 @@ class Context(Generic[DB]):
         frame.session_command.user = user or ""
         frame.session_command.close_code = code
         frame.session_command.reason = reason
-        try:
-            await self._host.link.ask(frame)
-        except LinkdError as error:
-            error.target = "disconnect"
-            raise
+        await asked(self._host, frame, "disconnect")
 
     async def call(self, service: str, action: str, params: Any = None) -> Any:
         """Have another service's action answer, on behalf of whoever is asking here.
@@ -348,12 +353,10 @@ class Context(Generic[DB]):
         dispatcher = self._host.dispatcher
         dispatcher.call_began()
         try:
-            result = (await self._host.link.ask(frame)).call_result.data
-        except LinkdError as error:
-            error.target = f"call {service}.{action}"
-            raise
+            answer = await asked(self._host, frame, f"call {service}.{action}")
         finally:
             dispatcher.call_ended()
+        result = answer.call_result.data
         return msgspec.json.decode(result) if result else None
 
     async def emit(self, type: str, data: Any = None) -> Receipt:
@@ -373,11 +376,7 @@ class Context(Generic[DB]):
         frame.event.data = encode(data)
         if self.identity is not None:
             fill_identity(frame.event.identity, self.identity)
-        try:
-            return Receipt((await self._host.link.ask(frame)).event_done.reached)
-        except LinkdError as error:
-            error.target = f"emit {type}"
-            raise
+        return Receipt((await asked(self._host, frame, f"emit {type}")).event_done.reached)
 
 
 class WsContext(Context[DB]):
@@ -479,11 +478,7 @@ class WsContext(Context[DB]):
         frame.room_command.verb = verb
         frame.room_command.session = session or self.socket.id
         frame.room_command.rooms.extend(rooms)
-        try:
-            await self._host.link.ask(frame)
-        except LinkdError as error:
-            error.target = "join" if verb == RoomCommand.JOIN else "leave"
-            raise
+        await asked(self._host, frame, "join" if verb == RoomCommand.JOIN else "leave")
 
     async def rooms(self) -> list[str]:
         """The rooms this session is in; in ``on_disconnect`` those that it was in.
@@ -495,11 +490,7 @@ class WsContext(Context[DB]):
             return list(self._last_rooms)
         frame = Frame()
         frame.room_query.session = self.socket.id
-        try:
-            return list((await self._host.link.ask(frame)).room_list.rooms)
-        except LinkdError as error:
-            error.target = "rooms"
-            raise
+        return list((await asked(self._host, frame, "rooms")).room_list.rooms)
 
     async def disconnect(
         self,

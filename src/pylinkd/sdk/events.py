@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 from ..protocol.patterns import Pattern
 from .context import EventContext
 from .dispatch import DEFAULT_TIMEOUT
+from .options import check_options
+from .signatures import check_name_given, schema_of
 from .text import DEFAULT_POLICY, TextPolicy
-from .validation import NO_SCHEMA, Handler, RegistrationError, Schema, schema_of, where
+from .validation import Handler, RegistrationError, where
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
@@ -20,13 +22,11 @@ class EventHandler:
     __slots__ = ("_schema", "function", "pattern", "timeout")
 
     def __init__(self, pattern: Pattern, function: Handler, timeout: float | None, text: TextPolicy) -> None:
-        wanted = schema_of(function)
-        if timeout is not None and timeout <= 0:
-            raise RegistrationError(f"{where(function)}: timeout is a positive number of seconds, not {timeout}")
+        check_options(where(function), timeout=timeout)
         self.pattern = pattern
         self.function = function
         self.timeout = timeout
-        self._schema = None if wanted is NO_SCHEMA else Schema(wanted, text)
+        self._schema = schema_of(function, EventContext, text=text)
 
     def call(self, ctx: EventContext[Any]) -> Awaitable[Any]:
         """Validate and run the function."""
@@ -59,6 +59,7 @@ class Events:
         Raises:
             RegistrationError: If the pattern is none, or the handler is not of this form.
         """
+        check_name_given(pattern, "service.events.on", "user.created")
 
         def register(function: F) -> F:
             try:
@@ -82,6 +83,11 @@ class Events:
             raise RegistrationError(f"{where(handler)} is not registered")
         self._handlers = kept
         self.changed()
+
+    @property
+    def handlers(self) -> Iterable[EventHandler]:
+        """All handlers."""
+        return self._handlers
 
     @property
     def patterns(self) -> Iterable[str]:

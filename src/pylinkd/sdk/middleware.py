@@ -6,13 +6,14 @@ order of registration. ``order=`` moves one: lower numbers lie further out, 0 is
 
 from __future__ import annotations
 
-import inspect
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from enum import IntEnum
 from typing import Any
 
 from ..protocol.patterns import Pattern
+from .options import check_options
+from .signatures import check_context, is_async, positional_of
 from .validation import RegistrationError, where
 
 Next = Callable[[Any], Awaitable[Any]]
@@ -51,9 +52,11 @@ class Stack:
 
     Args:
         changed: Called after each change.
+        context: The class of the context that they get.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[], None], context: type) -> None:
+        self._context = context
         self._layers: list[Layer] = []
         self._changed = changed
         self._sequence = itertools.count()
@@ -69,7 +72,8 @@ class Stack:
         """Register middleware, given after an optional pattern, or as a decorator where none is given.
 
         Raises:
-            RegistrationError: If it is no coroutine function of two parameters, or the pattern is none.
+            RegistrationError: If it is no coroutine function of two parameters, its first is annotated as another
+                context, or the pattern is none.
         """
         pattern = first if isinstance(first, str) else None
         middleware = second if isinstance(first, str) else first
@@ -83,11 +87,11 @@ class Stack:
         return register if middleware is None else register(middleware)
 
     def _add(self, middleware: Middleware, reach: Reach, pattern: str | None, order: int) -> None:
-        is_async = inspect.iscoroutinefunction(middleware) or inspect.iscoroutinefunction(
-            getattr(middleware, "__call__", None)  # noqa: B004
-        )
-        if not is_async or len(inspect.signature(middleware).parameters) != 2:
+        parameters = positional_of(middleware) if is_async(middleware) else []
+        if len(parameters) != 2:
             raise RegistrationError(f"{where(middleware)}: middleware is 'async def name(ctx, call_next)'")
+        check_context(middleware, parameters[0], self._context)
+        check_options(where(middleware), order=order)
         try:
             compiled = None if pattern is None else Pattern(pattern)
         except ValueError as cause:
@@ -102,6 +106,11 @@ class Stack:
         before = len(self._layers)
         self._layers = [layer for layer in self._layers if layer.middleware is not middleware]
         return len(self._layers) != before
+
+    @property
+    def middleware(self) -> Iterator[Middleware]:
+        """Everything that is registered."""
+        return (layer.middleware for layer in self._layers)
 
     def around(self, name: str, endpoint: Next) -> Next:
         """``endpoint`` with everything that applies to ``name`` around it."""

@@ -22,6 +22,7 @@ from ..protocol.errors import (
 )
 from ..protocol.link import MAX_FRAME_SIZE, LinkProtocolError
 from ..protocol.link_pb2 import Frame
+from .asking import is_fault
 from .context import Host
 from .dispatch import Job, torn_down
 from .report import report
@@ -116,7 +117,9 @@ class Question(Job):
             return error
         if error.code in _ABOUT_THE_MESSAGE:
             return self._internal(error, target=target)
-        report(log.warning, "handler_failed", target=target, code=error.code, error=error.type, **self._what())
+        # What a client can bring about as often as it likes is no warning.
+        write = log.warning if is_fault(error) else log.info
+        report(write, "handler_failed", target=target, code=error.code, error=error.type, **self._what())
         return error
 
     def _too_large(self) -> InternalError:

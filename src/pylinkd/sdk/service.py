@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
-import os
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -22,9 +19,14 @@ from .actions import Actions
 from .context import DB
 from .events import Events
 from .link import Connector
+from .options import check_options
+from .process import ServiceProcess, end_at_once
 from .runtime import Runtime
+from .signatures import check_context, is_async, positional_of
 from .text import DEFAULT_POLICY, TextPolicy
+from .tracing import runtime_class
 from .validation import RegistrationError, where
+from .watchdog import Watchdog
 from .websocket import WebSocket
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("linkd.service")
 
 _ANSWERS_TIMEOUT = 10.0  # seconds that the gateway may take to read the last answers
+_CANCEL_TIMEOUT = 2.0  # seconds that a cancelled hook may take to clean up
 _DRAINING_TIMEOUT = 2.0  # seconds that the gateway may take to send nothing new
 
 Hook = Callable[..., Awaitable[None]]
@@ -107,14 +110,19 @@ class Service(Generic[DB]):
         stop_timeout: float = 10.0,
         text: TextPolicy = DEFAULT_POLICY,
     ) -> None:
+        if not isinstance(name, str):
+            raise RegistrationError(f"Service({name!r}): the name is a text such as 'chat'")
         try:
             check_name(name)
         except ValueError as cause:
             raise RegistrationError(f"Service({name!r}): {cause}") from cause
+        place = f"Service({name!r})"
+        check_options(
+            place, auth=auth, version=version, max_concurrent=max_concurrent, stop_timeout=stop_timeout, path=path,
+            namespace=namespace, text=text,
+        )  # fmt: skip
         if path and not path.startswith("/"):
-            raise RegistrationError(f"Service({name!r}): a path begins with a slash, {path!r} does not")
-        if max_concurrent < 1:
-            raise RegistrationError(f"Service({name!r}): max_concurrent is 1 or more, not {max_concurrent}")
+            raise RegistrationError(f"{place}: a path begins with a slash, {path!r} does not")
         self.name = name
         self.path = f"/ws/{name}" if path == "" else path
         self.auth = auth
@@ -125,7 +133,7 @@ class Service(Generic[DB]):
         self.action = Actions(text)
         self.events = Events(text)
         if (database is None) != (tables is None):
-            raise RegistrationError(f"Service({name!r}): database= and tables= go together")
+            raise RegistrationError(f"{place}: database= and tables= go together")
         self._database: DB | None = None
         if database is not None:
             from ..db import open_database
@@ -162,16 +170,42 @@ class Service(Generic[DB]):
         return self._add_hook("before_stop", hook)
 
     def _add_hook(self, moment: str, hook: H) -> H:
-        is_async: bool = inspect.iscoroutinefunction(hook)
-        if not is_async or len(inspect.signature(hook).parameters) != 1:
+        parameters = positional_of(hook) if is_async(hook) else []
+        if len(parameters) != 1:
             raise RegistrationError(f"{where(hook)}: a hook is 'async def name(service)'")
+        check_context(hook, parameters[0], Service)
         self._hooks[moment].append(hook)
         return hook
+
+    def handler_names(self) -> Iterator[tuple[Any, str]]:
+        """Every function of the author's that runs for a client, and what to call it in logs."""
+        yield from self.ws.handler_names()
+        yield from ((action.function, action.name) for action in self.action.handlers)
+        yield from ((handler.function, handler.pattern.text) for handler in self.events.handlers)
+        for stack in (self.ws.stack, self.action.stack):
+            yield from ((middleware, where(middleware)) for middleware in stack.middleware)
 
     async def run_hooks(self, moment: str) -> None:
         """Run the hooks of one moment, in the order of their registration."""
         for hook in self._hooks[moment]:
             await hook(self)
+
+    async def _run_before_stop(self) -> None:
+        """Run these hooks within stop_timeout, all together; a hook that ignores its cancellation is left alone."""
+        hooks = asyncio.create_task(self.run_hooks("before_stop"), name="linkd-before-stop")
+        try:
+            _, late = await asyncio.wait({hooks}, timeout=self._stop_timeout)
+            if late:
+                log.error("before_stop_cancelled", service=self.name, timeout=self._stop_timeout)
+        finally:
+            hooks.cancel()
+        if late:
+            _, stuck = await asyncio.wait({hooks}, timeout=_CANCEL_TIMEOUT)
+            self._stuck += len(stuck)
+            if stuck:
+                return
+        if not hooks.cancelled():
+            hooks.result()
 
     # life
 
@@ -185,12 +219,12 @@ class Service(Generic[DB]):
             await self._database.start()
         try:
             await self.run_hooks("before_start")
-            runtime = Runtime(self, self._max_concurrent)
+            runtime = runtime_class()(self, self._max_concurrent)
             try:
                 yield runtime
             finally:
                 await runtime.stop(self._stop_timeout)
-                await self.run_hooks("before_stop")
+                await self._run_before_stop()
         finally:
             if self._database is not None:
                 await self._database.stop()
@@ -208,26 +242,53 @@ class Service(Generic[DB]):
             RefusedError: If the gateway does not take the service.
         """
         rendezvous = Rendezvous.told(link)
-        async with self.opened() as runtime:
-            connector = Connector(rendezvous, runtime)
-            changes = asyncio.Event()
-            for part in (self.ws, self.action, self.events):
-                part.changed = changes.set
-            first = asyncio.Event()
-            tasks = {
-                asyncio.create_task(connector.run(first), name="linkd-link"),
-                asyncio.create_task(self._report_changes(connector, changes), name="linkd-changes"),
-                asyncio.create_task(self._started(first), name="linkd-started"),
-            }
-            stopped = asyncio.create_task(stop.wait(), name="linkd-stop")
-            try:
-                await _first_failure_or(stopped, tasks)
-                await self._leave(runtime, connector)
-            finally:
-                connector.stop()
-                for task in (*tasks, stopped):
-                    task.cancel()
-                await asyncio.gather(*tasks, stopped, return_exceptions=True)
+        async with contextlib.AsyncExitStack() as stack:
+            runtime = await self._start(stack, stop)
+            if runtime is not None:
+                await self._serve(runtime, rendezvous, stop)
+
+    async def _start(self, stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> Runtime | None:
+        """Open everything; ``None``: ``stop`` was set meanwhile, and the hook under way was cancelled.
+
+        In this task, not in one of its own: what a hook sets in context variables holds for handlers.
+        """
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                stopping = asyncio.create_task(_end_when(stop, limit), name="linkd-start")
+                try:
+                    return await stack.enter_async_context(self.opened())
+                finally:
+                    stopping.cancel()
+        except TimeoutError:
+            if not limit.expired():
+                raise  # a hook's own
+            log.info("start_interrupted", service=self.name)
+            return None
+
+    async def _serve(self, runtime: Runtime, rendezvous: Rendezvous, stop: asyncio.Event) -> None:
+        connector = Connector(rendezvous, runtime)
+        changes = asyncio.Event()
+        for part in (self.ws, self.action, self.events):
+            part.changed = changes.set
+        first = asyncio.Event()
+        tasks = {
+            asyncio.create_task(connector.run(first), name="linkd-link"),
+            asyncio.create_task(self._report_changes(connector, changes), name="linkd-changes"),
+            asyncio.create_task(self._started(first), name="linkd-started"),
+        }
+        stopped = asyncio.create_task(stop.wait(), name="linkd-stop")
+        watchdog = Watchdog(self)
+        watchdog.start()
+        try:
+            await _first_failure_or(stopped, tasks)
+            await self._leave(runtime, connector)
+        finally:
+            watchdog.stop()
+            connector.stop()
+            for task in (*tasks, stopped):
+                task.cancel()
+            await asyncio.gather(*tasks, stopped, return_exceptions=True)
 
     async def _started(self, first: asyncio.Event) -> None:
         await first.wait()
@@ -264,30 +325,33 @@ class Service(Generic[DB]):
             RefusedError: If the gateway does not take the service.
         """
         address = Rendezvous.told(link).address
+        process = ServiceProcess(self._stop_timeout)
         try:
-            import uvloop
-        except ImportError:  # the standard loop is slower and otherwise the same
-            asyncio.run(self._run(address))
-        else:
-            uvloop.run(self._run(address))
+            _run(self._run(address, process))
+        finally:
+            process.ended()
 
-    async def _run(self, link: Address) -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def on_signal(number: int) -> None:
-            if stop.is_set():
-                signal.signal(number, signal.SIG_DFL)
-                os.kill(os.getpid(), number)
-            stop.set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal, number)
+    async def _run(self, link: Address, process: ServiceProcess) -> None:
+        process.take_signals()
         settle_collector()
-        await self.serve(link, stop)
-        if self._stuck:
-            # A handler that ignores its cancellation would keep the loop, and with it the process, alive for ever.
-            os._exit(1)
+        await self.serve(link, process.stop)
+        # A handler that ignores its cancellation, or a thread that one has started, would keep the process alive.
+        if self._stuck or not await process.leave_threads():
+            end_at_once()
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop
+    except ImportError:  # the standard loop is slower and otherwise the same
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+async def _end_when(stop: asyncio.Event, limit: asyncio.Timeout) -> None:
+    await stop.wait()
+    limit.reschedule(0.0)
 
 
 async def _first_failure_or(stopped: asyncio.Task[Any], tasks: Iterable[asyncio.Task[None]]) -> None:

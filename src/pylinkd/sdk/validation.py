@@ -5,7 +5,6 @@ A schema is a ``msgspec.Struct``, a dataclass, a TypedDict, any other type that 
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
 import typing
@@ -20,9 +19,6 @@ from .text import DEFAULT_POLICY, TextPolicy
 
 Handler = Callable[..., typing.Awaitable[Any]]
 
-NO_SCHEMA: Any = object()
-"""The handler takes no data."""
-
 
 class RegistrationError(SetupError):
     """A handler cannot be registered as written; the text says why and where."""
@@ -33,43 +29,6 @@ def where(function: Callable[..., Any]) -> str:
     code = getattr(function, "__code__", None)
     name = getattr(function, "__qualname__", repr(function))
     return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
-
-
-def schema_of(function: Handler, validate: Any = None) -> Any:
-    """The type that the handler's second parameter asks for; NO_SCHEMA: it has none, Any: it says nothing.
-
-    Raises:
-        RegistrationError: If the function is no coroutine function, or takes other parameters.
-    """
-    if not inspect.iscoroutinefunction(function) and not inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004  an object whose call is asynchronous
-    ):
-        raise RegistrationError(f"{where(function)}: a handler is an 'async def' function")
-    positional = [
-        parameter
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    ]
-    if not 1 <= len(positional) <= 2:
-        raise RegistrationError(f"{where(function)}: a handler takes (ctx) or (ctx, data)")
-    if len(positional) == 1:
-        if validate is not None:
-            raise RegistrationError(f"{where(function)}: validate= needs a second parameter that takes the data")
-        return NO_SCHEMA
-    if validate is not None:
-        return validate
-    try:
-        hints = typing.get_type_hints(_written(function), include_extras=True)
-    except NameError as cause:
-        raise RegistrationError(f"{where(function)}: its annotations cannot be read ({cause})") from cause
-    return hints.get(positional[1].name, Any)
-
-
-def _written(function: Any) -> Any:
-    """The function behind a partial one or a callable object: where the annotations stand."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function if inspect.isroutine(function) else type(function).__call__
 
 
 class Schema:
@@ -87,12 +46,14 @@ class Schema:
         self._pydantic: Any = type if inspect.isclass(type) and hasattr(type, "model_validate") else None
         target = Any if self._pydantic is not None else type
         try:
+            if self._pydantic is not None:
+                _complete(self._pydantic)
             foreign = _foreign(msgspec.inspect.type_info(target))
             if foreign is not None:
                 raise TypeError(f"{foreign!r} in it is nothing that data becomes")
             self._json = msgspec.json.Decoder(target)
             self._msgpack = msgspec.msgpack.Decoder(target)
-        except TypeError as cause:
+        except Exception as cause:  # a text in an annotation may raise anything, and pydantic has errors of its own
             raise RegistrationError(f"{type!r} cannot be read from data: {cause}") from cause
         self._type = type
         self._text = text
@@ -139,6 +100,12 @@ class Schema:
             raise _invalid_model(errors(include_url=False, include_input=False, include_context=False)) from cause
 
 
+def _complete(model: Any) -> None:
+    """Have pydantic look for the types that a model names and that were not there when it was written."""
+    if not getattr(model, "__pydantic_complete__", True):
+        model.model_rebuild()
+
+
 def _foreign(info: Any) -> Any:
     """A class inside the type that msgspec leaves to the caller to read; ``None``: there is none."""
     seen: set[int] = set()
@@ -178,10 +145,24 @@ def _invalid_model(errors: list[dict[str, Any]]) -> ValidationError:
 
 
 def _encode_other(value: Any) -> Any:
+    """What stands for a value that msgspec does not know: of a model's instance or a database row its columns.
+
+    SQLAlchemy's classes are known by their attributes: a service without database never imports it.
+    """
     dump = getattr(value, "model_dump", None)
-    if dump is not None:
+    if dump is not None and not isinstance(value, type):
         return dump(mode="json")
-    raise TypeError(f"a {type(value).__qualname__} cannot be encoded")
+    mapper = getattr(type(value), "__mapper__", None)
+    if mapper is not None:
+        loaded = vars(value)  # asking for others would go to the database, or fail
+        return {column.key: loaded[column.key] for column in mapper.column_attrs if column.key in loaded}
+    columns = getattr(value, "_mapping", value)  # of a sqlalchemy.Row
+    if isinstance(columns, Mapping):
+        return dict(columns)
+    raise TypeError(
+        f"a {type(value).__qualname__} cannot be encoded: put what is needed of it into a dict, a msgspec.Struct, "
+        "a dataclass or a pydantic model"
+    )
 
 
 _json_encode = msgspec.json.Encoder(enc_hook=_encode_other).encode

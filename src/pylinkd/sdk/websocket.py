@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypedDict, TypeVar, overload
 
 from typing_extensions import Unpack
@@ -13,9 +13,11 @@ from ..protocol.rate import parse_rate
 from .context import WsContext
 from .dispatch import DEFAULT_TIMEOUT
 from .middleware import Middleware, Next, Reach, Stack
+from .options import check_options, listed_roles, role_names
+from .signatures import check_name_given, parameters_of, schema_of
 from .streams import DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_SIZE
 from .text import DEFAULT_POLICY, TextPolicy
-from .validation import NO_SCHEMA, Handler, RegistrationError, Schema, schema_of, where
+from .validation import Handler, RegistrationError, where
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
@@ -101,22 +103,24 @@ class MessageHandler:
         validate: Any = None,
         text: TextPolicy = DEFAULT_POLICY,
     ) -> None:
-        if isinstance(roles, str):
-            raise RegistrationError(f"{where(function)}: roles is a list of names, such as ['{roles}']")
-        if timeout is not None and timeout <= 0:
-            raise RegistrationError(f"{where(function)}: timeout is a positive number of seconds, not {timeout}")
-        try:
-            self.rate = (0, 0.0) if rate is None else parse_rate(rate)
-        except ValueError as cause:
-            raise RegistrationError(f"{where(function)}: {cause}") from cause
+        roles = listed_roles(roles)
+        check_options(
+            where(function),
+            auth=auth,
+            roles=roles,
+            timeout=timeout,
+            ordered=ordered,
+            rate=rate,
+            description=description,
+        )
+        self.rate = (0, 0.0) if rate is None else parse_rate(rate)
         self.type = type
         self.function = function
-        self.requirement = Requirement.of(auth, roles)
+        self.requirement = Requirement.of(auth, role_names(roles))
         self.timeout = timeout
         self.ordered = ordered
         self.description = description
-        wanted = schema_of(function, validate)
-        self.schema = None if wanted is NO_SCHEMA else Schema(wanted, text)
+        self.schema = schema_of(function, WsContext, validate=validate, text=text)
         self.call: Next = self.endpoint
 
     def endpoint(self, ctx: WsContext[Any]) -> Awaitable[Any]:
@@ -148,9 +152,7 @@ class StreamHandler(MessageHandler):
         roles: Iterable[str] = (),
         description: str = "",
     ) -> None:
-        place = where(function)
-        if max_size < 1 or idle_timeout <= 0:
-            raise RegistrationError(f"{place}: max_size and idle_timeout are positive")
+        check_options(where(function), max_size=max_size, idle_timeout=idle_timeout)
         # A stream holds nobody up: the session's messages are handled beside it.
         super().__init__(
             type,
@@ -185,7 +187,7 @@ class WebSocket:
         self._text = text
         self._handlers: dict[str, MessageHandler] = {}
         self._catch_all: MessageHandler | None = None
-        self.stack = Stack(self._compile)
+        self.stack = Stack(self._compile, WsContext)
         self.changed: Callable[[], None] = lambda: None
         self.connect_handlers: list[Handler] = []
         self.disconnect_handlers: list[Handler] = []
@@ -213,6 +215,7 @@ class WebSocket:
             RegistrationError: If the type is taken or no name, or the handler is not of this form.
             TypeError: If there is no option of this name.
         """
+        check_name_given(type, "service.ws.on", "chat.send")
 
         def register(function: F) -> F:
             self._add(MessageHandler(type, function, text=self._text, **options))
@@ -230,6 +233,7 @@ class WebSocket:
             RegistrationError: If the type is taken or no name, or the handler is not of this form.
             TypeError: If there is no option of this name.
         """
+        check_name_given(type, "service.ws.on_stream", "file.upload")
 
         def register(function: F) -> F:
             self._add(StreamHandler(type, function, **options))
@@ -310,7 +314,7 @@ class WebSocket:
         return self._hook(self.disconnect_handlers, handler)
 
     def _hook(self, handlers: list[Handler], handler: F) -> F:
-        if schema_of(handler) is not NO_SCHEMA:
+        if len(parameters_of(handler, WsContext)) > 1:
             raise RegistrationError(f"{where(handler)}: it takes (ctx)")
         handlers.append(handler)
         return handler
@@ -348,6 +352,14 @@ class WebSocket:
         """All handlers but the catch-all."""
         return self._handlers.values()
 
+    def handler_names(self) -> Iterator[tuple[Handler, str]]:
+        """Every function that is registered, and what to call it in logs."""
+        yield from ((handler.function, type) for type, handler in self._handlers.items())
+        if self._catch_all is not None:
+            yield self._catch_all.function, CATCH_ALL
+        yield from ((handler, f"connect {where(handler)}") for handler in self.connect_handlers)
+        yield from ((handler, f"disconnect {where(handler)}") for handler in self.disconnect_handlers)
+
     @property
     def catches_all(self) -> bool:
         """Whether there is a catch-all."""
@@ -365,6 +377,7 @@ class Group:
     """
 
     def __init__(self, websocket: WebSocket, prefix: str, options: GroupOptions) -> None:
+        check_name_given(prefix, "service.ws.group", "chat")
         try:
             check_name(prefix)
         except ValueError as cause:
@@ -375,8 +388,9 @@ class Group:
         self._websocket = websocket
         self._prefix = prefix
         self._options = options
-        if "roles" in options and not isinstance(options["roles"], str):
-            self._options["roles"] = tuple(options["roles"])  # it is read once for each handler
+        if "roles" in options:
+            self._options["roles"] = listed_roles(options["roles"])  # it is read once for each handler
+        check_options(f"group({prefix!r})", **self._options)
 
     @overload
     def on(self, type: str, handler: None = None, **options: Unpack[HandlerOptions]) -> Callable[[F], F]: ...
@@ -386,11 +400,13 @@ class Group:
 
     def on(self, type: str, handler: Any = None, **options: Unpack[HandlerOptions]) -> Any:
         """As ``ws.on``, with the group's prefix before the type and its options where none is given."""
+        check_name_given(type, "group.on", "send")
         merged: HandlerOptions = {**self._options, **options}
         return self._websocket.on(f"{self._prefix}.{type}", handler, **merged)
 
     def on_stream(self, type: str, **options: Unpack[StreamOptions]) -> Callable[[F], F]:
         """As ``ws.on_stream``, with the group's prefix before the type and its ``auth`` and ``roles``."""
+        check_name_given(type, "group.on_stream", "upload")
         shared: StreamOptions = {}
         if "auth" in self._options:
             shared["auth"] = self._options["auth"]
@@ -401,6 +417,7 @@ class Group:
 
     def group(self, prefix: str, **options: Unpack[GroupOptions]) -> Group:
         """A group inside this one; what is not given is this one's."""
+        check_name_given(prefix, "group.group", "admin")
         return Group(self._websocket, f"{self._prefix}.{prefix}", {**self._options, **options})
 
     def use(self, middleware: Middleware | None = None, *, order: int = 0) -> Any:
