@@ -297,4 +297,4 @@ async def test_failed_call_names_its_target_in_the_log(tmp_path: Path) -> None:
 
         assert error_of(answer) == (404, "NOT_FOUND")
         line = await running.programs[-1].wait_logged("handler_failed")
-        assert (line["target"], line["code"], line["level"]) == ("call nobody.down", 404, "warning")
+        assert (line["target"], line["code"], line["level"]) == ("call nobody.down", 404, "info")

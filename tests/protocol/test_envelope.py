@@ -284,15 +284,44 @@ def test_codec_has_a_subprotocol(codec: Codec) -> None:
     assert codec.binary is (codec is MSGPACK)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [b"{", b"\xff", b'"\xff"', b'"\\ud800"', b"1" * 30, b"[" * 5000 + b"]" * 5000],
-    ids=lambda data: repr(data[:8]),
-)
-def test_event_that_msgpack_cannot_tell_is_refused(codec: Codec, data: bytes) -> None:
-    """What is not JSON, or more than MessagePack can hold, is a bad request of the service; JSON passes it on."""
+NO_VALUES = [
+    b"{",
+    b"\xff",
+    b'"\xff"',
+    b'"\xed\xa0\x80"',
+    b'"\\ud800"',
+    b'1,"type":"linkd.closing"',
+    b'{}}{"type":"linkd.closing"',
+    b"1 2",
+    b"[" * 5000 + b"]" * 5000,
+]
+
+
+@pytest.mark.parametrize("data", NO_VALUES, ids=lambda data: repr(data[:8]))
+def test_event_whose_data_is_no_json_is_refused(codec: Codec, data: bytes) -> None:
+    """It is put into the message as it is: what ends the envelope could go on as a control message."""
+    with pytest.raises(BadRequestError, match="is not JSON"):
+        codec.event("a.b", data)
+
+
+def test_number_that_msgpack_cannot_tell_is_refused(codec: Codec) -> None:
+    """It is JSON, and more than MessagePack can hold."""
     if codec is MSGPACK:
         with pytest.raises(BadRequestError, match="MessagePack"):
-            codec.event("a.b", data)
+            codec.event("a.b", b"1" * 30)
     else:
-        assert data in codec.event("a.b", data)
+        assert b"1" * 30 in codec.event("a.b", b"1" * 30)
+
+
+@pytest.mark.parametrize("data", NO_VALUES, ids=lambda data: repr(data[:8]))
+def test_answer_whose_data_is_no_json_is_refused(data: bytes) -> None:
+    """A service's answer can no more end the envelope than its event."""
+    with pytest.raises(BadRequestError, match="is not JSON"):
+        JSON.response(1, data)
+
+
+@pytest.mark.parametrize("data", [b"\xc1", b"\x01\x02", b"\x81\xa1a", b"\xa5ab"])
+def test_answer_whose_data_is_no_msgpack_is_refused(data: bytes) -> None:
+    """One value, whole, and nothing behind it."""
+    with pytest.raises(BadRequestError, match="MessagePack"):
+        MSGPACK.response(1, data)

@@ -212,7 +212,8 @@ class Settings(ProcessSettings):
 
     outbox_policy: Policy = Policy.DISCONNECT
     """What becomes of a client whose outbox is full. ``disconnect``: closed with 1013. ``drop_oldest``: the oldest
-    events that wait are dropped. ``drop_newest``: the new event is. Volatile events go first, answers never."""
+    events that wait are dropped. ``drop_newest``: the new event is, once three quarters are full. Volatile events go
+    first, answers never."""
 
     compression: bool = True
     """Whether permessage-deflate is offered (RFC 7692)."""

@@ -57,7 +57,12 @@ class Codec(Protocol):
         """
 
     def response(self, id: MessageId, data: bytes) -> bytes:
-        """The answer to the message ``id``; ``data`` is encoded already, empty for null."""
+        """The answer to the message ``id``; ``data`` is encoded already, empty for null.
+
+        Raises:
+            BadRequestError: If ``data`` is not one value of this codec. It is put into the message as it is, so that it
+                could end its envelope and continue as another message.
+        """
 
     def error(self, id: MessageId | None, error: LinkdError) -> bytes:
         """The error that answers the message ``id``."""
@@ -109,6 +114,10 @@ def _diagnose(envelope: object) -> BadEnvelopeError:
     return BadEnvelopeError(f'"type" must be a string of 1 to {MAX_TYPE_LENGTH} characters.', field="type", id=id)
 
 
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_NIL = b"\xc0"
+
+
 class JsonCodec:
     """Messages as JSON text."""
 
@@ -116,6 +125,9 @@ class JsonCodec:
     binary = False
 
     def __init__(self) -> None:
+        # Reads over a value without building it: 0.06 µs for a short one, 0.9 µs for a kilobyte. It takes any bytes for
+        # the characters of a string, so that the encoding is checked apart from it.
+        self._check = msgspec.json.Decoder(msgspec.Raw).decode
         self._decode = msgspec.json.Decoder(Message).decode
         self._encode = msgspec.json.Encoder().encode
 
@@ -136,6 +148,14 @@ class JsonCodec:
 
     def response(self, id: MessageId, data: bytes) -> bytes:
         """See Codec."""
+        # Written out here and in ``event``: every answer passes here.
+        if data:
+            try:
+                self._check(data)
+                if not data.isascii():
+                    data.decode()
+            except _MALFORMED as cause:
+                raise BadRequestError("The answer's data is not JSON.") from cause
         return b"".join((b'{"type":"response","id":', self._encode(id), b',"data":', data or b"null", b"}"))
 
     def error(self, id: MessageId | None, error: LinkdError) -> bytes:
@@ -147,6 +167,13 @@ class JsonCodec:
 
     def event(self, type: str, data: bytes) -> bytes:
         """See Codec."""
+        if data:
+            try:
+                self._check(data)
+                if not data.isascii():
+                    data.decode()
+            except _MALFORMED as cause:
+                raise BadRequestError("The event's data is not JSON.") from cause
         return b"".join((b'{"type":', self._encode(type), b',"data":', data or b"null", b"}"))
 
 
@@ -157,6 +184,7 @@ class MsgpackCodec:
     binary = True
 
     def __init__(self) -> None:
+        self._check = msgspec.msgpack.Decoder(msgspec.Raw).decode
         self._decode = msgspec.msgpack.Decoder(Message).decode
         self._encode = msgspec.msgpack.Encoder().encode
 
@@ -177,7 +205,11 @@ class MsgpackCodec:
 
     def response(self, id: MessageId, data: bytes) -> bytes:
         """See Codec."""
-        return self._encode({"type": "response", "id": id, "data": msgspec.Raw(data or b"\xc0")})
+        try:
+            self._check(data or _NIL)
+        except _MALFORMED as cause:
+            raise BadRequestError("The answer's data is not MessagePack.") from cause
+        return self._encode({"type": "response", "id": id, "data": msgspec.Raw(data or _NIL)})
 
     def error(self, id: MessageId | None, error: LinkdError) -> bytes:
         """See Codec."""

@@ -139,7 +139,7 @@ def test_volatile_event_that_does_not_fit_is_dropped(policy: Policy) -> None:
     assert (outbox.take(), outbox.dropped) == ([b"12345678"], 1)
 
 
-@pytest.mark.parametrize("policy", list(Policy))
+@pytest.mark.parametrize("policy", [Policy.DISCONNECT, Policy.DROP_OLDEST])
 @pytest.mark.parametrize("kind", [ANSWER, EVENT])
 def test_volatile_events_make_room_first(policy: Policy, kind: Kind) -> None:
     """The oldest of them, and no more than it takes."""
@@ -148,6 +148,19 @@ def test_volatile_events_make_room_first(policy: Policy, kind: Kind) -> None:
     assert outbox.squeeze(b"abc", kind) is Squeezed.QUEUED
 
     assert (outbox.take(), outbox.dropped) == ([b"e", b"v2v", b"v3v", b"abc"], 1)
+
+
+def test_newest_events_leave_room_for_answers() -> None:
+    """With ``drop_newest`` a quarter is theirs: a client that reads slowly loses events, and not its connection."""
+    outbox = Outbox(16, Policy.DROP_NEWEST)
+
+    taken = [outbox.push(b"e%d" % number, EVENT) for number in range(8)]
+    outcomes = [outbox.squeeze(b"e%d" % number, EVENT) for number in (6, 7)]
+
+    assert taken == [True] * 6 + [False] * 2
+    assert outcomes == [Squeezed.DROPPED] * 2
+    assert outbox.push(b"an", ANSWER)
+    assert outbox.push(b"an", ANSWER)
 
 
 def test_event_that_does_not_fit_overflows() -> None:

@@ -32,6 +32,9 @@ class Policy(StrEnum):
     DROP_NEWEST = "drop_newest"
 
 
+_ANSWERS_SHARE = 4  # under ``drop_newest`` one part in so many of an outbox is for answers alone
+
+
 class Squeezed(Enum):
     """What ``squeeze`` came to."""
 
@@ -55,7 +58,7 @@ class Outbox:
         dropped: Events dropped since the session began.
     """
 
-    __slots__ = ("_kinds", "_limit", "_policy", "dropped", "frames", "held", "size")
+    __slots__ = ("_event_limit", "_kinds", "_limit", "_policy", "dropped", "frames", "held", "size")
 
     def __init__(self, limit: int, policy: Policy = Policy.DISCONNECT) -> None:
         self.frames: list[bytes] = []
@@ -63,6 +66,8 @@ class Outbox:
         self.held = 0
         self.dropped = 0
         self._limit = limit
+        # Where new events are what is dropped, older ones may not fill the room of the answers, which never are.
+        self._event_limit = limit - limit // _ANSWERS_SHARE if policy is Policy.DROP_NEWEST else limit
         self._policy = policy
         # Of the frames that may be dropped, by their place; most outboxes never have one when they are emptied.
         self._kinds: dict[int, Kind] | None = None
@@ -70,7 +75,7 @@ class Outbox:
     def push(self, frame: bytes, kind: Kind = Kind.ANSWER) -> bool:
         """Queue ``frame`` and return ``True``; ``False``, and nothing queued, if it does not fit."""
         size = self.size + len(frame)
-        if size + self.held > self._limit and self.frames:
+        if size + self.held > (self._event_limit if kind else self._limit) and self.frames:
             return False
         if kind and (kind is Kind.VOLATILE or self._policy is Policy.DROP_OLDEST):
             if self._kinds is None:

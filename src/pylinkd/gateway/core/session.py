@@ -268,7 +268,11 @@ class Session:
             self.connection.drain()
 
     def answer(self, id: MessageId, data: bytes) -> None:
-        """Send the answer to the message ``id``."""
+        """Send the answer to the message ``id``.
+
+        Raises:
+            BadRequestError: If ``data`` is not in the session's codec. Nothing was sent.
+        """
         self.send(self.format.frame(self.format.codec.response(id, data)))
 
     def fail(self, id: MessageId | None, error: LinkdError) -> None:

@@ -247,13 +247,14 @@ class Connection(WSListener):
         session, codec = self._session, self._codec
         traffic = self._traffic
         traffic.messages_in += 1
-        traffic.bytes_in += len(payload)
+        size = len(payload)
+        traffic.bytes_in += size
         self.messaged_at = self.heard_at
         self.unfinished_since = 0.0
         chunk = session.upload is not None and binary and codec.binary and payload[:1] in _BIN
         # Before anything is read of it: what is no message costs as much.
         count = self._owner.count
-        wait = count(session, len(payload) + overhead) if count is not None and not chunk else 0.0
+        wait = count(session, size + overhead) if count is not None and not chunk else 0.0
         try:
             if binary != codec.binary:
                 kind, other = ("binary", "text") if codec.binary else ("text", "binary")
@@ -347,7 +348,8 @@ class Connection(WSListener):
         if not self.open:
             return
         assert self._transport is not None
-        if len(frames) == 1:
+        count = len(frames)
+        if count == 1:
             frame = frames[0]
             size = len(frame)
             self._transport.write(frame)
@@ -358,7 +360,7 @@ class Connection(WSListener):
             else:
                 self._transport.writelines(frames)
         traffic = self._traffic
-        traffic.messages_out += len(frames)
+        traffic.messages_out += count
         traffic.bytes_out += size
 
     def pass_on(self, piece: bytes) -> bool:

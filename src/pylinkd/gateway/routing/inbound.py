@@ -24,7 +24,7 @@ from ..guard.limits import Limits
 from .link import ServiceLink
 from .parking import Parking
 from .services import EVERY_SERVICE, Attachment, Instance, Service, Services
-from .streams import Upload
+from .streams import Upload, refuse_answer
 
 _SIGNED_IN = Requirement(auth=True)
 
@@ -263,6 +263,8 @@ class _Answer:
         try:
             if self._id is not None:
                 session.answer(self._id, frame.response.data)
+        except BadRequestError as error:
+            refuse_answer(session, self._id, self._instance.link, error)
         finally:
             self._inbound.done(session, self._attachment, self._instance)
 

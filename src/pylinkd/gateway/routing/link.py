@@ -292,8 +292,10 @@ class ServiceLink(asyncio.Protocol):
 
     def flush(self) -> None:
         """Write what waits."""
-        if self._batch and self._transport is not None:
-            self._transport.write(self._batch.take())
+        if self._transport is not None:
+            waiting = self._batch.take()
+            if waiting:
+                self._transport.write(waiting)
 
     def _write(self, encoded: bytes) -> None:
         waiting = self._batch.add(encoded)

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import structlog
+
 from ...protocol.envelope import Message, MessageId
-from ...protocol.errors import LinkdError
+from ...protocol.errors import BadRequestError, InternalError, LinkdError
 from ...protocol.link_pb2 import Frame
 from ..core.session import Hold, Session
 from .link import ServiceLink
+
+log = structlog.get_logger("linkd.services")
 
 _WINDOW = 4  # chunks that the handler has not taken, from which on nothing more is read from the client
 
@@ -109,6 +113,8 @@ class Upload:
         try:
             if self._id is not None:
                 self._session.answer(self._id, frame.response.data)
+        except BadRequestError as error:
+            refuse_answer(self._session, self._id, self._link, error)
         finally:
             self._over()
 
@@ -124,3 +130,9 @@ class Upload:
         self._forget()
         self._go_on()
         self._done(self._session)
+
+
+def refuse_answer(session: Session, id: MessageId | None, link: ServiceLink, error: BadRequestError) -> None:
+    """A service answered with something that no client may be sent, which is no client's fault."""
+    log.error("answer_malformed", service=link.name, session=session.id, error=error.message)
+    session.fail(id, InternalError())
