@@ -68,6 +68,7 @@ class RecordingConnection:
 
     Attributes:
         writable: Set it to play a client whose socket takes no more.
+        unsent: Set it to play a client that has not read everything.
         writes: The frames of each write.
         holds: Why no messages are taken from the client.
         closed: Code, reason and end of the first ``close``.
@@ -78,6 +79,7 @@ class RecordingConnection:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.writable = True
+        self.unsent = 0
         self.writes: list[list[bytes]] = []
         self.holds = 0
         self.pauses = 0

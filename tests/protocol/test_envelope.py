@@ -314,14 +314,9 @@ def test_number_that_msgpack_cannot_tell_is_refused(codec: Codec) -> None:
 
 
 @pytest.mark.parametrize("data", NO_VALUES, ids=lambda data: repr(data[:8]))
-def test_answer_whose_data_is_no_json_is_refused(data: bytes) -> None:
+def test_answer_whose_data_is_no_json_is_refused(codec: Codec, data: bytes) -> None:
     """A service's answer can no more end the envelope than its event."""
-    with pytest.raises(BadRequestError, match="is not JSON"):
-        JSON.response(1, data)
-
-
-@pytest.mark.parametrize("data", [b"\xc1", b"\x01\x02", b"\x81\xa1a", b"\xa5ab"])
-def test_answer_whose_data_is_no_msgpack_is_refused(data: bytes) -> None:
-    """One value, whole, and nothing behind it."""
-    with pytest.raises(BadRequestError, match="MessagePack"):
-        MSGPACK.response(1, data)
+    if codec is MSGPACK:
+        data = b"\xa1a" + data  # a value, and something behind it
+    with pytest.raises(BadRequestError, match="answer's data"):
+        codec.response(1, data)

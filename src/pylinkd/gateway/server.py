@@ -161,7 +161,7 @@ class Gateway:
             body_timeout=settings.body_timeout,
             origins=guard.origins,
         )
-        upgrade = Upgrade(
+        self._upgrade = upgrade = Upgrade(
             door,
             guard.proxies,
             guard.unfinished,
@@ -268,28 +268,37 @@ class Gateway:
         self._guard.audit.close()
         self._pauses.stop()
         self._link_socket.close()
-        for link in list(self._commands.links):
-            link.flush()
-            link.close("the gateway stops")
+        await self._end_links()
         log.info("gateway_stopped")
+
+    async def _end_links(self) -> None:
+        """Services get what was written to them; one that does not read is cut."""
+        for link in list(self._commands.links):
+            link.finish()
+        while self._commands.links:
+            await asyncio.sleep(_DRAIN_STEP)
 
     async def _release(self, code: CloseCode) -> None:
         """Release every client, and wait for the closing handshakes; cut who is not through in time."""
         clock, settings = asyncio.get_running_loop().time, self._settings
         within = max(settings.shutdown_timeout - self.close_timeout, settings.shutdown_timeout / 2)
-        drain = Drain(self._registry, clock(), within=within, rate=settings.drain_rate, spread=settings.drain_spread)
+        self._upgrade.stop()
+        # Whoever is connected, signed in or not.
+        sessions = [connection.session for connection in self._heartbeat]
+        drain = Drain(sessions, clock(), within=within, rate=settings.drain_rate, spread=settings.drain_spread)
         answered_by = clock() + within
         while not drain.done:
-            if clock() >= answered_by:
+            over = clock() >= answered_by
+            if over:
                 self._inbound.parking.abandon()
                 for link in self._commands.links:
                     link.abandon()
-            for session in drain.step(clock()):
+            for session in drain.give_up() if over else drain.step(clock()):
                 if session.connection is not None:
                     session.connection.close(code, "the gateway stops", EndReason.SHUTDOWN)
             await asyncio.sleep(_DRAIN_STEP)
         closed_by = clock() + self.close_timeout
-        while len(self._registry) and clock() < closed_by:
+        while len(self._heartbeat) and clock() < closed_by:
             await asyncio.sleep(_DRAIN_STEP)
 
     def _ready(self) -> bool:

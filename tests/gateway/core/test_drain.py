@@ -94,3 +94,34 @@ def test_client_that_is_gone_already_is_passed_over() -> None:
 
     assert drain.step(0.0) == []
     assert drain.done
+
+
+def test_client_that_reads_slowly_gets_what_is_finished() -> None:
+    """It is closed when its outbox and its transport are empty, not when the last answer is there."""
+    turns = Turns()
+    (session,) = sessions(turns, 1)
+    drain = Drain([session], 0.0, within=20.0, rate=10.0, spread=1.0)
+    connection_of(session).unsent = 1000
+
+    before = drain.step(1.0)
+    turns.end()
+    connection_of(session).unsent = 0
+
+    assert before == []
+    assert drain.step(2.0) == [session]
+
+
+def test_nobody_is_waited_for_beyond_the_time() -> None:
+    """Neither a client that does not read nor one whose turn has not come."""
+    turns = Turns()
+    everybody = sessions(turns, 3)
+    drain = Drain(everybody, 0.0, within=1000.0, rate=1.0, spread=1.0)
+    connection_of(everybody[0]).unsent = 1000
+    drain.step(0.0)
+
+    left = drain.give_up()
+    turns.end()
+
+    assert set(left) == set(everybody)
+    assert drain.done
+    assert [len(told(session)) for session in everybody] == [1, 1, 1]

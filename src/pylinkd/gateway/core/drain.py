@@ -37,7 +37,7 @@ class Drain:
         self._spread = max(spread, count / self._rate)
 
     def step(self, now: float) -> list[Session]:
-        """Tell those whose turn it is, and return those that have been told and wait for no answer any more."""
+        """Release those whose turn it is, and return those of the released that have got everything they wait for."""
         due = max(now - self._began, 1e-9) * self._rate  # infinite at once where there is no time
         while self._waiting and self._released <= due:
             session = self._waiting.popleft()
@@ -45,11 +45,22 @@ class Drain:
             if session.connection is not None:
                 session.release(_SOONEST + self._spread * (self._released * _GOLDEN % 1))
                 self._leaving.add(session)
-        finished = [session for session in self._leaving if not session.in_flight]
+        finished = [session for session in self._leaving if session.served]
         self._leaving.difference_update(finished)
         return finished
 
+    def give_up(self) -> list[Session]:
+        """The time is over: release whoever is left, and return all that have not got everything."""
+        for session in self._waiting:
+            if session.connection is not None:
+                session.release(_SOONEST + self._spread * (self._released * _GOLDEN % 1))
+                self._released += 1
+                self._leaving.add(session)
+        self._waiting.clear()
+        left, self._leaving = list(self._leaving), set()
+        return left
+
     @property
     def done(self) -> bool:
-        """Whether everyone was told and has got what it waited for."""
+        """Whether everyone was released and has got what it waited for."""
         return not self._waiting and not self._leaving

@@ -7,6 +7,7 @@ every second and nothing per connection: no timer, no task.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
@@ -115,6 +116,9 @@ class Heartbeat(Generic[P]):
             return None
         # Two intervals of silence alone prove nothing: it has to have been asked, and to have had time to answer.
         return Verdict.DEAD if asked and silence >= 2 * self._interval else Verdict.PING
+
+    def __iter__(self) -> Iterator[P]:
+        return iter(self._line)
 
     def __len__(self) -> int:
         return len(self._line)

@@ -93,6 +93,10 @@ class Connection(Protocol):
     def writable(self) -> bool:
         """Whether the transport takes more; it is asked again through ``Session.flush`` when it does."""
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written and that the kernel has not taken."""
+
     def write(self, frames: list[bytes]) -> None:
         """Send frames in one system call."""
 
@@ -224,6 +228,12 @@ class Session:
             self._overflowed = True
             self._turn.add(self)
         return outcome is Squeezed.QUEUED
+
+    @property
+    def served(self) -> bool:
+        """Whether everything it sent is answered, and its connection has passed on whatever it was given."""
+        # An outbox holds something beyond the end of the turn only where the connection has more than it can pass on.
+        return not self.in_flight and (self.connection is None or not self.connection.unsent)
 
     def settle(self) -> None:
         """Have what was sent to its rooms in its outbox."""

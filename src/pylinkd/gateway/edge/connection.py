@@ -94,9 +94,12 @@ class Connection(WSListener):
     """A WebSocket after its opening handshake; core/session.py says what it owes its session.
 
     Args:
-        owner: Told of messages and of the end.
+        owner: Gets its messages and its end.
         session: The client behind it.
         transport: What it writes to, and what picows reads its frames from (framing.py).
+
+    Attributes:
+        session: The client behind it.
     """
 
     __slots__ = (
@@ -115,7 +118,6 @@ class Connection(WSListener):
         "_ping_sent",
         "_receiving",
         "_refused",
-        "_session",
         "_takes",
         "_timeout",
         "_traffic",
@@ -124,13 +126,14 @@ class Connection(WSListener):
         "messaged_at",
         "open",
         "pinged_at",
+        "session",
         "unfinished_since",
         "writable",
     )
 
     def __init__(self, owner: Owner, session: Session, transport: asyncio.Transport) -> None:
         self._owner = owner
-        self._session = session
+        self.session = session
         self._traffic = owner.traffic
         self._codec = session.format.codec
         self._messages = Messages(
@@ -172,11 +175,11 @@ class Connection(WSListener):
             answer: To its opening handshake. It leaves in one write with what the session is told at once: a system
                 call here is a twelfth of a handshake.
         """
-        self._advance(State.CONNECTED if self._session.identity is None else State.AUTHENTICATED)
-        self._session.outbox.push(answer, Kind.ANSWER)
+        self._advance(State.CONNECTED if self.session.identity is None else State.AUTHENTICATED)
+        self.session.outbox.push(answer, Kind.ANSWER)
         self._traffic.messages_out -= 1  # it is no message
-        self._owner.opened(self._session, self)
-        self._session.flush()
+        self._owner.opened(self.session, self)
+        self.session.flush()
 
     # picows.WSListener
 
@@ -206,7 +209,7 @@ class Connection(WSListener):
             self._fail(violation)
         except Exception:
             # The top of the stack for everything a message sets off: one client's trouble ends here.
-            log.exception("connection_failed", session=self._session.id)
+            log.exception("connection_failed", session=self.session.id)
             self.close(CloseCode.INTERNAL_ERROR, "internal error", EndReason.INTERNAL_ERROR)
         if self._receiving and frame.last_in_buffer and not frame.tail_size:
             self._receiving = False
@@ -216,7 +219,7 @@ class Connection(WSListener):
         reserved = frame.rsv1 << 2 | frame.rsv2 << 1 | frame.rsv3
         if opcode < _CLOSE:
             messages = self._messages
-            messages.streams = self._session.upload is not None and not self._codec.binary
+            messages.streams = self.session.upload is not None and not self._codec.binary
             complete = messages.take(opcode, bool(frame.fin), reserved, frame.get_payload_as_bytes())
             if messages.piecewise and complete is not None:
                 self._chunk(complete[1], last=opcode == _BINARY and bool(frame.fin) and not complete[1])
@@ -228,7 +231,7 @@ class Connection(WSListener):
             raise reserved_bit()
         elif opcode == _PING:
             payload = frame.get_payload_as_bytes()
-            if not self._owner.control(self._session):
+            if not self._owner.control(self.session):
                 return
             if self.writable:
                 self._send_control(pong_frame(payload))
@@ -236,7 +239,7 @@ class Connection(WSListener):
                 # Only the latest need be answered (RFC 6455 §5.5.3), when the client reads again.
                 self._owed_pong = payload
         elif opcode == _PONG:
-            self._owner.control(self._session)
+            self._owner.control(self.session)
             if self._ping_sent:
                 self._traffic.round_trip.observe(asyncio.get_running_loop().time() - self._ping_sent)
                 self._ping_sent = 0.0
@@ -244,7 +247,7 @@ class Connection(WSListener):
             self._close_received(frame)
 
     def _message(self, binary: bool, payload: bytes, overhead: int = 0) -> None:
-        session, codec = self._session, self._codec
+        session, codec = self.session, self._codec
         traffic = self._traffic
         traffic.messages_in += 1
         size = len(payload)
@@ -277,22 +280,22 @@ class Connection(WSListener):
 
     def _malformed(self, id: MessageId | None, error: BadRequestError, wait: float) -> None:
         if wait:
-            self._owner.exceeded(self._session, id, wait)
+            self._owner.exceeded(self.session, id, wait)
         else:
-            self._session.fail(id, error)
+            self.session.fail(id, error)
 
     def _chunk(self, chunk: bytes, *, last: bool) -> None:
         """A part of the session's stream came: an empty message is its end, an empty fragment means nothing."""
         self.messaged_at = self.heard_at
         self.unfinished_since = 0.0
         self._traffic.bytes_in += len(chunk)
-        upload = self._session.upload
+        upload = self.session.upload
         if upload is None or upload.replied or not (chunk or last):
             # The handler limits what it takes. This nobody takes: it came after the answer, or is empty.
             count = self._owner.count
-            wait = count(self._session, len(chunk)) if count is not None else 0.0
+            wait = count(self.session, len(chunk)) if count is not None else 0.0
             if wait:
-                self._owner.exceeded(self._session, None, wait)
+                self._owner.exceeded(self.session, None, wait)
         if upload is None:
             return  # it was answered and ended while a message of it was under way
         if last:
@@ -321,25 +324,25 @@ class Connection(WSListener):
             self._timeout.cancel()
         self._transport = None
         self._owner.receptions.forget(self, self._owner.now)
-        self._owner.congested.discard(self._session)
+        self._owner.congested.discard(self.session)
         self._advance(State.CLOSED)
-        self._owner.ended(self._session, self._end or EndReason.CONNECTION_LOST)
+        self._owner.ended(self.session, self._end or EndReason.CONNECTION_LOST)
 
     def pause_writing(self) -> None:
         """See picows: the kernel takes no more."""
         self.writable = False
-        self._session.outbox.held = self._unsent
-        self._owner.congested.add(self._session)
+        self.session.outbox.held = self.unsent
+        self._owner.congested.add(self.session)
 
     def resume_writing(self) -> None:
         """See picows."""
         self.writable = True
-        self._session.outbox.held = 0
-        self._owner.congested.discard(self._session)
+        self.session.outbox.held = 0
+        self._owner.congested.discard(self.session)
         if self._owed_pong is not None:
             owed, self._owed_pong = self._owed_pong, None
             self._send_control(pong_frame(owed))
-        self._session.flush()
+        self.session.flush()
 
     # core.session.Connection
 
@@ -413,8 +416,8 @@ class Connection(WSListener):
             self._limit_closing()
             return
         self._end = end
-        self._session.settle()
-        frames = self._session.outbox.take()
+        self.session.settle()
+        frames = self.session.outbox.take()
         if frames:
             self.write(frames)
         self._send_close(close_frame(code, reason))
@@ -436,7 +439,7 @@ class Connection(WSListener):
         if self._failure is None or not self.open:
             return  # it was closed for another reason, or is gone
         loop = asyncio.get_running_loop()
-        if self._session.in_flight and loop.time() < deadline:
+        if self.session.in_flight and loop.time() < deadline:
             self.hold(Hold.VIOLATION)
             loop.call_later(_ANSWERED_STEP, self._close_when_answered, deadline)
             return
@@ -482,7 +485,7 @@ class Connection(WSListener):
         self._traffic.events_dropped += events
         if not self._drop_told:
             self._drop_told = True
-            session = self._session
+            session = self.session
             user = None if session.identity is None else session.identity.user
             log.warning("events_dropped", session=session.id, user=user, events=events)
 
@@ -493,7 +496,7 @@ class Connection(WSListener):
         if self._transport is not None:
             if not self._receiving:
                 self._receiving = True
-                self._owner.receiving(self._session)
+                self._owner.receiving(self.session)
             self._owner.receptions.begin(self, size, self._owner.now)
 
     def wait(self) -> None:
@@ -502,7 +505,7 @@ class Connection(WSListener):
 
     def go_on(self) -> None:
         """See receptions.Receiver."""
-        self._owner.receiving(self._session)  # the link may be congested by now
+        self._owner.receiving(self.session)  # the link may be congested by now
         self.release(Hold.RECEPTION)
 
     @property
@@ -532,7 +535,7 @@ class Connection(WSListener):
         """Ask a silent client for a sign of life."""
         self.pinged_at = self._owner.now
         self._ping_sent = asyncio.get_running_loop().time()
-        self._backlog = self._unsent
+        self._backlog = self.unsent
         if not self._holds or not self._backlog:
             self._send_control(ping_frame(b""))  # one that is held may be pinged for hours, and pings may not pile up
 
@@ -553,12 +556,13 @@ class Connection(WSListener):
         return state == _ESTABLISHED and not (unacknowledged and silence_ms >= _UNREACHABLE_MS)
 
     @property
-    def _unsent(self) -> int:
+    def unsent(self) -> int:
+        """See core.session.Connection."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def cut(self) -> None:
         """End a connection whose client is gone, without a handshake: nobody is there to take part in it."""
-        if self._unsent < self._backlog and not self._holds:
+        if self.unsent < self._backlog and not self._holds:
             self.heard_at = self._owner.now  # it reads, on a slow line, and has not come to our ping
         elif self._transport is not None:
             self._end = self._end or EndReason.TIMEOUT

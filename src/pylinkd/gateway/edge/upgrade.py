@@ -115,6 +115,11 @@ class Upgrade:
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
+    def stop(self) -> None:
+        """Refuse those who wait for a key, since the gateway stops."""
+        for task in self._waiting:
+            task.cancel()
+
     async def _admit_later(
         self, transport: asyncio.Transport, request: OpeningRequest, approach: Approach, missing: KeyMissingError
     ) -> None:
@@ -125,6 +130,12 @@ class Upgrade:
             admission = self._door.admit(approach, sought=True)
         except LinkdError as error:
             self._refuse(transport, approach.address, error)
+        except asyncio.CancelledError:
+            if not transport.is_closing():
+                self._refuse(
+                    transport, approach.address, ServiceUnavailableError("The gateway is stopping.", retry_after=1.0)
+                )
+            raise
         except Exception:
             log.exception("handshake_failed", remote_address=approach.address)
             self._refuse(transport, approach.address, InternalError())

@@ -121,7 +121,7 @@ class SignIn:
                 told = {
                     "user": identity.user,
                     "name": identity.name,
-                    "expiresAt": None if ends is None else ends * 1000,
+                    "expiresAt": None if ends is None else round(ends * 1000),
                 }
                 session.answer(message.id, _encode(session, told))
         finally:
