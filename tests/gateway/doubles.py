@@ -225,6 +225,10 @@ class RecordingTransport(asyncio.Transport):
         """Keep them."""
         self.limits = {"high": high, "low": low}
 
+    def can_write_eof(self) -> bool:
+        """As TLS: nothing is half closed."""
+        return False
+
     def pause_reading(self) -> None:
         """Stop reading."""
         self.reading = False
