@@ -204,6 +204,7 @@ class Gateway:
             settings.admin_host,
             settings.chosen_admin_port,
             "LINKD_ADMIN_HOST and LINKD_ADMIN_PORT",
+            watches_descriptors=False,
         )
         self.renewals: list[Callable[[], None]] = [self._listener.renew]
 

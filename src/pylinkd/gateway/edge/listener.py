@@ -19,6 +19,7 @@ log = structlog.get_logger("linkd.edge")
 
 _BACKLOG = 2048  # connections that the kernel keeps until they are accepted
 _SWEEP = 1.0  # seconds
+_BURST = 60.0  # seconds without it after which a lack of file descriptors is a new one
 _CLOSED_FOR_OTHERS = 100  # idle connections that are closed each second while no file descriptor is left
 
 
@@ -36,6 +37,7 @@ class Listener:
         port: 0 takes a free one.
         setting: The environment variables that name them, for the error.
         certificate: Renewed when its files change; ``None``: the port speaks plain text.
+        watches_descriptors: Notices when the process has no file descriptors left; one port of a process does.
 
     Raises:
         AddressInUseError: If nobody can listen there.
@@ -49,15 +51,18 @@ class Listener:
         port: int,
         setting: str,
         certificate: Certificate | None = None,
+        *,
+        watches_descriptors: bool = True,
     ) -> None:
         self._make = make
         self._serving = serving
         self._where = host, port, setting
         self._certificate = certificate
+        self._watches_descriptors = watches_descriptors
         self._sockets = bind(host, port, setting)
         self._servers: list[asyncio.Server] = []
         self._task: asyncio.Task[None] | None = None
-        self._exhausted = False
+        self._quiet_until = 0.0
 
     @property
     def address(self) -> str:
@@ -108,13 +113,13 @@ class Listener:
 
     def _look_for_descriptors(self) -> None:
         """Notice that connections cannot be accepted: libuv closes them then, and tells nobody."""
-        exhausted = not _descriptor_left()
-        if exhausted:
+        if self._watches_descriptors and not _descriptor_left():
             self._serving.traffic.descriptors_exhausted += 1
             self._serving.close_idle(_CLOSED_FOR_OTHERS)
-            if not self._exhausted:
+            now = asyncio.get_running_loop().time()
+            if now >= self._quiet_until:
                 log.error("descriptors_exhausted", hint="raise the limit of open files (ulimit -n)")
-        self._exhausted = exhausted
+            self._quiet_until = now + _BURST
 
 
 def bind(host: str, port: int, setting: str) -> list[socket.socket]:
