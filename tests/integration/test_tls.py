@@ -97,12 +97,13 @@ async def test_tls_handshakes_that_stand_still_are_bounded_and_end(
         assert metrics("linkd_handshakes_total", "tls") == 5
 
 
-async def test_renewed_certificate_is_taken_without_a_restart(tmp_path: Path) -> None:
+async def test_renewed_certificate_is_taken_without_a_restart(tmp_path: Path, certificate: Certificate) -> None:
     """By who connects afterwards; a broken one is logged, and the old one kept."""
-    folders = [tmp_path / name for name in ("used", "new")]
-    for folder in folders:
-        folder.mkdir()
-    used, new = (make_certificate(folder) for folder in folders)
+    (tmp_path / "new").mkdir()
+    new = make_certificate(tmp_path / "new", trusted=False)
+    used = Certificate(tmp_path / "cert.pem", tmp_path / "key.pem")
+    shutil.copy(certificate.certfile, used.certfile)
+    shutil.copy(certificate.keyfile, used.keyfile)
     async with platform(tmp_path, certificate=used) as running, raw_connection(running) as (reader, writer):
         first = await shown(running.port)
         used.certfile.write_text("broken")
