@@ -35,8 +35,8 @@ from .edge.connection import Connection
 from .edge.framing import read_frames
 from .edge.http import HttpFace
 from .edge.listener import AddressInUseError, Listener
+from .edge.plain import HttpArrival
 from .edge.receptions import Receptions
-from .edge.requests import HttpArrival
 from .edge.serving import Serving
 from .edge.stages import Deadlines
 from .edge.tls import Certificate, Handshaking

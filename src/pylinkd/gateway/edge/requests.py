@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
 from urllib.parse import unquote
 
 import h11
@@ -18,8 +17,9 @@ from starlette.types import Scope
 
 from ...protocol.errors import BadRequestError, LinkdError
 from .exchange import Exchange
+from .faults import AnswerTimeoutError, BodyTimeoutError, check_framing, protocol_error
 from .handshake import Head, refusal
-from .head import HeadTimeoutError, HeadTooLargeError, head_size, options, split_target, wants_websocket
+from .head import HeadTimeoutError, HeadTooLargeError, head_size, split_target, wants_websocket
 from .reading import BUFFER, received
 from .refuse import close_gently, log
 from .serving import Serving
@@ -28,30 +28,6 @@ from .stages import Progress, Stage
 _KEPT = 16 * 1024  # bytes of a body that wait for the application before reading stops
 _SKIPPED = 64 * 1024  # bytes of a body that nobody wants which are read so that the connection can go on
 _CHUNK_FRAMING = 16  # bytes that a chunk's size and line breaks may take (RFC 9112 §7.1)
-
-
-class BodyTimeoutError(LinkdError):
-    """The request's body did not arrive in time."""
-
-    default_code = 408
-    default_type = "TIMEOUT"
-    default_message = "The request's body took too long."
-
-
-class AnswerTimeoutError(LinkdError):
-    """Nobody answered the request in time (RFC 9110 §15.6.5)."""
-
-    default_code = 504
-    default_type = "TIMEOUT"
-    default_message = "The answer took too long."
-
-
-class NotImplementedHereError(LinkdError):
-    """The request uses a transfer coding that the gateway does not know (RFC 9112 §6.1)."""
-
-    default_code = 501
-    default_type = "NOT_IMPLEMENTED"
-    default_message = "Only the transfer coding chunked is known here."
 
 
 class HttpConnection(asyncio.BufferedProtocol):
@@ -158,7 +134,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             try:
                 event = self._conn.next_event()
             except h11.RemoteProtocolError as error:
-                self.refuse(_protocol_error(error))
+                self.refuse(protocol_error(error))
                 return
             if isinstance(event, h11.Request):
                 try:
@@ -180,7 +156,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         fields = list(event.headers)
         if head_size(event.target, fields) > self._serving.max_head_size:
             raise HeadTooLargeError()
-        _check_framing(event, fields)
+        check_framing(event, fields)
         authority, path, query = split_target(event.method, event.target)
         host = next((value for name, value in fields if name == b"host"), b"") if authority is None else authority
         self._serving.hosts.check(host.decode("latin-1"))
@@ -370,48 +346,3 @@ class HttpConnection(asyncio.BufferedProtocol):
         if exchange is not None and not exchange.answered:
             exchange.abandon()
         self._on_end()
-
-
-class HttpArrival(asyncio.BufferedProtocol):
-    """A new connection of a port that takes no WebSockets.
-
-    Args:
-        serving: What all connections of the port share.
-    """
-
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
-        serving, open_ = self._serving, cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername")
-        client = (peer[0], peer[1]) if isinstance(peer, tuple) else None
-        address = client[0] if client else ""
-        if not serving.enter(address, shared=False):
-            open_.abort()
-            return
-        connection = HttpConnection(serving, open_, client, lambda: serving.bound.leave(address))
-        open_.set_protocol(connection)
-        connection.begin(b"")
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """See asyncio.BufferedProtocol."""
-        return BUFFER
-
-
-def _check_framing(event: h11.Request, fields: list[tuple[bytes, bytes]]) -> None:
-    """Refuse what another server might read as another request (RFC 9112 §6.1, §6.3)."""
-    names = {name for name, _ in fields}
-    if b"transfer-encoding" in names and (b"content-length" in names or event.http_version < b"1.1"):
-        raise BadRequestError("The length of the request's body is ambiguous.")
-    if event.http_version < b"1.1" and b"upgrade" in options(fields, b"connection"):
-        raise BadRequestError("An upgrade needs HTTP/1.1.")
-
-
-def _protocol_error(error: Any) -> LinkdError:
-    if error.error_status_hint == 431:
-        return HeadTooLargeError()
-    if error.error_status_hint == 501:
-        return NotImplementedHereError()
-    return BadRequestError("The request is not valid HTTP/1.1.")
