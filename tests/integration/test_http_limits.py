@@ -349,3 +349,17 @@ async def test_exhausted_descriptors_are_logged_and_survived(tmp_path: Path) -> 
 
         await eventually(serves, "the gateway serves")
         assert len(running.gateway.logged("descriptors_exhausted")) == 1
+
+
+async def test_connection_counts_until_it_is_gone(tmp_path: Path) -> None:
+    """Also while a client does not read its last answer: so many of these as of others."""
+    env = {"LINKD_MAX_HTTP_CONNECTIONS": "2"}
+    async with platform(tmp_path, WEB, env=env) as running, connections(running, 2) as clients:
+        for _, writer in clients:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        await wait_for_stage(running, "sending", 2)
+
+        assert (await http_exchange(running, LIVE)).startswith(b"HTTP/1.1 503 ")
+        for _, writer in clients:
+            writer.transport.abort()

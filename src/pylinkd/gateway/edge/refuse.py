@@ -8,6 +8,7 @@ moment (RFC 9112 §9.6).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -39,7 +40,13 @@ def refuse_head(transport: asyncio.Transport, error: LinkdError, traffic: Traffi
     refuse(transport, error, traffic, timeout)
 
 
-def close_gently(transport: asyncio.Transport, traffic: Traffic, timeout: float) -> None:
+def _nothing() -> None:
+    """Nobody has to know."""
+
+
+def close_gently(
+    transport: asyncio.Transport, traffic: Traffic, timeout: float, on_end: Callable[[], None] = _nothing
+) -> None:
     """Close the gateway's side at once, and the connection when the client has closed too.
 
     The transport has another protocol afterwards.
@@ -48,21 +55,27 @@ def close_gently(transport: asyncio.Transport, traffic: Traffic, timeout: float)
         transport: On which everything was written that there is.
         traffic: Counts the connection.
         timeout: Seconds that the client may take to read what was written.
+        on_end: Called once, when the connection is gone: until then it counts among those that there may be.
     """
     if transport.is_closing():
+        on_end()
         return
     if traffic.http[Stage.CLOSING] >= _MOST_CLOSING:
         transport.close()
         asyncio.get_running_loop().call_later(timeout, transport.abort)
+        on_end()
     else:
-        transport.set_protocol(Closing(transport, traffic, timeout))
+        transport.set_protocol(Closing(transport, traffic, timeout, on_end))
         transport.resume_reading()
 
 
 class Closing(asyncio.BufferedProtocol):
     """Drops what a client still sends, and closes when it has closed. See close_gently."""
 
-    def __init__(self, transport: asyncio.Transport, traffic: Traffic, timeout: float) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, traffic: Traffic, timeout: float, on_end: Callable[[], None]
+    ) -> None:
+        self._on_end = on_end
         self._transport = transport
         self._dropped = 0
         self._timeout = timeout
@@ -95,6 +108,7 @@ class Closing(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self._progress.leave()
+        self._on_end()
 
     def _expired(self, stage: Stage) -> None:
         self._transport.abort()

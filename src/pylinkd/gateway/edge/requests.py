@@ -315,8 +315,9 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._close()
 
     def close_idle(self) -> None:
-        """Make room for others."""
-        self._close()
+        """Make room for others: an idle connection has read its answers, and counts no more from now on."""
+        self._end()
+        close_gently(self._transport, self._serving.traffic, self._serving.deadlines.sending)
 
     def _expired(self, stage: Stage) -> None:
         if stage is Stage.HEAD:
@@ -332,8 +333,9 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _close(self) -> None:
         if not self._closing:
+            on_end, self._on_end = self._on_end, lambda: None
             self._end()
-            close_gently(self._transport, self._serving.traffic, self._serving.deadlines.sending)
+            close_gently(self._transport, self._serving.traffic, self._serving.deadlines.sending, on_end)
 
     def _end(self) -> None:
         if self._closing:
