@@ -80,6 +80,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         try:
             for listening in self._sockets:
+                listening.listen(_BACKLOG)  # uvloop does it too, and says nothing where it fails
                 self._servers.append(await loop.create_server(self._make, sock=listening, backlog=_BACKLOG))
         except OSError as cause:
             raise _in_use(*self._where, cause) from cause
