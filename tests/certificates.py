@@ -29,8 +29,8 @@ class Certificate:
         return {"LINKD_CERTFILE": str(self.certfile), "LINKD_KEYFILE": str(self.keyfile)}
 
 
-def make_certificate(folder: Path) -> Certificate:
-    """A certificate of its own, which ``trust`` trusts from now on, written into this folder."""
+def make_certificate(folder: Path, *, trusted: bool = True) -> Certificate:
+    """A certificate of its own, which ``trust`` trusts from now on unless told, written into this folder."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -50,7 +50,8 @@ def make_certificate(folder: Path) -> Certificate:
     made.keyfile.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
-    _TRUST.load_verify_locations(made.certfile)
+    if trusted:
+        _TRUST.load_verify_locations(made.certfile)
     return made
 
 

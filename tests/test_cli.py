@@ -101,7 +101,7 @@ def test_fault_of_a_service_keeps_its_traceback(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in done.stderr
 
 
-@pytest.mark.parametrize("module", ["sqlalchemy", "uvicorn", "cryptography", "pylinkd.gateway"])
+@pytest.mark.parametrize("module", ["sqlalchemy", "h11", "cryptography", "pylinkd.gateway"])
 def test_service_does_not_wait_for_what_it_does_not_use(tmp_path: Path, module: str) -> None:
     """Nothing of a database, a web server or the gateway is imported for a service without them."""
     (tmp_path / "plain.py").write_text(

@@ -161,7 +161,7 @@ class _Parsed:
 
 
 def parse(raw: bytes) -> Head:
-    """As uvicorn does."""
+    """As asyncio servers do."""
     parsed = _Parsed()
     parser = httptools.HttpRequestParser(parsed)
     with contextlib.suppress(httptools.HttpParserUpgrade):

@@ -203,7 +203,6 @@ class RecordingTransport(asyncio.Transport):
     Attributes:
         written: Each write.
         reading: Whether the transport reads.
-        ended: Whether its own end was closed.
     """
 
     def __init__(self, protocol: asyncio.BaseProtocol | None = None, **extra: Any) -> None:
@@ -212,7 +211,6 @@ class RecordingTransport(asyncio.Transport):
         self.written: list[bytes] = []
         self.reading = True
         self.closing = False
-        self.ended = False
         self.aborted = False
         self.limits: dict[str, int | None] = {}
 
@@ -229,6 +227,10 @@ class RecordingTransport(asyncio.Transport):
         """Keep them."""
         self.limits = {"high": high, "low": low}
 
+    def can_write_eof(self) -> bool:
+        """As TLS: nothing is half closed."""
+        return False
+
     def pause_reading(self) -> None:
         """Stop reading."""
         self.reading = False
@@ -240,14 +242,6 @@ class RecordingTransport(asyncio.Transport):
     def is_reading(self) -> bool:
         """Whether it reads."""
         return self.reading
-
-    def can_write_eof(self) -> bool:
-        """As over TCP."""
-        return True
-
-    def write_eof(self) -> None:
-        """Nothing more is written."""
-        self.ended = True
 
     def is_closing(self) -> bool:
         """Whether it closes."""

@@ -98,7 +98,7 @@ def opening(user: str) -> bytes:
 
 def arrive(gateway: Gateway, transport: RecordingTransport, head: bytes) -> None:
     """A connection, and its opening handshake."""
-    arrival: Any = gateway._listener.config.http(server_state=SimpleNamespace(connections=set()))  # type: ignore[operator,call-arg]
+    arrival: Any = gateway._listener._make()
     arrival.connection_made(transport)
     arrival.data_received(head)
 

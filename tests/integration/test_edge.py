@@ -14,7 +14,7 @@ from tests.certificates import Certificate
 from tests.processes import platform
 
 from .client import client
-from .raw_websocket import frame, http_exchange, opening, raw_websocket
+from .raw_websocket import frame, http_exchange, opening, raw_connection, raw_websocket
 
 ECHO = "tests/services/echo.py"
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate"
@@ -57,23 +57,23 @@ async def test_head_that_does_not_come_is_cut(tmp_path: Path) -> None:
 
 async def test_body_that_does_not_come_is_cut(tmp_path: Path) -> None:
     """408, and the connection ends: nobody holds a request open for ever."""
-    async with platform(tmp_path, ECHO, env={"LINKD_BODY_TIMEOUT_MS": "200"}) as running:
-        head = b"POST /anything HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf"
+    async with platform(tmp_path, "tests/services/web.py", env={"LINKD_BODY_TIMEOUT_MS": "200"}) as running:
+        head = b"POST /items HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf"
 
         answer = await http_exchange(running, head)
 
         assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-async def test_opening_handshake_behind_an_unanswered_request_is_refused(tmp_path: Path) -> None:
-    """Its answer would come in the midst of frames."""
-    async with platform(tmp_path, ECHO) as running:
-        pipelined = b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n" + opening("/ws/echo", running.port)
+async def test_opening_handshake_behind_a_request_waits_for_its_answer(tmp_path: Path) -> None:
+    """It is a request of its own: the answer to the one before comes first, whole, and its head counts for nothing."""
+    async with platform(tmp_path, ECHO) as running, raw_connection(running) as (reader, writer):
+        before = b"GET /live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer nonsense\r\n\r\n"
+        writer.write(before + opening("/ws/echo", running.port))
 
-        answer = await http_exchange(running, pipelined)
-
-        assert b"HTTP/1.1 400 " in answer
-        assert b"HTTP/1.1 101 " not in answer
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        await reader.readuntil(b"}")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 101 ")
 
 
 async def test_frame_over_the_limit_is_not_handled_when_it_comes_late(tmp_path: Path) -> None:

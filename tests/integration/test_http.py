@@ -70,10 +70,10 @@ def _quoted(text: str) -> str:
 
 
 async def test_host_header_does_not_change_the_path(web: Platform) -> None:
-    """What a client writes into Host reaches no other route."""
+    """What a client writes into Host reaches no other route: it is a host, or the request is refused."""
     answer = await http_exchange(web, b"GET /items/1 HTTP/1.1\r\nHost: h/admin?\r\nConnection: close\r\n\r\n")
 
-    assert b'"path":"/items/1"' in answer
+    assert answer.startswith(b"HTTP/1.1 400 ")
 
 
 async def test_most_specific_route_wins(http: httpx.AsyncClient) -> None:

@@ -52,7 +52,43 @@ async def test_answers_over_http_are_for_listed_pages(tmp_path: Path) -> None:
 
     assert friend.headers["Access-Control-Allow-Origin"] == FRIEND
     assert "Access-Control-Allow-Origin" not in foreign.headers
-    assert (preflight.status_code, preflight.headers["Access-Control-Allow-Origin"]) == (200, FRIEND)
+    assert (preflight.status_code, preflight.headers["Access-Control-Allow-Origin"]) == (204, FRIEND)
+
+
+async def test_listed_page_may_read_and_send_what_it_needs(tmp_path: Path) -> None:
+    """Where to look and when to come back; the headers it asks for, where they are names; cookies, where they count."""
+    env = {"LINKD_ALLOWED_ORIGINS": FRIEND, "LINKD_TOKEN_COOKIE": "sid"}
+    async with platform(tmp_path, ECHO, env=env) as running, running.http_client() as http:
+        asked = {"Origin": FRIEND, "Access-Control-Request-Method": "PUT"}
+        wanted = "x-request-id, If-Match, b\u00e4d".encode("latin-1")
+        preflight = await http.options(
+            "/echo/census",
+            headers=[*((name.encode(), value.encode()) for name, value in asked.items()),
+                     (b"Access-Control-Request-Headers", wanted)],
+        )  # fmt: skip
+        answer = await http.get("/nowhere", headers={"Origin": FRIEND})
+        foreign = await http.options("/echo/census", headers={**asked, "Origin": FOREIGN})
+
+    assert preflight.headers["Access-Control-Allow-Headers"] == "x-request-id, If-Match"
+    assert "PUT" in preflight.headers["Access-Control-Allow-Methods"]
+    for headers in (preflight.headers, answer.headers):
+        assert headers["Access-Control-Allow-Credentials"] == "true"
+        assert {"Location", "Retry-After"} <= set(headers["Access-Control-Expose-Headers"].split(", "))
+        assert "Origin" in headers["Vary"]
+    assert (foreign.status_code, foreign.json()["error"]["type"]) == (403, "FORBIDDEN_ORIGIN")
+    assert "Access-Control-Allow-Origin" not in foreign.headers
+
+
+async def test_every_page_is_sent_no_credentials(tmp_path: Path) -> None:
+    """Where any page may ask, none may ask with a user's cookies."""
+    async with (
+        platform(tmp_path, ECHO, env={"LINKD_ALLOWED_ORIGINS": "*"}) as running,
+        running.http_client() as http,
+    ):
+        answer = await http.get("/echo/census", headers={"Origin": FOREIGN})
+
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
 async def test_origin_of_no_known_form_stops_the_start(tmp_path: Path) -> None:

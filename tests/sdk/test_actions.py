@@ -375,3 +375,23 @@ async def test_text_response_reaches_the_caller(service: Service[Any]) -> None:
                 assert await gateway.call("a") == "hello"
             except LinkdError:
                 pass
+
+
+async def test_answer_carries_several_cookies(service: Service[Any]) -> None:
+    """Each a header of its own: they cannot be joined (RFC 9110 §5.3)."""
+
+    @service.action("a", route="/a")
+    async def handler(ctx: HttpContext) -> Response:
+        return Response("x", headers={"X-One": "1"}, cookies=["a=1", "b=2, c"])
+
+    async with run(service) as gateway:
+        response = await gateway.request("GET", "/a")
+
+    assert (response.cookies, response.headers["X-One"]) == (["a=1", "b=2, c"], "1")
+
+
+@pytest.mark.parametrize("cookie", ["a=1\r\nX: y", "a=€"])
+def test_cookie_that_http_cannot_carry_is_refused(cookie: str) -> None:
+    """As any header."""
+    with pytest.raises(ValueError, match="Set-Cookie"):
+        Response(cookies=[cookie])

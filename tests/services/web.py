@@ -94,6 +94,26 @@ async def slow(ctx: HttpContext) -> str:
     return "done"
 
 
+@service.action("upload", route="/upload", method="POST")
+async def upload(ctx: HttpContext) -> dict[str, Any]:
+    return {"size": len(ctx.body), **seen(ctx)}
+
+
+@service.action("cookies", route="/cookies")
+async def cookies(ctx: HttpContext) -> Response:
+    return Response(headers={"X-One": "1"}, cookies=["a=1; Path=/", "b=2, Path=/"])
+
+
+@service.action("waits", route="/waits", timeout=None)
+async def waits(ctx: HttpContext) -> None:
+    await asyncio.Event().wait()
+
+
+@service.action("large", route="/large")
+async def large(ctx: HttpContext) -> Response:
+    return Response(b"x" * 4_000_000)
+
+
 @service.action("hidden")
 async def hidden(ctx: HttpContext, data: Any) -> Any:
     return {"data": data, **seen(ctx)}

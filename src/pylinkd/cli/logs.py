@@ -33,7 +33,7 @@ def configure_logs(level: str = "info", format: Literal["auto", "console", "json
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # What libraries say through the standard logging, such as uvicorn's warnings, in the same shape.
+    # What libraries say through the standard logging, in the same shape.
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -13,7 +13,8 @@ from ..gateway.settings import Settings
 
 
 def serve(settings: Settings) -> None:
-    """Run a gateway until SIGTERM, SIGINT, or SIGHUP (a restart); a second signal ends the process at once.
+    """Run a gateway until SIGTERM, SIGINT, or SIGHUP (a restart); a second signal ends the process at once. SIGUSR1 has
+    it take files that were replaced.
 
     Raises:
         LinkSocketError: If the link's socket cannot be opened.
@@ -38,6 +39,7 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, on_signal, number)
     gateway = Gateway(settings)
+    loop.add_signal_handler(signal.SIGUSR1, gateway.renew)
     settle_collector()  # before anybody comes, for whom it would be a pause
     await gateway.start()
     await stop.wait()

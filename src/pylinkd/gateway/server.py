@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import msgspec
 import structlog
-import uvicorn
 
 from ..collector import PauseWatch
 from ..protocol.envelope import Message, MessageId
@@ -30,18 +29,25 @@ from .core.registry import Registry
 from .core.rooms import Rooms
 from .core.session import EndReason, Session
 from .core.traffic import Traffic
-from .edge.arrival import arrivals
+from .edge.arrival import Arrival
+from .edge.bodies import Bodies
 from .edge.connection import Connection
 from .edge.framing import read_frames
 from .edge.http import HttpFace
-from .edge.listener import Listener
+from .edge.listener import AddressInUseError, Listener
+from .edge.plain import HttpArrival
 from .edge.receptions import Receptions
+from .edge.serving import Serving
+from .edge.stages import Deadlines
+from .edge.tls import Certificate, Handshaking
 from .edge.upgrade import Upgrade
 from .guard.addresses import parse_networks
 from .guard.guard import Guard
+from .guard.hosts import Hosts
 from .guard.issuers import LEEWAY, read_issuers
 from .guard.origins import Origins
 from .guard.peers import Peers
+from .guard.unfinished import Unfinished
 from .routing.actions import Actions
 from .routing.commands import Commands
 from .routing.inbound import ABORT, Inbound
@@ -58,6 +64,8 @@ log = structlog.get_logger("linkd")
 _PING_INTERVAL = 5.0  # seconds between signs of life asked of a service
 _DRAIN_STEP = 0.02  # seconds between two looks at who may go
 _PAUSE = 1.0  # seconds of the loop's delay from which on it counts as the gateway's own pause (SIGSTOP, a frozen VM)
+_MOST_ADMIN_CONNECTIONS = 100
+_STALL_FACTOR = 6  # a client may take so many times the head's time limit to read a part of an answer
 _SILENCE_LIMIT = 20.0  # seconds after which a service that says nothing counts as hung
 
 
@@ -151,16 +159,19 @@ class Gateway:
             clock=time.time,
             timeout=settings.auth_timeout,
         )
+        self._bodies = Bodies(settings.bodies_limit, settings.body_timeout / 2)
         self._http = HttpFace(
             door=door,
             proxies=guard.proxies,
-            act=self._actions.request,
+            router=self._actions,
             ready=self._ready,
             is_websocket=self._services.knows_path,
             max_body_size=settings.max_body_size,
-            body_timeout=settings.body_timeout,
+            bodies=self._bodies,
             origins=guard.origins,
+            cookies=bool(settings.token_cookie),
         )
+        hosts = Hosts(settings.served_hosts)
         self._upgrade = upgrade = Upgrade(
             door,
             guard.proxies,
@@ -170,32 +181,10 @@ class Gateway:
             self._make_outbox,
             Ids(secrets.token_bytes),
             time.time,
+            hosts,
             self._formats,
         )
-        arrival = arrivals(
-            max_size=settings.max_head_size,
-            timeout=settings.head_timeout,
-            traffic=self.traffic,
-            doorstep=guard.doorstep,
-            upgrade=upgrade,
-        )
-        self._listener = Listener(
-            uvicorn.Config(
-                self._http,
-                http=arrival,  # type: ignore[arg-type]  # a factory serves where uvicorn asks for a class
-                ws=upgrade,  # type: ignore[arg-type]  # tells uvicorn that there is somebody to upgrade for
-                ssl_certfile=settings.certfile,
-                ssl_keyfile=settings.keyfile,
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-            ),
-            settings.host,
-            settings.port,
-            "LINKD_HOST and LINKD_PORT",
-        )
+        self._listener = self._make_listener(upgrade, hosts)
         metrics = Metrics(
             traffic=self.traffic,
             registry=self._registry,
@@ -204,16 +193,71 @@ class Gateway:
             parking=self._inbound.parking,
             congested=lambda: self.congested,
             receptions=lambda: {"arriving": len(self.receptions), "waiting": self.receptions.waiting},
+            bodies=lambda: {"taken": self._bodies.taken, "waiting": self._bodies.waiting},
             guard=guard,
         )
         api = AdminApi(settings.admin_key, self._registry, guard) if settings.admin_key else None
+        serving = Serving(
+            admin_face(metrics, api),
+            traffic=self.traffic,
+            hosts=hosts,
+            max_head_size=settings.max_head_size,
+            deadlines=self._deadlines(),
+            bound=Unfinished(_MOST_ADMIN_CONNECTIONS, _MOST_ADMIN_CONNECTIONS),
+        )
         self._admin = Listener(
-            uvicorn.Config(
-                admin_face(metrics, api), lifespan="off", log_config=None, access_log=False, server_header=False
-            ),
+            lambda: HttpArrival(serving),
+            serving,
             settings.admin_host,
             settings.chosen_admin_port,
             "LINKD_ADMIN_HOST and LINKD_ADMIN_PORT",
+            watches_descriptors=False,
+        )
+        self.renewals: list[Callable[[], None]] = [self._listener.renew]
+
+    def _make_listener(self, upgrade: Upgrade, hosts: Hosts) -> Listener:
+        """The port for clients.
+
+        Raises:
+            AddressInUseError: If nobody can listen there.
+            CertificateError: If certificate and key cannot be used.
+        """
+        settings, doorstep = self._settings, self._guard.doorstep
+        serving = Serving(
+            self._http,
+            traffic=self.traffic,
+            hosts=hosts,
+            max_head_size=settings.max_head_size,
+            deadlines=self._deadlines(),
+            bound=Unfinished(settings.max_http_connections, settings.max_http_connections_per_address),
+            upgrade=upgrade,
+        )
+        certificate = None if settings.certfile is None else Certificate(settings.certfile, settings.keyfile)
+
+        def arrive(counted: str | None = None) -> Arrival:
+            return Arrival(doorstep, upgrade, serving, counted)
+
+        def shake() -> Handshaking:
+            assert certificate is not None
+            return Handshaking(certificate, doorstep, self.traffic, settings.head_timeout, arrive)
+
+        return Listener(
+            arrive if certificate is None else shake,
+            serving,
+            settings.host,
+            settings.port,
+            "LINKD_HOST and LINKD_PORT",
+            certificate,
+        )
+
+    def _deadlines(self) -> Deadlines:
+        settings = self._settings
+        return Deadlines(
+            head=settings.head_timeout,
+            body=settings.body_timeout,
+            answering=settings.answer_timeout,
+            sending=settings.head_timeout * _STALL_FACTOR,
+            idle=settings.keep_alive_timeout,
         )
 
     # starting and stopping
@@ -223,6 +267,7 @@ class Gateway:
 
         Raises:
             LinkSocketError: If the link's socket cannot be opened.
+            AddressInUseError: If another process began to listen on a port meanwhile.
         """
         try:
             await self._link_socket.open()
@@ -230,8 +275,14 @@ class Gateway:
             await self._listener.close(0)
             await self._admin.close(0)
             raise
-        await self._listener.open()
-        await self._admin.open()
+        try:
+            await self._listener.open()
+            await self._admin.open()
+        except AddressInUseError:
+            self._link_socket.close()
+            await self._listener.close(0)
+            await self._admin.close(0)
+            raise
         self._tasks = [
             asyncio.create_task(self._watch_links(), name="linkd-links"),
             asyncio.create_task(self._beat(), name="linkd-heartbeat"),
@@ -250,6 +301,11 @@ class Gateway:
     def address(self) -> str:
         """Where clients connect, such as ``http://127.0.0.1:3000``."""
         return self._listener.address
+
+    def renew(self) -> None:
+        """Take files that were replaced: the certificate, and what else stands in ``renewals``."""
+        for renew in self.renewals:
+            renew()
 
     async def stop(self, *, restart: bool = False) -> None:
         """Take nobody new, release the clients a few at a time, answer what is in flight, then close every link.

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from ..settings import ProcessSettings
 from .core.outbox import Policy
 from .guard.addresses import parse_networks
+from .guard.hosts import Hosts
 from .guard.issuers import read_issuers
 from .guard.limits import LimitSettings, Mode
 from .guard.origins import Origins
@@ -47,6 +48,16 @@ def _are_networks(text: str) -> str:
     return text
 
 
+def _entries(text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
+
+
+def _are_hosts(text: str) -> str:
+    Hosts(_entries(text))
+    return text
+
+
+Hostnames = Annotated[str, AfterValidator(_are_hosts)]
 LimitRate = Annotated[str, AfterValidator(_is_rate)]
 Networks = Annotated[str, AfterValidator(_are_networks)]
 
@@ -181,6 +192,24 @@ class Settings(ProcessSettings):
     link_keyfile: Path | None = None
     """Private key of the link's certificate (PEM)."""
 
+    hosts: Hostnames = ""
+    """Hosts that requests may be for, parted by commas: ``api.example.com``, ``*.example.com``, and for probes
+    addresses and networks such as ``10.0.0.0/8``; empty: any. On the admin port, too."""
+
+    max_http_connections: Annotated[int, Field(ge=1)] = 5_000
+    """Connections at once that speak HTTP and are not WebSockets. For one more an idle one is closed; where none is
+    idle, it gets 503."""
+
+    max_http_connections_per_address: Annotated[int, Field(ge=1)] = 500
+    """The same of one address."""
+
+    keep_alive_timeout_ms: Annotated[int, Field(ge=1)] = 5_000
+    """How long an HTTP connection may be idle between two requests. Behind a proxy that keeps connections: longer than
+    the proxy does, which else sends a request on a connection that closes."""
+
+    answer_timeout_ms: Annotated[int, Field(ge=100)] = 300_000
+    """How long an HTTP request may go unanswered; then 504. Longer than the timeout of the slowest action."""
+
     max_head_size: Annotated[int, Field(ge=1024)] = 16 * 1024
     """Bytes of a request's head; a larger one is answered with 431."""
 
@@ -206,6 +235,10 @@ class Settings(ProcessSettings):
 
     body_timeout_ms: Annotated[int, Field(ge=100)] = 30_000
     """How long an HTTP request's body may take to arrive; then 408."""
+
+    bodies_limit: Annotated[int, Field(ge=2**20)] = 32 * 2**20
+    """Bytes that bodies of HTTP requests over 16 KiB may take, all connections together, twice their size each; further
+    requests wait unread for half of ``body_timeout``, and then get 503."""
 
     outbox_limit: Annotated[int, Field(ge=4096)] = 2**20
     """Bytes that may wait for one client, what the transport holds included."""
@@ -280,6 +313,21 @@ class Settings(ProcessSettings):
     def shared_namespaces(self) -> list[tuple[str, str]]:
         """``namespaces`` as pairs of service and namespace."""
         return parse_namespaces(self.namespaces)
+
+    @property
+    def served_hosts(self) -> list[str]:
+        """``hosts``, one by one."""
+        return _entries(self.hosts)
+
+    @property
+    def keep_alive_timeout(self) -> float:
+        """``keep_alive_timeout_ms`` in seconds."""
+        return self.keep_alive_timeout_ms / 1000
+
+    @property
+    def answer_timeout(self) -> float:
+        """``answer_timeout_ms`` in seconds."""
+        return self.answer_timeout_ms / 1000
 
     @property
     def limit_settings(self) -> LimitSettings:

@@ -35,14 +35,15 @@ class Response:
         body: Bytes and text go as they are, anything else as JSON; ``None`` is empty.
         status: 200 to 599.
         content_type: What the body is; ``application/json`` for what was encoded here.
-        headers: Further headers.
+        headers: Further headers; one that has several values joins them by ", " (RFC 9110 §5.3).
+        cookies: Values of ``Set-Cookie``, each for a header of its own: they cannot be joined.
 
     Raises:
         ValueError: If HTTP cannot carry the status or a header (RFC 9110 §5).
         TypeError: If the body cannot be encoded.
     """
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "cookies", "headers", "status")
 
     def __init__(
         self,
@@ -51,11 +52,13 @@ class Response:
         status: int = 200,
         content_type: str | None = None,
         headers: Mapping[str, str] | None = None,
+        cookies: Iterable[str] = (),
     ) -> None:
         if not 200 <= status <= 599:
             raise ValueError(f"a response's status lies between 200 and 599, not {status}")
         self.status = status
         self.headers = dict(headers or {})
+        self.cookies = [cookies] if isinstance(cookies, str) else list(cookies)
         if isinstance(body, bytes):
             self.body, default = body, "application/octet-stream"
         elif isinstance(body, str):
@@ -64,6 +67,8 @@ class Response:
             self.body, default = encode(body), "application/json"
         for name, value in self.headers.items():
             check_header(name, value)
+        for cookie in self.cookies:
+            check_header("Set-Cookie", cookie)
         given = any(name.lower() == "content-type" for name in self.headers)
         if content_type or (self.body and not given):
             self.headers["Content-Type"] = content_type or default

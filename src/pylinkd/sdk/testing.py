@@ -240,9 +240,10 @@ class Gateway:
                 if identity is not None:
                     fill_identity(request.identity, identity)
                 answer = (await self.tell(frame)).http_response
-                headers = {header.name: header.value for header in answer.headers}
+                headers = {header.name: header.value for header in answer.headers if header.name != "Set-Cookie"}
+                cookies = [header.value for header in answer.headers if header.name == "Set-Cookie"]
                 kind = headers.pop("Content-Type", None)
-                return Response(answer.body, status=answer.status, content_type=kind, headers=headers)
+                return Response(answer.body, status=answer.status, content_type=kind, headers=headers, cookies=cookies)
         raise NotFoundError()
 
     async def call(self, action: str, params: Any = None, *, user: str | None = None, roles: Iterable[str] = ()) -> Any:

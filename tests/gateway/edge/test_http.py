@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx
 import pytest
 import structlog
 
+from pylinkd.gateway.edge.bodies import Bodies
 from pylinkd.gateway.edge.http import HttpFace
 from pylinkd.gateway.routing.actions import MethodNotAllowedError
 from pylinkd.protocol.errors import LinkdError, NotFoundError, ServiceUnavailableError
@@ -27,18 +28,21 @@ class Face:
 
     Attributes:
         asked: The requests that reached the service, and on whose behalf.
+        found: Why no service takes the request; ``None``: one does.
         answer: What it answers, or raises.
     """
 
     def __init__(self) -> None:
         self.asked: list[tuple[HttpRequest, Identity | None]] = []
         self.answer: HttpResponse | Exception = HttpResponse(status=200, body=b"{}")
+        self.found: Exception | None = None
         self.ready = True
         guard = make_guard()
         app = HttpFace(
             door=make_door(guard),
             proxies=guard.proxies,
-            act=self._act,
+            router=self,
+            bodies=Bodies(2**20, 5.0),
             ready=lambda: self.ready,
             is_websocket=lambda path: path == "/ws",
             max_body_size=LIMIT,
@@ -46,8 +50,13 @@ class Face:
         transport = httpx.ASGITransport(app=app, client=("192.0.2.9", 4711))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://gateway")
 
-    async def _act(self, request: HttpRequest, identity: Identity | None) -> HttpResponse:
-        self.asked.append((request, identity))
+    def find(self, method: str, segments: Sequence[str], identity: Identity | None) -> Identity | None:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return identity
+
+    async def request(self, request: HttpRequest, target: Identity | None) -> HttpResponse:
+        self.asked.append((request, target))
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer

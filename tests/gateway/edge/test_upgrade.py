@@ -21,6 +21,7 @@ from pylinkd.gateway.edge.handshake import Head
 from pylinkd.gateway.edge.receptions import Receptions
 from pylinkd.gateway.edge.upgrade import Upgrade
 from pylinkd.gateway.guard.guard import Guard
+from pylinkd.gateway.guard.hosts import Hosts
 from pylinkd.gateway.guard.issuers import Issuer
 from pylinkd.gateway.guard.keys import KeySet, PublicKey
 from pylinkd.protocol.envelope import MSGPACK, Message
@@ -143,6 +144,7 @@ def upgrade(owner: Owner, *, open: bool = True, there: bool = True, guard: Guard
         lambda: Outbox(4096),
         lambda: next(ids),
         lambda: 1234.5,
+        Hosts(),
     )
 
 

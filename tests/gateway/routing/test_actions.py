@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -49,9 +48,10 @@ ROUTES = [
 ]
 
 
-def asking(rig: Rig, method: str, path: str, identity: Identity | None = None) -> Coroutine[Any, Any, HttpResponse]:
+async def asking(rig: Rig, method: str, path: str, identity: Identity | None = None) -> HttpResponse:
     """A request on its way."""
-    return rig.actions.request(HttpRequest(method=method, path=path), identity)
+    target = rig.actions.find(method, path.split("/"), identity)
+    return await rig.actions.request(HttpRequest(method=method, path=path), target)
 
 
 async def reached(rig: Rig, process: Process, method: str, path: str) -> tuple[str, dict[str, str]]:

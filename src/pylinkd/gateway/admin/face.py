@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ...protocol.envelope import error_body
+from ...protocol.errors import LinkdError
 from .api import AdminApi
 from .metrics import Metrics
 
@@ -18,4 +22,16 @@ def admin_face(metrics: Metrics, api: AdminApi | None) -> Starlette:
     async def scrape(request: Request) -> Response:
         return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
 
-    return Starlette(routes=[Route("/metrics", scrape), *([] if api is None else api.routes)])
+    return Starlette(
+        routes=[Route("/metrics", scrape), *([] if api is None else api.routes)],
+        exception_handlers={HTTPException: _refused},
+    )
+
+
+async def _refused(request: Request, cause: Exception) -> Response:
+    """No route, or not with this method; as JSON, as everything else."""
+    assert isinstance(cause, HTTPException)
+    type = "METHOD_NOT_ALLOWED" if cause.status_code == 405 else "NOT_FOUND"
+    body = error_body(LinkdError(f"{cause.detail}.", code=cause.status_code, type=type))
+    headers = {**(cause.headers or {}), "Content-Type": "application/json", "Cache-Control": "no-store"}
+    return Response(msgspec.json.encode({"error": body}), status_code=cause.status_code, headers=headers)

@@ -34,6 +34,7 @@ class Metrics(Collector):
         parking: Messages that wait for a service.
         congested: The sessions whose clients read too slowly now.
         receptions: Large messages by state.
+        bodies: Bytes that bodies of HTTP requests take (``taken``), and how many requests wait for room (``waiting``).
         guard: Its decisions.
     """
 
@@ -47,6 +48,7 @@ class Metrics(Collector):
         parking: Parking,
         congested: Callable[[], Iterable[Session]],
         receptions: Callable[[], Mapping[str, int]],
+        bodies: Callable[[], Mapping[str, int]],
         guard: Guard,
     ) -> None:
         self._traffic = traffic
@@ -56,6 +58,7 @@ class Metrics(Collector):
         self._parking = parking
         self._congested = congested
         self._receptions = receptions
+        self._bodies = bodies
         self._guard = guard
         self._all = CollectorRegistry()
         self._all.register(self)
@@ -89,6 +92,10 @@ class Metrics(Collector):
             "service",
             {service.name: len(service.attachments) for service in self._services},
         )
+        yield _gauges("linkd_http_connections", "Connections that are not WebSockets, by stage", "state", traffic.http)
+        yield CounterMetricFamily(
+            "linkd_descriptors_exhausted", "Seconds without a file descriptor left", traffic.descriptors_exhausted
+        )
         yield GaugeMetricFamily("linkd_users", "Users with a session", self._registry.users)
         yield GaugeMetricFamily("linkd_rooms", "Rooms with a member", len(self._rooms))
         yield _counters("linkd_handshakes", "Opening handshakes by outcome", "outcome", traffic.handshakes)
@@ -108,6 +115,9 @@ class Metrics(Collector):
         yield GaugeMetricFamily("linkd_outbox_bytes", "Bytes that wait for these clients", sum(waiting))
         yield GaugeMetricFamily("linkd_outbox_bytes_max", "Bytes that wait for the slowest", max(waiting, default=0))
         yield _gauges("linkd_large_messages", "Large messages that arrive, or wait to", "state", self._receptions())
+        bodies = self._bodies()
+        yield GaugeMetricFamily("linkd_body_bytes", "Bytes that bodies of HTTP requests take", bodies["taken"])
+        yield GaugeMetricFamily("linkd_bodies_waiting", "HTTP requests that wait for room", bodies["waiting"])
         yield GaugeMetricFamily("linkd_parked_messages", "Messages that wait for a service", self._parking.messages)
         yield GaugeMetricFamily("linkd_parked_bytes", "Bytes of these messages", self._parking.bytes)
 

@@ -52,6 +52,8 @@ class Traffic:
         bytes_out: Their frames as they leave.
         events_dropped: Events dropped for clients that read too slowly.
         handshakes: Opening handshakes by outcome: ``accepted``, or the status of the refusal.
+        http: Connections that speak plain HTTP or are not WebSockets yet, by stage (edge/stages.py), now.
+        descriptors_exhausted: Seconds in which the process had no file descriptor left for a connection.
         states: Connections by state, now.
         ends: Sessions that ended, by reason.
         fanout: Recipients of an event.
@@ -63,11 +65,13 @@ class Traffic:
     __slots__ = (
         "bytes_in",
         "bytes_out",
+        "descriptors_exhausted",
         "ends",
         "events_dropped",
         "fanout",
         "gc_pause",
         "handshakes",
+        "http",
         "loop_lag",
         "messages_in",
         "messages_out",
@@ -78,6 +82,8 @@ class Traffic:
     def __init__(self) -> None:
         self.messages_in = self.bytes_in = self.messages_out = self.bytes_out = self.events_dropped = 0
         self.handshakes: Counter[str] = Counter()
+        self.http: Counter[str] = Counter()
+        self.descriptors_exhausted = 0
         self.states: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
         self.fanout = Histogram(SIZES)

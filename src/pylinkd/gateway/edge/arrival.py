@@ -1,7 +1,7 @@
 """A connection before it is known what it wants: its first head, and how large and how slow that may be.
 
-Nearly all want a WebSocket, and are handed to the upgrade. Of the others uvicorn takes over, as if it had been there
-from the beginning: its protocol, made for each connection, would be a tenth of a handshake.
+Nearly all want a WebSocket, and are handed to the upgrade. Every other is handed to an HttpConnection (requests.py)
+with what was read so far: made for each connection, it would be a tenth of a handshake.
 """
 
 from __future__ import annotations
@@ -12,74 +12,57 @@ from typing import Any, cast
 
 import httptools
 
-from ...protocol.errors import LinkdError
-from ..core.traffic import Traffic
+from ...protocol.errors import BadRequestError, LinkdError, ServiceUnavailableError
 from ..guard.doorstep import Doorstep
 from ..guard.proxy_protocol import read_preface
 from .handshake import Head
-from .head import BoundedHead, HeadTimeoutError, HeadTooLargeError, head_size, refuse_head
+from .head import HeadTimeoutError, HeadTooLargeError, head_size, wants_websocket
+from .reading import BUFFER, received
+from .refuse import refuse_head
+from .requests import HttpConnection
+from .serving import Serving
 
 Upgrade = Callable[[asyncio.Transport, Head], None]
 
 
-class Arrival(asyncio.Protocol):
+class Arrival(asyncio.BufferedProtocol):
     """The first head of one connection.
 
     Args:
         doorstep: Says whose connection is worth a head, and counts those that have sent none.
         upgrade: Answers a head that asks for WebSocket.
-        make_http: Makes uvicorn's protocol, for every other head.
-        connections: Those that uvicorn shuts down when it stops.
-        traffic: Counts the refusals.
-        max_size: Bytes of a head.
-        timeout: Seconds that it may take.
+        serving: Takes the connections with any other head; has the limits of all.
+        counted: The address that was counted already, of a connection that comes from a TLS handshake.
     """
 
     __slots__ = (
         "_client",
-        "_complete",
-        "_connections",
         "_counted",
         "_deadline",
         "_done",
         "_doorstep",
-        "_make_http",
-        "_max_size",
+        "_heads",
         "_parser",
         "_preface",
         "_raw",
+        "_serving",
         "_size",
-        "_timeout",
-        "_traffic",
         "_transport",
         "_upgrade",
         "fields",
         "target",
     )
 
-    def __init__(
-        self,
-        doorstep: Doorstep,
-        upgrade: Upgrade,
-        make_http: Callable[[], BoundedHead],
-        connections: set[Any],
-        traffic: Traffic,
-        max_size: int,
-        timeout: float,
-    ) -> None:
+    def __init__(self, doorstep: Doorstep, upgrade: Upgrade, serving: Serving, counted: str | None = None) -> None:
         self._doorstep = doorstep
         self._upgrade = upgrade
-        self._make_http = make_http
-        self._connections = connections
-        self._traffic = traffic
-        self._max_size = max_size
-        self._timeout = timeout
+        self._serving = serving
         self._parser: Any = httptools.HttpRequestParser(self)
         self._raw: list[bytes] = []
         self._size = 0
         self._preface: bytes | None = None
-        self._counted: str | None = None
-        self._complete = False
+        self._counted = counted
+        self._heads = 0
         self._done = False
         self._deadline: asyncio.TimerHandle | None = None
         self.target = b""
@@ -92,6 +75,15 @@ class Arrival(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self._client = (peer[0], peer[1]) if isinstance(peer, tuple) else None
+        if self._counted is None and not self._enter():
+            return
+        if self._doorstep.hears_preface(self._address):
+            self._preface = b""
+        serving = self._serving
+        serving.connections.add(self)
+        self._deadline = asyncio.get_running_loop().call_later(serving.deadlines.head, self._expired)
+
+    def _enter(self) -> bool:
         address = self._address
         if self._doorstep.bars(address):
             self._cut("barred")
@@ -99,13 +91,18 @@ class Arrival(asyncio.Protocol):
             self._cut("unfinished")
         else:
             self._counted = address
-            if self._doorstep.hears_preface(address):
-                self._preface = b""
-            self._connections.add(self)
-            self._deadline = asyncio.get_running_loop().call_later(self._timeout, self._expired)
+        return self._counted is not None
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """See asyncio.BufferedProtocol."""
+        return BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See asyncio.BufferedProtocol."""
+        self.data_received(received(nbytes))
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
+        """Read what came."""
         if self._done:
             return
         if self._preface is not None:
@@ -116,14 +113,14 @@ class Arrival(asyncio.Protocol):
         self._size += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._decide()
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decide(ends=upgrade.args[0] == len(data))
         except httptools.HttpParserError:
-            self._hand_over()  # what is wrong with it, uvicorn says
+            self._hand_over()  # where it is said what is wrong with it
         else:
-            if self._complete:
+            if self._heads:
                 self._hand_over()
-            elif self._size > self._max_size:
+            elif self._size > self._serving.max_head_size:
                 self._refuse(HeadTooLargeError())
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -142,38 +139,53 @@ class Arrival(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """See httptools."""
-        self._complete = True
+        self._heads += 1
 
     # what becomes of it
 
     def shutdown(self) -> None:
-        """See uvicorn: it stops. Who has said nothing yet is told nothing."""
+        """The gateway stops. Who has said nothing yet gets no answer."""
         self._transport.abort()
+
+    cut = shutdown
 
     @property
     def _address(self) -> str:
         return self._client[0] if self._client else ""
 
-    def _decide(self) -> None:
-        wanted = dict(self.fields)
-        options = [option.strip().lower() for option in wanted.get(b"connection", b"").split(b",")]
-        if b"upgrade" not in options or wanted.get(b"upgrade", b"").lower() != b"websocket":
-            self._hand_over()
-        elif self._size > self._max_size and head_size(self.target, self.fields) > self._max_size:
+    def _decide(self, *, ends: bool) -> None:
+        """Go on with a head that asks for an upgrade; ``ends``: nothing came behind it."""
+        limit = self._serving.max_head_size
+        if self._heads != 1 or not self._wants_websocket():
+            self._hand_over()  # a request came before it, whose head stands in the fields; or it is another upgrade
+        elif self._size > limit and head_size(self.target, self.fields) > limit:
             self._refuse(HeadTooLargeError())
+        elif not ends:
+            self._refuse(BadRequestError("Nothing may follow an opening handshake before it is answered."))
         else:
-            head = Head(self._parser.get_method(), self.target, self.fields, self._address)
+            parser = self._parser
+            head = Head(parser.get_method(), self.target, self.fields, self._address, parser.get_http_version())
             self._end()
             self._upgrade(self._transport, head)
 
+    def _wants_websocket(self) -> bool:
+        wanted = dict(self.fields)
+        if wanted.get(b"upgrade") == b"websocket" and wanted.get(b"connection") in (b"Upgrade", b"upgrade"):
+            return True  # nearly always; in several lines, or beside other options, it takes longer to see
+        return wants_websocket(self.fields)
+
     def _hand_over(self) -> None:
         self._end()
-        http = self._make_http()
-        http.connection_made(self._transport)
-        if self._client is not None:
-            http.client = self._client
-        self._transport.set_protocol(http)
-        http.data_received(b"".join(self._raw))
+        serving, address = self._serving, self._address
+        shared = self._doorstep.shares(address)
+        if not serving.enter(address, shared=shared):
+            self._refuse(ServiceUnavailableError("There are too many connections.", retry_after=1.0))
+            return
+        connection = HttpConnection(
+            serving, self._transport, self._client, lambda: serving.bound.leave(address, shared=shared)
+        )
+        self._transport.set_protocol(connection)
+        connection.begin(b"".join(self._raw))
 
     def _after_preface(self, data: bytes) -> bytes:
         """What of the first bytes is the client's; nothing, if the proxy has not said all."""
@@ -199,11 +211,12 @@ class Arrival(asyncio.Protocol):
 
     def _refuse(self, error: LinkdError) -> None:
         self._end()
-        refuse_head(self._transport, error, self._traffic, self._address, self._timeout)
+        serving = self._serving
+        refuse_head(self._transport, error, serving.traffic, self._address, serving.deadlines.sending)
 
     def _cut(self, outcome: str) -> None:
         # An answer would cost more than it is worth.
-        self._traffic.handshakes[outcome] += 1
+        self._serving.traffic.handshakes[outcome] += 1
         self._end()
         self._transport.abort()
 
@@ -211,25 +224,10 @@ class Arrival(asyncio.Protocol):
         self._done = True
         # Parser and protocol hold each other, and would be left to the garbage collector, which comes seldom here.
         self._parser = None
-        self._connections.discard(self)
+        self._serving.connections.discard(self)
         if self._counted is not None:
             self._doorstep.leave(self._counted)
             self._counted = None
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-
-def arrivals(
-    *, doorstep: Doorstep, upgrade: Upgrade, traffic: Traffic, max_size: int, timeout: float
-) -> Callable[..., Arrival]:
-    """What uvicorn calls to make the protocol of a new connection; see Arrival."""
-
-    def make(**uvicorns: Any) -> Arrival:
-        def make_http() -> BoundedHead:
-            return BoundedHead(max_size=max_size, timeout=timeout, traffic=traffic, upgrade=upgrade, **uvicorns)
-
-        connections = uvicorns["server_state"].connections
-        return Arrival(doorstep, upgrade, make_http, connections, traffic, max_size, timeout)
-
-    return make

@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.parse
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from hashlib import sha1
 from http import HTTPStatus
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from ...protocol.envelope import error_body
 from ...protocol.errors import BadRequestError, LinkdError
 from ..guard.credentials import TOKEN_PARAMETER
 from ..guard.door import refusal_headers
+from .head import Fields, joined, split_target
 
 _VERSION = "13"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
@@ -38,12 +39,14 @@ class Head(NamedTuple):
         target: As it was sent.
         fields: Names, in lower case, and values of its headers.
         peer: Who opened the connection; empty where it has no address.
+        version: Of HTTP.
     """
 
     method: bytes
     target: bytes
-    fields: Iterable[tuple[bytes, bytes]]
+    fields: Fields
     peer: str = ""
+    version: str = "1.1"
 
 
 class OpeningRequest(msgspec.Struct, frozen=True):
@@ -73,15 +76,9 @@ class OpeningRequest(msgspec.Struct, frozen=True):
             BadRequestError: If it is not a valid opening handshake.
             VersionRequiredError: If it is one of another version.
         """
-        headers: dict[str, str] = {}
-        for raw_name, raw_value in head.fields:
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip()
-            if name not in headers:
-                headers[name] = value
-            elif name == "host":
-                raise BadRequestError("There are two Host headers.")
-            else:
-                headers[name] = f"{headers[name]}, {value}"
+        headers = joined(head.fields)
+        if head.version != "1.1":
+            raise BadRequestError("An upgrade needs HTTP/1.1.")
         if head.method != b"GET":
             raise BadRequestError("An opening handshake is a GET request.")
         if "host" not in headers:
@@ -91,6 +88,10 @@ class OpeningRequest(msgspec.Struct, frozen=True):
         key = headers.get("sec-websocket-key", "")
         if not _is_key(key):
             raise BadRequestError("Sec-WebSocket-Key is not the base64 of 16 bytes.")
+        if not head.target.startswith(b"/"):
+            authority = split_target(head.method, head.target)[0]
+            if authority is not None:  # it counts instead of the Host header (RFC 9112 §3.2.2)
+                headers["host"] = authority.decode("latin-1")
         path, parameters = parse_target(head.target.decode("latin-1"))
         tokens = [value for name, value in parameters if name == TOKEN_PARAMETER]
         metadata = {name: value for name, value in reversed(parameters) if name != TOKEN_PARAMETER}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from urllib.parse import parse_qsl, urlencode
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, unquote, urlencode
 
 import msgspec
 import structlog
-from starlette.applications import Starlette
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from ...protocol.envelope import error_body
 from ...protocol.errors import BadRequestError, InternalError, LinkdError, PayloadTooLargeError
@@ -27,11 +24,11 @@ from ..guard.credentials import TOKEN_PARAMETER, Credentials
 from ..guard.door import Door, refusal_headers
 from ..guard.origins import Origins
 from ..routing.actions import MethodNotAllowedError
+from .bodies import Bodies
+from .cors import Cors
+from .head import joined
 
 log = structlog.get_logger("linkd.http")
-
-_PREFLIGHT_AGE = 600  # seconds for which a browser may keep what it was allowed
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 # Headers that concern this hop, or that only the gateway may see.
 _NOT_FORWARDED = frozenset(
@@ -40,15 +37,22 @@ _NOT_FORWARDED = frozenset(
 _NOT_RETURNED = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade", "date"})
 
 
-class BodyTimeoutError(LinkdError):
-    """The request's body did not arrive in time."""
+class Router(Protocol):
+    """Where requests are answered: routing/actions.py."""
 
-    default_code = 408
-    default_type = "TIMEOUT"
-    default_message = "The request's body took too long."
+    def find(self, method: str, segments: Sequence[str], identity: Identity | None) -> Any:
+        """Who answers a request for this path, in decoded segments.
 
+        Raises:
+            LinkdError: If nobody does, or not for this caller.
+        """
 
-Act = Callable[[HttpRequest, Identity | None], Awaitable[HttpResponse]]
+    async def request(self, request: HttpRequest, target: Any) -> HttpResponse:
+        """Have it answered by whoever ``find`` found.
+
+        Raises:
+            LinkdError: If the service fails.
+        """
 
 
 class HttpFace:
@@ -57,12 +61,13 @@ class HttpFace:
     Args:
         door: Says who is asking.
         proxies: Tell where a request comes from.
-        act: Has a service answer.
+        router: Has a service answer.
         ready: Whether the gateway can serve clients now.
         is_websocket: Whether a path is one of WebSockets.
         max_body_size: Most bytes of a request's body.
-        body_timeout: Seconds that a body may take to arrive.
+        bodies: Room for large bodies.
         origins: The pages of other hosts that may read answers (CORS); ``None``: none may.
+        cookies: Whether cookies of these pages count.
     """
 
     def __init__(
@@ -70,61 +75,44 @@ class HttpFace:
         *,
         door: Door,
         proxies: Proxies,
-        act: Act,
+        router: Router,
         ready: Callable[[], bool],
         is_websocket: Callable[[str], bool],
         max_body_size: int,
-        body_timeout: float = 30.0,
+        bodies: Bodies,
         origins: Origins | None = None,
+        cookies: bool = False,
     ) -> None:
         self._door = door
         self._proxies = proxies
-        self._act = act
+        self._router = router
         self._ready = ready
         self._is_websocket = is_websocket
         self._max_body_size = max_body_size
-        self._body_timeout = body_timeout
-        app = Starlette(
-            routes=[
-                Route("/health", self._health),
-                Route("/ready", self._readiness),
-                Route("/live", self._live),
-                Route("/{path:path}", self._action, methods=_METHODS),
-            ]
-        )
-        self._app: ASGIApp = app
-        if origins is not None and (origins.any or origins.pattern):
-            self._app = CORSMiddleware(
-                app,
-                allow_origins=["*"] if origins.any else [],
-                allow_origin_regex=origins.pattern or None,
-                allow_methods=_METHODS,
-                allow_headers=["authorization", "content-type"],
-                max_age=_PREFLIGHT_AGE,
-            )
+        self._bodies = bodies
+        listed = origins is not None and (origins.any or origins.pattern)
+        self._cors = Cors(origins, credentials=cookies) if listed and origins is not None else None
+        self._health = {"/health": self._status, "/ready": self._readiness, "/live": self._liveness}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        await self._app(scope, receive, send)
+        request = Request(scope, receive)
+        response = await self._answer(request)
+        if self._cors is not None:
+            self._cors.mark(request, response)
+        await response(scope, receive, send)
 
-    async def _health(self, request: Request) -> Response:
-        return _json(200, {"status": "ok" if self._ready() else "starting", "version": __version__})
-
-    async def _readiness(self, request: Request) -> Response:
-        ready = self._ready()
-        return _json(200 if ready else 503, {"ready": ready})
-
-    async def _live(self, request: Request) -> Response:
-        return _json(200, {"live": True})
-
-    async def _action(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> Response:
         try:
-            if self._is_websocket(request.scope["path"]):
-                raise BadRequestError("This path speaks WebSocket: ask with Connection: Upgrade, Upgrade: websocket.")
-            address = self._address(request)
-            identity = await self._door.identify(self._credentials(request), address)
-            wire = await self._describe(request, identity, address)
-            answer = await self._act(wire, identity)
+            preflight = None if self._cors is None else self._cors.preflight(request)
+            if preflight is not None:
+                return preflight
+            health = self._health.get(request.scope["path"])
+            if health is None:
+                return _response(await self._act(request))
+            if request.method not in ("GET", "HEAD"):
+                raise MethodNotAllowedError({"GET"})
+            return health()
         except LinkdError as error:
             return _refused(error)
         except ClientDisconnect:
@@ -132,18 +120,36 @@ class HttpFace:
         except Exception:
             log.exception("request_failed", method=request.method)
             return _refused(InternalError())
-        try:
-            return _response(answer)
-        except ValueError:
-            log.exception("answer_malformed", method=request.method, status=answer.status)
-            return _refused(InternalError())
 
-    def _address(self, request: Request) -> str:
+    def _status(self) -> Response:
+        return _json(200, {"status": "ok" if self._ready() else "starting", "version": __version__})
+
+    def _readiness(self) -> Response:
+        ready = self._ready()
+        return _json(200 if ready else 503, {"ready": ready})
+
+    def _liveness(self) -> Response:
+        return _json(200, {"live": True})
+
+    async def _act(self, request: Request) -> HttpResponse:
+        """Have an action answer. Whatever the head alone can be refused for comes before the body is read."""
+        if self._is_websocket(request.scope["path"]):
+            raise BadRequestError("This path speaks WebSocket: ask with Connection: Upgrade, Upgrade: websocket.")
+        headers = joined(request.scope["headers"])
+        address = self._address(request, headers)
+        identity = await self._door.identify(self._credentials(request, headers), address)
+        segments = [unquote(segment) for segment in request.scope["raw_path"].decode("latin-1").split("/")]
+        target = self._router.find(request.method, segments, identity)
+        async with self._bodies.room(self._announced(headers)):
+            wire = self._describe(request, identity, address)
+            wire.body = await self._body(request)
+            return await self._router.request(wire, target)
+
+    def _address(self, request: Request, headers: dict[str, str]) -> str:
         peer = request.client.host if request.client else ""
-        return self._proxies.client(peer, request.headers.get("forwarded"), request.headers.get("x-forwarded-for"))
+        return self._proxies.client(peer, headers.get("forwarded"), headers.get("x-forwarded-for"))
 
-    def _credentials(self, request: Request) -> Credentials:
-        headers = request.headers
+    def _credentials(self, request: Request, headers: dict[str, str]) -> Credentials:
         return Credentials(
             query=request.query_params.getlist(TOKEN_PARAMETER),
             authorization=headers.get("authorization"),
@@ -151,12 +157,11 @@ class HttpFace:
             own_page=self._door.own_page(headers.get("origin"), headers.get("host", ""), headers.get("sec-fetch-site")),
         )
 
-    async def _describe(self, request: Request, identity: Identity | None, address: str) -> HttpRequest:
+    def _describe(self, request: Request, identity: Identity | None, address: str) -> HttpRequest:
         wire = HttpRequest(
             method=request.method,
             path=request.scope["path"],
             query=_without_token(request.scope["query_string"].decode("latin-1")),
-            body=await self._timed_body(request),
             remote_address=address,
         )
         for name, value in request.headers.items():
@@ -166,25 +171,31 @@ class HttpFace:
             fill_identity(wire.identity, identity)
         return wire
 
-    async def _timed_body(self, request: Request) -> bytes:
-        try:
-            async with asyncio.timeout(self._body_timeout):
-                return await self._body(request)
-        except TimeoutError as cause:
-            raise BodyTimeoutError() from cause
+    def _announced(self, headers: dict[str, str]) -> int:
+        """The size of the body as the head has it, or the largest there may be.
+
+        Raises:
+            PayloadTooLargeError: If it is too large.
+        """
+        if "transfer-encoding" in headers:
+            return self._max_body_size
+        length = headers.get("content-length", "0")
+        size = int(length) if length.isdecimal() else self._max_body_size
+        if size > self._max_body_size:
+            raise self._too_large()
+        return size
+
+    def _too_large(self) -> PayloadTooLargeError:
+        limit = self._max_body_size
+        return PayloadTooLargeError(f"A request's body has at most {limit} bytes.", details={"limit": limit})
 
     async def _body(self, request: Request) -> bytes:
-        limit = self._max_body_size
-        too_large = PayloadTooLargeError(f"A request's body has at most {limit} bytes.", details={"limit": limit})
-        length = request.headers.get("content-length", "")
-        if length.isdecimal() and int(length) > limit:
-            raise too_large
         chunks: list[bytes] = []
         size = 0
         async for chunk in request.stream():
             size += len(chunk)
-            if size > limit:
-                raise too_large
+            if size > self._max_body_size:
+                raise self._too_large()
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -214,8 +225,6 @@ def _without_token(query: str) -> str:
 
 def _refused(error: LinkdError) -> Response:
     headers = refusal_headers(error)
-    if isinstance(error, BodyTimeoutError | PayloadTooLargeError):
-        headers["Connection"] = "close"  # what is left of the body is not waited for
     if isinstance(error, MethodNotAllowedError):
         headers["Allow"] = ", ".join([*error.allowed, *(["HEAD"] if "GET" in error.allowed else [])])
     return Response(msgspec.json.encode({"error": error_body(error)}), status_code=error.code, headers=headers)

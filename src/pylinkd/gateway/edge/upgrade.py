@@ -16,6 +16,7 @@ from ..core.session import Session
 from ..guard.addresses import Proxies
 from ..guard.credentials import Credentials
 from ..guard.door import Admission, Approach, Door
+from ..guard.hosts import Hosts
 from ..guard.tokens import KeyMissingError
 from ..guard.unfinished import Unfinished
 from .connection import Connection, Owner
@@ -41,6 +42,7 @@ class Upgrade:
         make_outbox: Makes what keeps a client's frames.
         make_id: Makes the ids of sessions, which nobody may guess.
         clock: Unix time in seconds.
+        hosts: The hosts that may be asked for.
         formats: How to compress; ``None``: compression is not offered.
     """
 
@@ -54,6 +56,7 @@ class Upgrade:
         make_outbox: Callable[[], Outbox],
         make_id: Callable[[], str],
         clock: Callable[[], float],
+        hosts: Hosts,
         formats: Formats | None = None,
     ) -> None:
         self._door = door
@@ -65,6 +68,7 @@ class Upgrade:
         self._make_outbox = make_outbox
         self._make_id = make_id
         self._clock = clock
+        self._hosts = hosts
         self._formats = formats
 
     def __call__(self, transport: asyncio.Transport, head: Head) -> None:
@@ -73,6 +77,7 @@ class Upgrade:
         """
         try:
             request = OpeningRequest.of(head)
+            self._hosts.check(request.headers["host"])
         except LinkdError as error:
             self._refuse(transport, head.peer, error)
             return

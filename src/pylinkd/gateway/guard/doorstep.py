@@ -45,3 +45,7 @@ class Doorstep:
     def hears_preface(self, address: str) -> bool:
         """Whether a connection from there begins with whose it is (proxy_protocol.py)."""
         return self._proxy_protocol and self._proxies.trusts(address)
+
+    def shares(self, address: str) -> bool:
+        """Whether many clients come from there, since it is a proxy's."""
+        return self._proxies.trusts(address)

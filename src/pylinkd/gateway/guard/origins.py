@@ -56,6 +56,10 @@ class Origins:
             return False
         return self.any or self._listed.fullmatch(origin) is not None or _is_same_host(origin, host)
 
+    def lists(self, origin: str) -> bool:
+        """Whether the origin is one of those that are allowed, its own host's not among them."""
+        return self.any or self._listed.fullmatch(origin.lower()) is not None
+
 
 def _pattern(entry: str) -> str:
     """What matches an entry: a wildcard stands for one or more labels of a host name."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from ...protocol.errors import LinkdError, NotFoundError, ServiceUnavailableError
 from ...protocol.identity import Identity
 from ...protocol.link import read_identity
 from ...protocol.link_pb2 import Action, Call, Frame, HttpRequest, HttpResponse
 from .link import ServiceLink
-from .services import Service, Services
+from .services import Instance, Service, Services
 
 
 class MethodNotAllowedError(LinkdError):
@@ -25,27 +26,54 @@ class MethodNotAllowedError(LinkdError):
         super().__init__(details={"allowed": self.allowed})
 
 
+class Target(NamedTuple):
+    """Who answers a request.
+
+    Attributes:
+        action: Name.
+        service: Whose it is.
+        params: The variables of its route.
+    """
+
+    action: str
+    service: Service
+    params: dict[str, str]
+
+
 class Actions:
     """Finds the action for a request and brings back its answer."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def request(self, request: HttpRequest, identity: Identity | None) -> HttpResponse:
-        """Have a service answer an HTTP request; ``action`` and ``params`` are filled in here. Safe to cancel.
+    def find(self, method: str, segments: Sequence[str], identity: Identity | None) -> Target:
+        """The action for an HTTP request; nothing but the request's head is needed.
+
+        Args:
+            method: Of the request.
+            segments: Of its path, each decoded by itself: a slash that was encoded is no separator (RFC 3986 §2.2).
+            identity: Who asks; ``None``: nobody signed in.
 
         Raises:
-            LinkdError: If no action matches, the caller may not use it, or the service fails.
+            LinkdError: If no action matches, or the caller may not use it, or no instance can take it.
         """
-        action, service, params = self._match(request.method, request.path)
+        action, service, params = self._match(method, segments)
         refusal = _requirement(service, action.name, identity)
         if refusal is not None:
             raise refusal
-        instance = service.idlest(lambda instance: action.name in instance.actions)
-        if instance is None or instance.link.congested:
-            raise ServiceUnavailableError(retry_after=1.0)
-        request.action = action.name
-        request.params.update(params)
+        target = Target(action.name, service, params)
+        _instance_of(target)
+        return target
+
+    async def request(self, request: HttpRequest, target: Target) -> HttpResponse:
+        """Have a service answer an HTTP request; ``action`` and ``params`` are filled in here. Safe to cancel.
+
+        Raises:
+            LinkdError: If the service fails, or no instance can take it any more.
+        """
+        instance = _instance_of(target)
+        request.action = target.action
+        request.params.update(target.params)
         frame = Frame(http_request=request)
         return (await _ask(instance.link, frame)).http_response
 
@@ -69,8 +97,7 @@ class Actions:
         call.caller = link.name
         instance.link.ask(Frame(call=call), _Relay(link, request_id))
 
-    def _match(self, method: str, path: str) -> tuple[Action, Service, dict[str, str]]:
-        segments = path.split("/")
+    def _match(self, method: str, segments: Sequence[str]) -> tuple[Action, Service, dict[str, str]]:
         wanted = "GET" if method == "HEAD" else method
         best: tuple[int, Action, Service, dict[str, str]] | None = None
         others: set[str] = set()
@@ -101,7 +128,7 @@ class Actions:
                         yield service, action
 
 
-def _params(route: str, segments: list[str]) -> dict[str, str] | None:
+def _params(route: str, segments: Sequence[str]) -> dict[str, str] | None:
     """What the route's variables are in this path; ``None``: the path is not the route's."""
     parts = route.split("/")
     if len(parts) != len(segments):
@@ -123,6 +150,13 @@ def _requirement(service: Service, action: str, identity: Identity | None) -> Li
             if refusal is not None:
                 return refusal
     return None
+
+
+def _instance_of(target: Target) -> Instance:
+    instance = target.service.idlest(lambda instance: target.action in instance.actions)
+    if instance is None or instance.link.congested:
+        raise ServiceUnavailableError(retry_after=1.0)
+    return instance
 
 
 async def _ask(link: ServiceLink, frame: Frame) -> Frame:

@@ -1,0 +1,105 @@
+"""What the HTTP connections of one port share: the application, the limits, and how many there may be."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import ASGIApp
+
+from ..core.traffic import Traffic
+from ..guard.hosts import Hosts
+from ..guard.unfinished import Unfinished
+from .handshake import Head
+from .stages import Deadlines
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+    from .requests import HttpConnection
+
+_STEP = 0.02  # seconds between two looks at who is left
+
+
+class Serving:
+    """The shared part of the connections of one port.
+
+    Args:
+        app: The ASGI application.
+        traffic: Counts connections and refusals.
+        hosts: The hosts that may be asked for.
+        max_head_size: Bytes of a request's head; of what stands around a body, too.
+        deadlines: How long a connection may stay in each stage.
+        bound: How many connections there may be.
+        upgrade: Answers a head that asks for WebSocket; ``None``: none is taken.
+
+    Attributes:
+        connections: Those that are open, new ones whose first head is awaited included.
+        idle: Those that wait for another request, the one that waits longest first.
+        closing: The port is closed.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        traffic: Traffic,
+        hosts: Hosts,
+        max_head_size: int,
+        deadlines: Deadlines,
+        bound: Unfinished,
+        upgrade: Callable[[asyncio.Transport, Head], None] | None = None,
+    ) -> None:
+        self._app = app
+        self.traffic = traffic
+        self.hosts = hosts
+        self.max_head_size = max_head_size
+        self.deadlines = deadlines
+        self.bound = bound
+        self.upgrade = upgrade
+        self.connections: set[Any] = set()
+        self.idle: dict[HttpConnection, None] = {}
+        self.closing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._date = 0, b""
+
+    def run(self, exchange: Exchange) -> None:
+        """Have the application answer."""
+        task = exchange.start(self._app)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What every answer says."""
+        now = int(time.time())
+        if self._date[0] != now:
+            self._date = now, formatdate(now, usegmt=True).encode()
+        return [(b"date", self._date[1])]
+
+    def enter(self, address: str, *, shared: bool) -> bool:
+        """Count one more HTTP connection; ``False``: there are too many, though an idle one was closed for it."""
+        if self.bound.enter(address, shared=shared):
+            return True
+        self.close_idle(1)
+        return self.bound.enter(address, shared=shared)
+
+    def close_idle(self, count: int) -> None:
+        """Close so many idle connections, those first that wait longest."""
+        for connection in list(self.idle)[:count]:
+            connection.close_idle()
+
+    async def close(self, timeout: float) -> None:
+        """Close what is idle, and wait ``timeout`` seconds for what is being answered; then cut it."""
+        self.closing = True
+        for connection in list(self.connections):
+            connection.shutdown()
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
+        while (self.connections or self._tasks) and clock() < deadline:
+            await asyncio.sleep(_STEP)
+        for task in list(self._tasks):
+            task.cancel()
+        for connection in list(self.connections):
+            connection.cut()

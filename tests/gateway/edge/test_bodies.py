@@ -1,0 +1,63 @@
+"""Room for the bodies of HTTP requests."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pylinkd.gateway.edge.bodies import Bodies
+from pylinkd.protocol.errors import ServiceUnavailableError
+
+from ..doubles import turns
+
+LARGE = 100_000
+
+
+async def hold(bodies: Bodies, size: int, release: asyncio.Event, order: list[int], name: int) -> None:
+    """Take room, note it, and keep it."""
+    async with bodies.room(size):
+        order.append(name)
+        await release.wait()
+
+
+async def test_large_bodies_wait_in_order() -> None:
+    """As many as fit; the next when one is done."""
+    bodies, releases, order = Bodies(4 * LARGE, 5.0), [asyncio.Event() for _ in range(4)], list[int]()
+    tasks = [asyncio.create_task(hold(bodies, LARGE, releases[n], order, n)) for n in range(4)]
+    await turns()
+    assert (order, bodies.waiting) == ([0, 1], 2)
+
+    releases[1].set()
+    await turns()
+    assert (order, bodies.waiting) == ([0, 1, 2], 1)
+
+    for release in releases:
+        release.set()
+    await asyncio.gather(*tasks)
+    assert (bodies.taken, bodies.waiting) == (0, 0)
+
+
+async def test_small_bodies_and_a_single_huge_one_need_no_room() -> None:
+    """Otherwise large ones would keep everybody out, or could never come in."""
+    bodies = Bodies(LARGE, 5.0)
+
+    async with bodies.room(10 * LARGE), bodies.room(1000):
+        assert bodies.taken == 20 * LARGE
+
+
+async def test_who_waits_too_long_or_leaves_takes_nothing() -> None:
+    """503 with when to come back; a request that is cancelled while it waits leaves its place to the next."""
+    bodies = Bodies(2 * LARGE, 0.01)
+
+    async with bodies.room(LARGE):
+        with pytest.raises(ServiceUnavailableError) as refusal:
+            async with bodies.room(LARGE):
+                pass
+        waiting = asyncio.create_task(hold(bodies, LARGE, asyncio.Event(), [], 0))
+        await turns()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    assert refusal.value.retry_after == 1.0
+    assert (bodies.taken, bodies.waiting) == (0, 0)
