@@ -95,6 +95,7 @@ def test_secret_has_32_bytes(monkeypatch: pytest.MonkeyPatch, secret: str, fits:
         ("MAX_MESSAGE_SIZE", str(8 * 2**20 + 1)), ("MAX_BODY_SIZE", "-1"), ("OUTBOX_LIMIT", "0"),
         ("SESSION_WINDOW", "0"), ("LINK_WINDOW", "0"), ("MAX_ROOMS_PER_SESSION", "0"), ("CLOSE_TIMEOUT_MS", "0"),
         ("SERVICE_GRACE_MS", "1.5"), ("LOG_LEVEL", "loud"), ("LOG_FORMAT", "xml"), ("SHUTDOWN_TIMEOUT_MS", ""),
+        ("FORWARDED_HEADER", ""), ("FORWARDED_HEADER", "x-real-ip, forwarded"), ("MAX_TOKEN_SIZE", "255"),
     ],
 )  # fmt: skip
 def test_bad_value_is_one_sentence_that_names_the_variable(
@@ -216,3 +217,31 @@ def test_admin_port_follows_the_port(monkeypatch: pytest.MonkeyPatch, port: str,
         monkeypatch.setenv("LINKD_ADMIN_PORT", told)
 
     assert load_settings(Settings).chosen_admin_port == chosen
+
+
+def test_forwarded_header_is_named_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them; by default the one that most proxies set."""
+    assert load_settings(Settings).forwarded_header == "x-forwarded-for"
+
+    monkeypatch.setenv("LINKD_FORWARDED_HEADER", "CF-Connecting-IP")
+
+    assert load_settings(Settings).forwarded_header == "cf-connecting-ip"
+
+
+def test_token_has_to_fit_into_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where both limits are set; a small head alone is no mistake."""
+    monkeypatch.setenv("LINKD_MAX_HEAD_SIZE", "2048")
+    assert load_settings(Settings).max_token_size == 8192
+
+    monkeypatch.setenv("LINKD_MAX_TOKEN_SIZE", "4096")
+    with pytest.raises(SettingsError, match=r"LINKD_MAX_TOKEN_SIZE exceeds LINKD_MAX_HEAD_SIZE"):
+        load_settings(Settings)
+
+
+@pytest.mark.parametrize("name", ["a b", "a=b", "a;b", "a,b", "ü"])
+def test_cookie_has_a_name_that_a_cookie_can_have(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """It would never be found."""
+    monkeypatch.setenv("LINKD_TOKEN_COOKIE", name)
+
+    with pytest.raises(SettingsError, match="LINKD_TOKEN_COOKIE must be the name of a cookie"):
+        load_settings(Settings)

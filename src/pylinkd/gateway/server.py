@@ -422,6 +422,7 @@ def _make_guard(settings: Settings, monotonic: Callable[[], float]) -> Guard:
         return Guard(
             secret=settings.jwt_secret,
             issuers=[] if settings.issuers is None else read_issuers(settings.issuers),
+            max_token_size=settings.max_token_size,
             token_in_query=settings.token_in_query,
             token_cookie=settings.token_cookie,
             origins=Origins(settings.origins),
@@ -429,6 +430,7 @@ def _make_guard(settings: Settings, monotonic: Callable[[], float]) -> Guard:
             denied=parse_networks(settings.denied_addresses),
             exempt=parse_networks(settings.exempt_addresses),
             trusted_proxies=parse_networks(settings.trusted_proxies),
+            forwarded_header=settings.forwarded_header,
             proxy_protocol=settings.proxy_protocol,
             limits=settings.limit_settings,
             max_unfinished=settings.max_unfinished,

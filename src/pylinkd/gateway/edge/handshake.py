@@ -53,7 +53,7 @@ class OpeningRequest(msgspec.Struct, frozen=True):
         path: Decoded path.
         tokens: What stands in the query as a token.
         metadata: Its other parameters; of one that is repeated, the first.
-        headers: By lower-case name; repeated ones joined by ", " (RFC 9110 §5.3).
+        headers: By lower-case name, as ``joined`` makes them.
         key: Sec-WebSocket-Key.
         subprotocols: What the client offers, in its order.
     """
@@ -73,15 +73,7 @@ class OpeningRequest(msgspec.Struct, frozen=True):
             BadRequestError: If it is not a valid opening handshake.
             VersionRequiredError: If it is one of another version.
         """
-        headers: dict[str, str] = {}
-        for raw_name, raw_value in head.fields:
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip()
-            if name not in headers:
-                headers[name] = value
-            elif name == "host":
-                raise BadRequestError("There are two Host headers.")
-            else:
-                headers[name] = f"{headers[name]}, {value}"
+        headers = joined(head.fields)
         if head.method != b"GET":
             raise BadRequestError("An opening handshake is a GET request.")
         if "host" not in headers:
@@ -97,6 +89,27 @@ class OpeningRequest(msgspec.Struct, frozen=True):
         offered = headers.get("sec-websocket-protocol", "")
         subprotocols = [name.strip() for name in offered.split(",") if name.strip()]
         return cls(path=path, tokens=tokens, metadata=metadata, headers=headers, key=key, subprotocols=subprotocols)
+
+
+def joined(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name, lines of the same name joined by ", " (RFC 9110 §5.3), cookies by "; " (RFC 9113 §8.2.3).
+
+    Args:
+        fields: Names, in lower case, and values.
+
+    Raises:
+        BadRequestError: If there are two Host headers.
+    """
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in fields:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip()
+        if name not in headers:
+            headers[name] = value
+        elif name == "host":
+            raise BadRequestError("There are two Host headers.")
+        else:
+            headers[name] = f"{headers[name]}{'; ' if name == 'cookie' else ', '}{value}"
+    return headers
 
 
 def parse_target(target: str) -> tuple[str, list[tuple[str, str]]]:

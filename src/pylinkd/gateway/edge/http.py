@@ -27,6 +27,7 @@ from ..guard.credentials import TOKEN_PARAMETER, Credentials
 from ..guard.door import Door, refusal_headers
 from ..guard.origins import Origins
 from ..routing.actions import MethodNotAllowedError
+from .handshake import joined
 
 log = structlog.get_logger("linkd.http")
 
@@ -140,10 +141,10 @@ class HttpFace:
 
     def _address(self, request: Request) -> str:
         peer = request.client.host if request.client else ""
-        return self._proxies.client(peer, request.headers.get("forwarded"), request.headers.get("x-forwarded-for"))
+        return self._proxies.client(peer, joined(request.scope["headers"]))
 
     def _credentials(self, request: Request) -> Credentials:
-        headers = request.headers
+        headers = joined(request.scope["headers"])
         return Credentials(
             query=request.query_params.getlist(TOKEN_PARAMETER),
             authorization=headers.get("authorization"),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from itertools import islice
 
 import msgspec
+
+from .forwarded import X_FORWARDED_FOR, bare, hops
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_FOR = re.compile(r'for=("[^"]*"|[^;,\s]*)', re.IGNORECASE)
 _MAX_HOPS = 32  # proxies that a header may name; what stands left of them is not read
+_MAX_NODE = 64  # characters of an address as a header names it; what is longer is none, and is not remembered
 _IPV6_SITE = 64  # bits: what one customer has at least, so that one who changes the rest is still the same
 
 
@@ -62,54 +64,43 @@ def _contains(networks: Iterable[Network], address: Address | None) -> bool:
 
 
 class Proxies:
-    """Those that may say who is behind them.
+    """The proxies that may say who is behind them, and the one header in which they do.
 
     Args:
         trusted: Their networks.
+        header: Its name, in lower case. Every other header of this kind may have been sent by the client and is
+            ignored.
     """
 
-    def __init__(self, trusted: Iterable[Network] = ()) -> None:
+    def __init__(self, trusted: Iterable[Network] = (), header: str = X_FORWARDED_FOR) -> None:
         self._trusted = tuple(trusted)
+        self._header = header
 
     def trusts(self, peer: str) -> bool:
         """Whether it is one of them."""
         return bool(self._trusted) and _contains(self._trusted, parse_address(peer))
 
-    def client(self, peer: str, forwarded: str | None, x_forwarded_for: str | None) -> str:
+    def client(self, peer: str, headers: Mapping[str, str]) -> str:
         """The address of the client.
 
-        Read from the right, and only as far as trusted proxies vouch: what is left of the first stranger he may have
-        made up himself (RFC 7239 §8.1).
+        Read from the right, and only as far as trusted proxies vouch: what is left of the first other address the
+        client may have made up itself (RFC 7239 §8.1).
 
         Args:
             peer: Who opened the connection.
-            forwarded: The ``Forwarded`` header, which counts before the other.
-            x_forwarded_for: The ``X-Forwarded-For`` header.
+            headers: Of the request, by lower-case name; lines of the same name joined by ", ".
         """
         if not self.trusts(peer):
             return peer
         client = peer
-        hops = _forwarded(forwarded) if forwarded else (x_forwarded_for or "").split(",")
-        for hop in list(hops)[: -_MAX_HOPS - 1 : -1]:
-            address = parse_address(_bare(hop))
+        for hop in islice(hops(self._header, headers.get(self._header, "")), _MAX_HOPS):
+            address = None if hop is None or len(hop) > _MAX_NODE else parse_address(bare(hop))
             if address is None:
-                break  # "unknown", or nonsense: the proxy before it is all that is known
+                break  # "unknown", or malformed: the proxy before it is all that is known
             client = str(address)
             if not _contains(self._trusted, address):
                 break
         return client
-
-
-def _forwarded(header: str) -> Iterator[str]:
-    return (match[1].strip('"') for match in _FOR.finditer(header))
-
-
-def _bare(hop: str) -> str:
-    """An address without port and brackets."""
-    hop = hop.strip()
-    if hop.startswith("["):
-        return hop[1:].partition("]")[0]
-    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 class Ban(msgspec.Struct, frozen=True):
