@@ -101,6 +101,33 @@ def test_fault_of_a_service_keeps_its_traceback(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in done.stderr
 
 
+def test_gateway_that_cannot_go_on_ends_with_a_status(tmp_path: Path) -> None:
+    """After what its log says, so that whoever started it can start it anew."""
+    program = """
+import sys
+from pylinkd.cli.main import main
+from pylinkd.gateway.server import Gateway
+from pylinkd.gateway.supervision import Supervision
+
+async def broken(self):
+    raise RuntimeError("a fault of the heartbeat")
+
+Gateway._beat = broken
+Supervision.__init__.__kwdefaults__["pause"] = 0.0
+sys.argv = ["linkd", "serve", "--port", "0", "--link", sys.argv[1]]
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "link.sock")],
+        capture_output=True, text=True, timeout=30, env={**os.environ, "LINKD_LOG_FORMAT": "json"},
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert done.stderr.count("a fault of the heartbeat") >= 10
+    assert '"tasks_failed"' in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("linkd: the gateway could not go on")
+
+
 @pytest.mark.parametrize("module", ["sqlalchemy", "uvicorn", "cryptography", "pylinkd.gateway"])
 def test_service_does_not_wait_for_what_it_does_not_use(tmp_path: Path, module: str) -> None:
     """Nothing of a database, a web server or the gateway is imported for a service without them."""

@@ -14,6 +14,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from ..line_writer import flush_log
 from ..protocol.errors import SetupError
 from ..settings import ProcessSettings
 from ..version import __version__
@@ -123,5 +124,8 @@ def main() -> None:
     try:
         app()
     except SetupError as mistake:
+        flush_log()  # what led to it comes first
         print(f"linkd: {mistake}", file=sys.stderr)
         sys.exit(1)
+    finally:
+        flush_log()  # before Python prints a traceback

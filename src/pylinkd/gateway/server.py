@@ -52,6 +52,7 @@ from .routing.sessions import Sessions
 from .routing.signin import AUTH, SignIn
 from .routing.socket import LinkPort, LinkSocket, LinkSocketError
 from .settings import Settings
+from .supervision import Supervision
 
 log = structlog.get_logger("linkd")
 
@@ -69,13 +70,17 @@ class Gateway:
 
     Args:
         settings: What to listen on, and every limit.
+
+    Attributes:
+        failed: Set when the gateway cannot go on: it should be stopped, and its process end with status 1.
     """
 
     def __init__(self, settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         self._settings = settings
         self._stopping = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self.failed = asyncio.Event()
+        self._supervision = Supervision(self.failed.set)
         self.close_timeout = settings.close_timeout
         self.max_message_size = settings.max_message_size
         self.max_fragments = settings.max_fragments
@@ -142,6 +147,7 @@ class Gateway:
             unfinished=guard.unfinished,
             audit=guard.audit,
             clock=time.time,
+            monotonic=loop.time,
             timeout=settings.auth_timeout,
         )
         self._http = HttpFace(
@@ -225,11 +231,10 @@ class Gateway:
             raise
         await self._listener.open()
         await self._admin.open()
-        self._tasks = [
-            asyncio.create_task(self._watch_links(), name="linkd-links"),
-            asyncio.create_task(self._beat(), name="linkd-heartbeat"),
-            asyncio.create_task(self._guard.tokens.keep_keys(), name="linkd-keys"),
-        ]
+        self._supervision.keep("linkd-links", self._watch_links)
+        self._supervision.keep("linkd-heartbeat", self._beat)
+        if self._guard.tokens.remote:
+            self._supervision.keep("linkd-keys", self._guard.tokens.keep_keys)
         self._pauses.start()
         log.info(
             "gateway_started",
@@ -254,8 +259,7 @@ class Gateway:
         log.info("gateway_stopping", sessions=len(self._registry), restart=restart)
         deadline = asyncio.get_running_loop().time() + self._settings.shutdown_timeout
         await self._release(CloseCode.SERVICE_RESTART if restart else CloseCode.GOING_AWAY)
-        for task in self._tasks:
-            task.cancel()
+        self._supervision.stop()
         await self._admin.close(0)
         await self._listener.close(deadline - asyncio.get_running_loop().time())
         self._guard.audit.close()

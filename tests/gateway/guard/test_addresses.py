@@ -23,7 +23,9 @@ def test_ipv6_counts_by_site() -> None:
 def test_lists_decide_who_may_connect() -> None:
     """What is denied may not, even if it is allowed, too; an allow list shuts out all others."""
     clock = Clock()
-    addresses = Addresses(allowed=parse_networks("203.0.113.0/24"), denied=parse_networks("203.0.113.66"), clock=clock)
+    addresses = Addresses(
+        allowed=parse_networks("203.0.113.0/24"), denied=parse_networks("203.0.113.66"), clock=clock, monotonic=clock
+    )
 
     assert addresses.admits("203.0.113.7")
     assert not addresses.admits("203.0.113.66")
@@ -34,7 +36,7 @@ def test_lists_decide_who_may_connect() -> None:
 def test_ban_holds_for_its_time() -> None:
     """Of an address, a network, or an IPv6 site; and lifting it ends it."""
     clock = Clock()
-    addresses = Addresses(clock=clock)
+    addresses = Addresses(clock=clock, monotonic=clock)
     addresses.ban("203.0.113.7", 60.0, "flood")
     addresses.ban("198.51.100.0/24", None, "spam")
     addresses.ban(site("2001:db8::1"), 60.0, "flood")
@@ -58,7 +60,7 @@ def test_ban_holds_for_its_time() -> None:
 def test_bans_are_bounded() -> None:
     """Those that ended make room; what is too much is refused, and told."""
     clock = Clock()
-    addresses = Addresses(clock=clock, most=2)
+    addresses = Addresses(clock=clock, monotonic=clock, most=2)
     addresses.ban("203.0.113.1", 10.0, "")
     addresses.ban("203.0.113.2", 100.0, "")
 
@@ -75,3 +77,32 @@ def test_what_is_no_network_is_refused(text: str) -> None:
     """A mistyped list would guard nobody."""
     with pytest.raises(ValueError, match="no address and no network"):
         parse_networks(text)
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_clock_that_jumps_changes_no_ban(jump: float) -> None:
+    """It lasts as long as before, and what people are told moves with the clock."""
+    clock, monotonic = Clock(1_700_000_000.0), Clock()
+    addresses = Addresses(clock=clock, monotonic=monotonic)
+    ban = addresses.ban("203.0.113.7", 60.0, "flood")
+    assert ban.until == clock.now + 60
+    assert addresses.bans() == [ban]
+
+    clock.now += jump
+    monotonic.now += 59
+
+    assert not addresses.admits("203.0.113.7")
+    assert [ban.until for ban in addresses.bans()] == [clock.now + 1]
+    monotonic.now += 1
+    assert addresses.admits("203.0.113.7")
+    assert addresses.bans() == []
+
+
+def test_ban_may_be_made_longer_shorter_and_endless() -> None:
+    """The last word counts."""
+    clock = Clock()
+    addresses = Addresses(clock=clock, monotonic=clock)
+    for seconds, admitted in ((10.0, True), (None, False), (20.0, False), (5.0, True)):
+        addresses.ban("203.0.113.7", seconds, "")
+        clock.now += 11
+        assert addresses.admits("203.0.113.7") is admitted

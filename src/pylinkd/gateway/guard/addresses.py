@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from itertools import islice
@@ -128,7 +129,8 @@ class Addresses:
         allowed: Networks that may; empty: all may.
         denied: Networks that may not.
         exempt: Networks that are never banned by themselves, nor limited.
-        clock: Unix time in seconds.
+        clock: Unix time in seconds, for people.
+        monotonic: Seconds that never go back: how long a ban lasts does not depend on what time it is.
         most: Bans that are kept at once.
     """
 
@@ -139,15 +141,18 @@ class Addresses:
         denied: Iterable[Network] = (),
         exempt: Iterable[Network] = (),
         clock: Callable[[], float],
+        monotonic: Callable[[], float],
         most: int = 10_000,
     ) -> None:
         self._allowed = tuple(allowed)
         self._denied = tuple(denied)
         self._exempt = tuple(exempt)
         self._clock = clock
+        self._monotonic = monotonic
         self._most = most
         # Most bans are of one address, or one IPv6 site: those are found at once. The others are few.
         self._bans: dict[str, Ban] = {}
+        self._ends: dict[str, float] = {}  # monotonic, of those that end by themselves
         self._wide: dict[str, Network] = {}
 
     def admits(self, address: str) -> bool:
@@ -171,7 +176,7 @@ class Addresses:
         ban = self._bans.get(key)
         if ban is None:
             return False
-        if ban.until is not None and ban.until <= self._clock():
+        if self._ends.get(key, math.inf) <= self._monotonic():
             self.lift(ban.network)
             return False
         return True
@@ -200,6 +205,9 @@ class Addresses:
                 raise BansFullError(f"there are {self._most} bans already")
         ban = Ban(key, None if seconds is None else self._clock() + seconds, reason)
         self._bans[key] = ban
+        self._ends.pop(key, None)
+        if seconds is not None:
+            self._ends[key] = self._monotonic() + seconds
         if key != _key(site(str(parsed.network_address))):
             self._wide[key] = parsed
         return ban
@@ -212,12 +220,17 @@ class Addresses:
         """
         key = str(parse_network(network))
         self._wide.pop(key, None)
+        self._ends.pop(key, None)
         return self._bans.pop(key, None) is not None
 
     def bans(self) -> list[Ban]:
-        """Those in force, the oldest first."""
+        """Those in force, the oldest first; until when, by the clock as it is now."""
         self._drop_ended()
-        return list(self._bans.values())
+        ahead = self._clock() - self._monotonic()
+        return [
+            msgspec.structs.replace(ban, until=round(self._ends[key] + ahead, 3)) if key in self._ends else ban
+            for key, ban in self._bans.items()
+        ]
 
     def _drop_ended(self) -> None:
         for key in list(self._bans):

@@ -76,10 +76,10 @@ class Guard:
     ) -> None:
         self.origins = origins
         self.proxies = Proxies(trusted_proxies, forwarded_header)
-        self.addresses = Addresses(allowed=allowed, denied=denied, exempt=exempt, clock=clock)
-        self.audit = Audit(clock, audit_file)
+        self.addresses = Addresses(allowed=allowed, denied=denied, exempt=exempt, clock=clock, monotonic=monotonic)
+        self.audit = Audit(clock, monotonic, audit_file)
         self.limits = Limits(limits, self.addresses, self.audit, monotonic)
-        self.revocations = Revocations(clock, token_lifetime)
+        self.revocations = Revocations(clock, monotonic, token_lifetime)
         self.tokens = Tokens(secret, issuers, clock, max_token_size)
         self.unfinished = Unfinished(max_unfinished, max_unfinished_each)
         self.doorstep = Doorstep(
