@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pylinkd.cli.settings import load_settings
+from pylinkd.cli.settings import foreign_variables, load_settings
 from pylinkd.gateway.settings import DEVELOPMENT_SECRET, Settings
 from pylinkd.protocol.rendezvous import Address, default_address
 from pylinkd.settings import ProcessSettings, SettingsError
@@ -244,4 +244,75 @@ def test_cookie_has_a_name_that_a_cookie_can_have(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("LINKD_TOKEN_COOKIE", name)
 
     with pytest.raises(SettingsError, match="LINKD_TOKEN_COOKIE must be the name of a cookie"):
+        load_settings(Settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("PROT", "PORT"), ("POTR", "PORT"), ("PORTS", "PORT"), ("HSOT", "HOST"), ("EVN", "ENV"), ("LINKS", "LINK"),
+        ("LOGLEVEL", "LOG_LEVEL"), ("JWTSECRET", "JWT_SECRET"), ("SECRET_JWT", "JWT_SECRET"),
+        ("HEARTBEAT_INTERVAL", "HEARTBEAT_INTERVAL_MS"), ("ALLOWED_ORIGIN", "ALLOWED_ORIGINS"),
+        ("MESSAGE_MAX_SIZE", "MAX_MESSAGE_SIZE"), ("MAX_MESAGE_SIZE", "MAX_MESSAGE_SIZE"),
+        ("TRUSTED_PROXY", "TRUSTED_PROXIES"), ("ISSUER", "ISSUERS"), ("AUDITFILE", "AUDIT_FILE"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [ProcessSettings, Settings])
+def test_slip_in_a_name_is_no_silence(
+    monkeypatch: pytest.MonkeyPatch, kind: type[ProcessSettings], name: str, meant: str
+) -> None:
+    """The setting would not hold: the start stops, of services as well."""
+    monkeypatch.setenv(f"LINKD_{name}", "x")
+
+    with pytest.raises(SettingsError, match=f"^LINKD_{name} is no setting of Linkd; did you mean LINKD_{meant}\\?$"):
+        load_settings(kind)
+
+
+KUBERNETES = {
+    "LINKD_SERVICE_HOST": "10.0.0.1",
+    "LINKD_SERVICE_PORT": "3000",
+    "LINKD_SERVICE_PORT_HTTP": "3000",
+    "LINKD_PORT": "tcp://10.0.0.1:3000",
+    "LINKD_PORT_3000_TCP": "tcp://10.0.0.1:3000",
+    "LINKD_PORT_3000_TCP_PROTO": "tcp",
+    "LINKD_PORT_3000_TCP_PORT": "3000",
+    "LINKD_PORT_3000_TCP_ADDR": "10.0.0.1",
+    "LINKD_ADMIN_SERVICE_HOST": "10.0.0.2",
+    "LINKD_ADMIN_PORT": "tcp://10.0.0.2:13000",
+    "LINKD_LINK_PORT": "udp://10.0.0.3:1",
+}
+"""What Kubernetes tells the containers beside Services called linkd, linkd-admin and linkd-link."""
+
+
+@pytest.mark.parametrize("kind", [ProcessSettings, Settings])
+def test_variables_of_others_are_ignored(monkeypatch: pytest.MonkeyPatch, kind: type[ProcessSettings]) -> None:
+    """Those that Kubernetes makes, and any that is not nearly a setting's name; they are named in the log."""
+    foreign = {**KUBERNETES, "LINKD_CMD": "x", "LINKD_IMAGE": "x", "LINKD_TOKEN": "x", "LINKD_DATABASE_URL": "x"}
+    for name, value in foreign.items():
+        monkeypatch.setenv(name, value)
+
+    settings = load_settings(kind)
+
+    assert foreign_variables(os.environ, kind) == sorted(foreign)
+    if isinstance(settings, Settings):
+        assert (settings.port, settings.admin_port) == (3000, None)
+
+
+def test_port_of_the_command_line_wins_over_kubernetes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As over any other variable; and a port that is a number is a setting, whoever made it."""
+    monkeypatch.setenv("LINKD_PORT", "tcp://10.0.0.1:3000")
+    assert load_settings(Settings, port=4000).port == 4000
+
+    monkeypatch.setenv("LINKD_PORT", "5000")
+    assert load_settings(Settings).port == 5000
+    assert foreign_variables(os.environ, Settings) == []
+
+
+def test_rate_of_a_gigabyte_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that is out of range is refused for that."""
+    monkeypatch.setenv("LINKD_BYTE_RATE", "1000000000/s")
+    assert load_settings(Settings).byte_rate == "1000000000/s"
+
+    monkeypatch.setenv("LINKD_BYTE_RATE", "10000000000/s")
+    with pytest.raises(SettingsError, match=r"^LINKD_BYTE_RATE: .* counts from 1 to 4294967295"):
         load_settings(Settings)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from ..settings import ProcessSettings
+from ..settings import ProcessSettings, is_service_link
 from .core.outbox import Policy
 from .guard.addresses import parse_networks
 from .guard.credentials import is_cookie_name
@@ -359,6 +359,13 @@ class Settings(ProcessSettings):
     def shutdown_timeout(self) -> float:
         """``shutdown_timeout_ms`` in seconds."""
         return self.shutdown_timeout_ms / 1000
+
+    @field_validator("port", "admin_port", mode="before")
+    @classmethod
+    def _port_is_not_a_service_link(cls, value: object, info: ValidationInfo) -> object:
+        """Kubernetes sets ``LINKD_PORT`` for a Service called linkd, and means something else."""
+        name = info.field_name or ""
+        return cls.model_fields[name].default if is_service_link(name, value) else value
 
     @field_validator("allowed_origins")
     @classmethod

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 import structlog
 
 from ..collector import settle_collector
+from ..line_writer import flush_log
 from ..protocol.errors import ServiceUnavailableError
 from ..protocol.link_pb2 import Frame
 from ..protocol.patterns import check_name
@@ -285,6 +286,7 @@ class Service(Generic[DB]):
         await self.serve(link, stop)
         if self._stuck:
             # A handler that ignores its cancellation would keep the loop, and with it the process, alive for ever.
+            flush_log()
             os._exit(1)
 
 
