@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -59,9 +60,22 @@ def test_token_is_signed_with_the_gateways_secret() -> None:
         jwt.decode(token, DEVELOPMENT_SECRET, algorithms=["HS256"])
 
 
-def test_version_is_printed() -> None:
+@pytest.mark.parametrize("argument", ["version", "--version"])
+def test_version_is_printed(argument: str) -> None:
     """Nothing else."""
-    assert linkd("version").stdout == f"{__version__}\n"
+    assert linkd(argument).stdout == f"{__version__}\n"
+
+
+def test_variables_of_others_are_warned_of(tmp_path: Path) -> None:
+    """Once, where logs go, with what makes such variables; the answer is as ever."""
+    foreign = {"LINKD_PORT": "tcp://10.0.0.1:3000", "LINKD_SERVICE_HOST": "10.0.0.1", "LINKD_CMD": "x"}
+
+    done = linkd("token", "--user", "una", env=foreign)
+
+    assert Tokens(DEVELOPMENT_SECRET).verify(done.stdout.strip()).user == "una"
+    (line,) = [json.loads(line) for line in done.stderr.splitlines()]
+    assert (line["event"], line["level"], line["names"]) == ("variables_ignored", "warning", sorted(foreign))
+    assert "enableServiceLinks" in line["advice"]
 
 
 # mistakes
@@ -77,6 +91,17 @@ def test_version_is_printed() -> None:
         (["run", "nowhere.py"], {}, "there is no file nowhere.py"),
         (["run", "nowhere:service"], {}, "there is no module 'nowhere'"),
         (["run", "json:service"], {}, "json has no service called 'service'"),
+        (["token", "--user", ""], {}, "--user must not be empty"),
+        (["token", "--user", "u" * 9000], {}, "LINKD_MAX_TOKEN_SIZE"),
+        (["run", "."], {}, ". is a folder: name the file of the service"),
+        (["run", ""], {}, "there is no module in ''"),
+        (["run", "pyproject.toml"], {}, "pyproject.toml is no file of Python"),
+        (["run", "tests/services"], {}, "such as tests/services/"),
+        (["run", "a b"], {}, "there is no module 'a b'"),
+        (["run", "tests/services/echo.py"], {"LINKD_LINK": "/tmp/" + "x" * 103}, "at most 107"),
+        (["serve", "--link", "/tmp/" + "x" * 103], {}, "at most 107"),
+        (["serve"], {"LINKD_PROT": "1"}, "did you mean LINKD_PORT?"),
+        (["serve"], {"LINKD_BYTE_RATE": "10000000000/s"}, "counts from 1 to"),
     ],
 )
 def test_mistake_is_one_sentence(arguments: list[str], env: dict[str, str], says: str) -> None:
@@ -99,6 +124,33 @@ def test_fault_of_a_service_keeps_its_traceback(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "broken.py" in done.stderr
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_gateway_that_cannot_go_on_ends_with_a_status(tmp_path: Path) -> None:
+    """After what its log says, so that whoever started it can start it anew."""
+    program = """
+import sys
+from pylinkd.cli.main import main
+from pylinkd.gateway.server import Gateway
+from pylinkd.gateway.supervision import Supervision
+
+async def broken(self):
+    raise RuntimeError("a fault of the heartbeat")
+
+Gateway._beat = broken
+Supervision.__init__.__kwdefaults__["pause"] = 0.0
+sys.argv = ["linkd", "serve", "--port", "0", "--link", sys.argv[1]]
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "link.sock")],
+        capture_output=True, text=True, timeout=30, env={**os.environ, "LINKD_LOG_FORMAT": "json"},
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert done.stderr.count("a fault of the heartbeat") >= 10
+    assert '"tasks_failed"' in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("linkd: the gateway could not go on")
 
 
 @pytest.mark.parametrize("module", ["sqlalchemy", "h11", "cryptography", "pylinkd.gateway"])

@@ -5,6 +5,7 @@ A service starts without reading the gateway's, which bring what it does not nee
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -13,6 +14,18 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .protocol.errors import SetupError
 from .protocol.rendezvous import Address, check_secret, default_address, parse_uids
+
+_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S+")
+
+
+def is_service_link(name: str, value: object) -> bool:
+    """Whether a variable is not a setting but an address that Kubernetes (or Docker) made for a service called linkd.
+
+    Args:
+        name: Of the variable, or of the setting.
+        value: ``tcp://10.0.0.1:3000`` and its like. No port is written so, but ``LINKD_LINK`` may be.
+    """
+    return name.upper().endswith("PORT") and isinstance(value, str) and _SERVICE_LINK.fullmatch(value) is not None
 
 
 class SettingsError(SetupError):

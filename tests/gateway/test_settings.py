@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pylinkd.cli.settings import load_settings
+from pylinkd.cli.settings import foreign_variables, load_settings
 from pylinkd.gateway.settings import DEVELOPMENT_SECRET, Settings
 from pylinkd.protocol.rendezvous import Address, default_address
 from pylinkd.settings import ProcessSettings, SettingsError
@@ -95,6 +95,7 @@ def test_secret_has_32_bytes(monkeypatch: pytest.MonkeyPatch, secret: str, fits:
         ("MAX_MESSAGE_SIZE", str(8 * 2**20 + 1)), ("MAX_BODY_SIZE", "-1"), ("OUTBOX_LIMIT", "0"),
         ("SESSION_WINDOW", "0"), ("LINK_WINDOW", "0"), ("MAX_ROOMS_PER_SESSION", "0"), ("CLOSE_TIMEOUT_MS", "0"),
         ("SERVICE_GRACE_MS", "1.5"), ("LOG_LEVEL", "loud"), ("LOG_FORMAT", "xml"), ("SHUTDOWN_TIMEOUT_MS", ""),
+        ("FORWARDED_HEADER", ""), ("FORWARDED_HEADER", "x-real-ip, forwarded"), ("MAX_TOKEN_SIZE", "255"),
     ],
 )  # fmt: skip
 def test_bad_value_is_one_sentence_that_names_the_variable(
@@ -216,3 +217,102 @@ def test_admin_port_follows_the_port(monkeypatch: pytest.MonkeyPatch, port: str,
         monkeypatch.setenv("LINKD_ADMIN_PORT", told)
 
     assert load_settings(Settings).chosen_admin_port == chosen
+
+
+def test_forwarded_header_is_named_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them; by default the one that most proxies set."""
+    assert load_settings(Settings).forwarded_header == "x-forwarded-for"
+
+    monkeypatch.setenv("LINKD_FORWARDED_HEADER", "CF-Connecting-IP")
+
+    assert load_settings(Settings).forwarded_header == "cf-connecting-ip"
+
+
+def test_token_has_to_fit_into_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where both limits are set; a small head alone is no mistake."""
+    monkeypatch.setenv("LINKD_MAX_HEAD_SIZE", "2048")
+    assert load_settings(Settings).max_token_size == 8192
+
+    monkeypatch.setenv("LINKD_MAX_TOKEN_SIZE", "4096")
+    with pytest.raises(SettingsError, match=r"LINKD_MAX_TOKEN_SIZE exceeds LINKD_MAX_HEAD_SIZE"):
+        load_settings(Settings)
+
+
+@pytest.mark.parametrize("name", ["a b", "a=b", "a;b", "a,b", "ü"])
+def test_cookie_has_a_name_that_a_cookie_can_have(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """It would never be found."""
+    monkeypatch.setenv("LINKD_TOKEN_COOKIE", name)
+
+    with pytest.raises(SettingsError, match="LINKD_TOKEN_COOKIE must be the name of a cookie"):
+        load_settings(Settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("PROT", "PORT"), ("POTR", "PORT"), ("PORTS", "PORT"), ("HSOT", "HOST"), ("EVN", "ENV"), ("LINKS", "LINK"),
+        ("LOGLEVEL", "LOG_LEVEL"), ("JWTSECRET", "JWT_SECRET"), ("SECRET_JWT", "JWT_SECRET"),
+        ("HEARTBEAT_INTERVAL", "HEARTBEAT_INTERVAL_MS"), ("ALLOWED_ORIGIN", "ALLOWED_ORIGINS"),
+        ("MESSAGE_MAX_SIZE", "MAX_MESSAGE_SIZE"), ("MAX_MESAGE_SIZE", "MAX_MESSAGE_SIZE"),
+        ("TRUSTED_PROXY", "TRUSTED_PROXIES"), ("ISSUER", "ISSUERS"), ("AUDITFILE", "AUDIT_FILE"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [ProcessSettings, Settings])
+def test_slip_in_a_name_is_no_silence(
+    monkeypatch: pytest.MonkeyPatch, kind: type[ProcessSettings], name: str, meant: str
+) -> None:
+    """The setting would not hold: the start stops, of services as well."""
+    monkeypatch.setenv(f"LINKD_{name}", "x")
+
+    with pytest.raises(SettingsError, match=f"^LINKD_{name} is no setting of Linkd; did you mean LINKD_{meant}\\?$"):
+        load_settings(kind)
+
+
+KUBERNETES = {
+    "LINKD_SERVICE_HOST": "10.0.0.1",
+    "LINKD_SERVICE_PORT": "3000",
+    "LINKD_SERVICE_PORT_HTTP": "3000",
+    "LINKD_PORT": "tcp://10.0.0.1:3000",
+    "LINKD_PORT_3000_TCP": "tcp://10.0.0.1:3000",
+    "LINKD_PORT_3000_TCP_PROTO": "tcp",
+    "LINKD_PORT_3000_TCP_PORT": "3000",
+    "LINKD_PORT_3000_TCP_ADDR": "10.0.0.1",
+    "LINKD_ADMIN_SERVICE_HOST": "10.0.0.2",
+    "LINKD_ADMIN_PORT": "tcp://10.0.0.2:13000",
+    "LINKD_LINK_PORT": "udp://10.0.0.3:1",
+}
+"""What Kubernetes tells the containers beside Services called linkd, linkd-admin and linkd-link."""
+
+
+@pytest.mark.parametrize("kind", [ProcessSettings, Settings])
+def test_variables_of_others_are_ignored(monkeypatch: pytest.MonkeyPatch, kind: type[ProcessSettings]) -> None:
+    """Those that Kubernetes makes, and any that is not nearly a setting's name; they are named in the log."""
+    foreign = {**KUBERNETES, "LINKD_CMD": "x", "LINKD_IMAGE": "x", "LINKD_TOKEN": "x", "LINKD_DATABASE_URL": "x"}
+    for name, value in foreign.items():
+        monkeypatch.setenv(name, value)
+
+    settings = load_settings(kind)
+
+    assert foreign_variables(os.environ, kind) == sorted(foreign)
+    if isinstance(settings, Settings):
+        assert (settings.port, settings.admin_port) == (3000, None)
+
+
+def test_port_of_the_command_line_wins_over_kubernetes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As over any other variable; and a port that is a number is a setting, whoever made it."""
+    monkeypatch.setenv("LINKD_PORT", "tcp://10.0.0.1:3000")
+    assert load_settings(Settings, port=4000).port == 4000
+
+    monkeypatch.setenv("LINKD_PORT", "5000")
+    assert load_settings(Settings).port == 5000
+    assert foreign_variables(os.environ, Settings) == []
+
+
+def test_rate_of_a_gigabyte_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that is out of range is refused for that."""
+    monkeypatch.setenv("LINKD_BYTE_RATE", "1000000000/s")
+    assert load_settings(Settings).byte_rate == "1000000000/s"
+
+    monkeypatch.setenv("LINKD_BYTE_RATE", "10000000000/s")
+    with pytest.raises(SettingsError, match=r"^LINKD_BYTE_RATE: .* counts from 1 to 4294967295"):
+        load_settings(Settings)

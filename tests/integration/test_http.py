@@ -147,11 +147,28 @@ async def test_bad_token_answers_401_even_where_none_is_needed(http: httpx.Async
 
 
 async def test_two_different_tokens_answer_401(http: httpx.AsyncClient) -> None:
-    """In header and query, or twice in the query."""
+    """In header and query, twice in the query, or in two headers."""
     one, two = make_token("u-1"), make_token("u-2")
 
     assert (await http.get(f"/items/1?token={one}", headers=signed("u-2"))).status_code == 401
     assert (await http.get(f"/items/1?token={one}&token={two}")).status_code == 401
+    lines = [("Authorization", f"Bearer {one}"), ("Authorization", f"Bearer {two}")]
+    assert (await http.get("/items/1", headers=lines)).status_code == 401
+
+
+async def test_other_schemes_are_ignored(http: httpx.AsyncClient) -> None:
+    """A proxy on the way may have credentials of its own, in the same header or beside a token in the query."""
+    basic, token = ("Authorization", "Basic dTpw"), make_token("u-1")
+
+    for lines, query in (
+        ([basic], ""),
+        ([basic], f"?token={token}"),
+        ([basic, ("Authorization", f"Bearer {token}")], ""),
+        ([("Authorization", f"Bearer {token}"), basic], ""),
+    ):
+        answer = await http.get(f"/items/1{query}", headers=lines)
+        assert answer.status_code == 200
+        assert answer.json()["user"] == (None if lines == [basic] and not query else "u-1")
 
 
 async def test_action_that_needs_a_role_answers_403(http: httpx.AsyncClient) -> None:

@@ -13,7 +13,7 @@ from tests.gateway.guard.test_proxy_protocol import preface
 from tests.processes import Platform, make_token, platform
 
 from .client import barred, client, error_of, eventually, refused
-from .raw_websocket import TEXT, frame, opening, raw_connection
+from .raw_websocket import TEXT, frame, http_exchange, opening, raw_connection
 from .test_metrics import scrape
 
 LIMITED = "tests/services/limited.py"
@@ -273,7 +273,41 @@ async def test_forged_address_is_of_no_use(tmp_path: Path) -> None:
         assert await _status(running, {"X-Forwarded-For": "203.0.113.7"}) == 403
         assert await _status(running, {"X-Forwarded-For": "198.51.100.1, 203.0.113.7"}) == 403
         assert await _status(running, {"X-Forwarded-For": "203.0.113.7, 198.51.100.1"}) == 101
-        assert await _status(running, {"Forwarded": 'for="203.0.113.7:80"', "X-Forwarded-For": "198.51.100.1"}) == 403
+        assert await _status(running, {"Forwarded": "for=198.51.100.1", "X-Forwarded-For": "203.0.113.7"}) == 403
+
+
+FORGED = [("X-Forwarded-For", "198.51.100.1"), ("X-Real-IP", "198.51.100.1"), ("Forwarded", "for=198.51.100.1")]
+
+
+@pytest.mark.parametrize(
+    ("header", "appended"),
+    [
+        ("x-forwarded-for", "203.0.113.7"),
+        ("Forwarded", "for=203.0.113.7"),
+        ("forwarded", 'for="203.0.113.7:80";host="x;for=198.51.100.1"'),
+        ("CF-Connecting-IP", "203.0.113.7"),
+    ],
+)
+async def test_one_header_of_the_proxy_counts(tmp_path: Path, header: str, appended: str) -> None:
+    """For WebSocket and HTTP alike: whatever the client sent itself, in other headers or in a line of its own before
+    the proxy's, a denied address is kept out.
+    """
+    env = {
+        "LINKD_DENIED_ADDRESSES": "203.0.113.0/24",
+        "LINKD_TRUSTED_PROXIES": "127.0.0.0/8",
+        "LINKD_FORWARDED_HEADER": header,
+    }
+    async with platform(tmp_path, "tests/services/web.py", env=env) as running:
+        lines = [f"{name}: {value}" for name, value in [*FORGED, (header, appended)]]
+        handshake = await http_exchange(running, opening("/ws/web", running.port, *lines))
+        async with running.http_client() as http:
+            answer = await http.get("/items/1", headers=[*FORGED, (header, appended)])
+            others = await http.get("/items/1", headers=FORGED)
+
+        assert handshake.startswith(b"HTTP/1.1 403 ")
+        assert b"FORBIDDEN_ADDRESS" in handshake
+        assert (answer.status_code, answer.json()["error"]["type"]) == (403, "FORBIDDEN_ADDRESS")
+        assert others.status_code == 200
 
 
 @pytest.mark.plain  # where a proxy passes bytes on, it speaks TLS itself

@@ -76,6 +76,29 @@ async def test_cookie_signs_in_the_own_page_alone(tmp_path: Path) -> None:
         assert (await refused(running.url("/ws/echo"), {**cookie, "Origin": "https://evil.example"}))[0] == 403
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['prefs={"theme":"dark"}; session=TOKEN'],
+        ["other=1", "session=TOKEN", "last=2"],
+        ['odd="', "name=Una Meier; session=TOKEN; city=K\u00f6ln"],
+    ],
+)
+async def test_cookies_of_other_programs_do_not_hide_the_token(tmp_path: Path, lines: list[str]) -> None:
+    """Over WebSocket and HTTP, in one line or in several."""
+    cookies = [("Cookie", line.replace("TOKEN", make_token("una"))) for line in lines]
+    async with platform(tmp_path, ECHO, "tests/services/web.py", env={"LINKD_TOKEN_COOKIE": "session"}) as running:
+        sent = [*(f"{name}: {value}" for name, value in cookies), f"Origin: {running.http}"]
+        async with raw_websocket(running, "/ws/echo", *sent) as raw:
+            await raw.send(frame(TEXT, b'{"type":"echo.me","id":1}'))
+            assert b'"user":"una"' in (await raw.receive())[1]
+        async with running.http_client() as http:
+            headers = [(name.encode(), value.encode()) for name, value in cookies]
+            answer = await http.get("/items/1", headers=[*headers, (b"Sec-Fetch-Site", b"same-origin")])
+
+        assert answer.json()["user"] == "una"
+
+
 async def test_token_in_the_query_can_be_switched_off(tmp_path: Path) -> None:
     """It is refused then, and everything else goes on."""
     async with platform(tmp_path, ECHO, env={"LINKD_TOKEN_IN_QUERY": "false"}) as running:

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from pylinkd.gateway.settings import DEVELOPMENT_SECRET
 from tests.integration.client import client, error_of, refused
-from tests.integration.raw_websocket import http_exchange, opening
+from tests.integration.raw_websocket import TEXT, frame, http_exchange, opening, raw_websocket
 from tests.processes import Platform, make_token, platform
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -92,13 +92,24 @@ async def test_bad_token_in_the_query_is_refused(echo: Platform, token: str) -> 
     assert status == 401
 
 
-@pytest.mark.parametrize("value", ["Basic dTpw", "Bearer", "Bearer ", GOOD])
+@pytest.mark.parametrize("value", ["Bearer", "Bearer ", "Bearer x"])
 async def test_other_authorization_is_refused(echo: Platform, value: str) -> None:
     """Only bearer tokens are accepted, and none is not the same as a malformed one."""
     answer = await http_exchange(echo, opening("/ws/echo", echo.port, f"Authorization: {value}"))
 
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert b"www-authenticate: bearer" in answer.lower()
+
+
+async def test_credentials_of_a_proxy_stand_beside_a_token(echo: Platform) -> None:
+    """In the same header's other lines, or where the token is in the query."""
+    for path, lines in (
+        (f"/ws/echo?token={GOOD}", ["Authorization: Basic dTpw"]),
+        ("/ws/echo", ["Authorization: Basic dTpw", f"Authorization: Bearer {GOOD}"]),
+    ):
+        async with raw_websocket(echo, path, *lines) as raw:
+            await raw.send(frame(TEXT, b'{"type":"echo.me","id":1}'))
+            assert b'"user":"u-1"' in (await raw.receive())[1]
 
 
 TWO = make_token("u-2")

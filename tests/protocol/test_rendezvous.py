@@ -163,3 +163,20 @@ def test_rendezvous_that_cannot_be_is_told(
 
     with pytest.raises(RendezvousError, match=says):
         Rendezvous.told(link)
+
+
+def test_path_that_no_socket_can_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, by both ends, wherever it comes from: trying again would not help. Bytes count, not characters."""
+    longest = "/" + "x" * 106
+    assert Address.parse(longest).path == Path(longest)
+    assert Address.parse("/" + "ü" * 53).path is not None
+
+    for path in (longest + "x", "/" + "ü" * 54):
+        for told in (path, Path(path)):
+            with pytest.raises(RendezvousError, match="at most 107"):
+                Address.parse(told)
+            with pytest.raises(RendezvousError, match="set LINKD_LINK to a shorter one"):
+                Rendezvous.told(told)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", longest)
+    with pytest.raises(RendezvousError, match="at most 107"):
+        default_address()

@@ -29,6 +29,7 @@ def load_service(target: str) -> Service[Any]:
     """
     place, _, name = target.partition(":")
     name = name or "service"
+    _check_place(target, place)
     module = _from_file(Path(place)) if place.endswith(".py") else _from_name(place)
     service = getattr(module, name, None)
     if not isinstance(service, Service):
@@ -36,6 +37,24 @@ def load_service(target: str) -> Service[Any]:
         hint = f"; it has {', '.join(found)}" if found else ""
         raise LoadError(f"{place} has no service called {name!r}{hint}")
     return service
+
+
+def _check_place(target: str, place: str) -> None:
+    """Refuse what names neither a module nor a file of Python."""
+    how = "give module:service, or path/to/file.py:service"
+    if not place:
+        raise LoadError(f"there is no module in {target!r}; {how}")
+    if place.endswith(".py"):
+        return
+    path = Path(place)
+    if path.is_dir() and not all(part.isidentifier() for part in place.split(".")):
+        files = sorted(file.name for file in path.glob("*.py") if file.name != "__init__.py")
+        example = f", such as {path / files[0]}" if files else ""
+        raise LoadError(f"{place} is a folder: name the file of the service{example}")
+    if path.is_file():
+        raise LoadError(f"{place} is no file of Python (.py); {how}")
+    if not all(part.isidentifier() for part in place.split(".")):
+        raise LoadError(f"there is no module {place!r}; {how}")
 
 
 def _from_file(path: Path) -> Any:

@@ -12,13 +12,15 @@ import sys
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import structlog
 import typer
 
+from ..line_writer import flush_log
 from ..protocol.errors import SetupError
 from ..settings import ProcessSettings
 from ..version import __version__
 from .logs import configure_logs
-from .settings import load_settings
+from .settings import IGNORED, foreign_variables, load_settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -27,12 +29,16 @@ Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a fre
 Link = Annotated[str | None, typer.Option(help="Path of the link's socket, or tcp://host:port (LINKD_LINK).")]
 Target = Annotated[str, typer.Argument(help="module:service, or path/to/file.py:service")]
 
+log = structlog.get_logger("linkd")
+
 S = TypeVar("S", bound=ProcessSettings)
 
 
 def _settings(kind: type[S], **options: object) -> S:
-    settings = load_settings(kind, **options)
+    settings, ignored = load_settings(kind, **options), foreign_variables(os.environ, kind)
     configure_logs(settings.log_level, settings.log_format)
+    if ignored:
+        log.warning("variables_ignored", names=ignored, advice=IGNORED)
     return settings
 
 
@@ -108,6 +114,21 @@ def _add_operator_commands() -> None:
     app.add_typer(bans, name="bans")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A realtime platform: a gateway for WebSocket and HTTP, and the services behind it."""
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
@@ -121,5 +142,8 @@ def main() -> None:
     try:
         app()
     except SetupError as mistake:
+        flush_log()  # what led to it comes first
         print(f"linkd: {mistake}", file=sys.stderr)
         sys.exit(1)
+    finally:
+        flush_log()  # before Python prints a traceback

@@ -10,6 +10,11 @@ import uvloop
 from ..collector import settle_collector
 from ..gateway.server import Gateway
 from ..gateway.settings import Settings
+from ..protocol.errors import SetupError
+
+
+class GatewayFailedError(SetupError):
+    """The gateway could not go on; its log says why. Whoever started the process starts it anew."""
 
 
 def serve(settings: Settings) -> None:
@@ -19,6 +24,7 @@ def serve(settings: Settings) -> None:
     Raises:
         LinkSocketError: If the link's socket cannot be opened.
         AddressInUseError: If host and port cannot be listened on.
+        GatewayFailedError: If a part that it cannot do without failed again and again.
     """
     uvloop.run(_serve(settings))
 
@@ -42,5 +48,10 @@ async def _serve(settings: Settings) -> None:
     loop.add_signal_handler(signal.SIGUSR1, gateway.renew)
     settle_collector()  # before anybody comes, for whom it would be a pause
     await gateway.start()
-    await stop.wait()
+    ends = [asyncio.create_task(stop.wait()), asyncio.create_task(gateway.failed.wait())]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for end in ends:
+        end.cancel()
     await gateway.stop(restart=restart)
+    if gateway.failed.is_set():
+        raise GatewayFailedError("the gateway could not go on, and stopped: the log says why")

@@ -8,10 +8,26 @@ from collections.abc import Sequence
 import jwt
 
 from ..gateway.settings import Settings
+from ..protocol.errors import SetupError
+
+
+class TokenError(SetupError):
+    """There is no such token; the text says what to change."""
 
 
 def issue_token(settings: Settings, *, user: str, name: str | None, roles: Sequence[str], ttl: float) -> str:
-    """A token that the gateway with these settings accepts for ``ttl`` seconds."""
+    """A token that the gateway with these settings accepts for ``ttl`` seconds.
+
+    Raises:
+        TokenError: If it accepts no such token.
+    """
+    if not user:
+        raise TokenError("--user must not be empty: it is the id by which services know the user")
+    if settings.issuers is not None:
+        raise TokenError("the gateway believes the issuers in LINKD_ISSUERS alone: get a token from one of them")
     now = int(time.time())
     claims = {"sub": user, "name": name or user, "roles": list(roles), "iat": now, "exp": now + int(ttl)}
-    return jwt.encode(claims, settings.jwt_secret, algorithm="HS256")
+    token = jwt.encode(claims, settings.jwt_secret, algorithm="HS256")
+    if len(token) > settings.max_token_size:
+        raise TokenError(f"the token has {len(token)} bytes: set LINKD_MAX_TOKEN_SIZE to accept it")
+    return token

@@ -58,6 +58,7 @@ from .routing.sessions import Sessions
 from .routing.signin import AUTH, SignIn
 from .routing.socket import LinkPort, LinkSocket, LinkSocketError
 from .settings import Settings
+from .supervision import Supervision
 
 log = structlog.get_logger("linkd")
 
@@ -78,13 +79,17 @@ class Gateway:
 
     Args:
         settings: What to listen on, and every limit.
+
+    Attributes:
+        failed: Set when the gateway cannot go on: it should be stopped, and its process end with status 1.
     """
 
     def __init__(self, settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         self._settings = settings
         self._stopping = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self.failed = asyncio.Event()
+        self._supervision = Supervision(self.failed.set)
         self.close_timeout = settings.close_timeout
         self.max_message_size = settings.max_message_size
         self.max_fragments = settings.max_fragments
@@ -157,6 +162,7 @@ class Gateway:
             unfinished=guard.unfinished,
             audit=guard.audit,
             clock=time.time,
+            monotonic=loop.time,
             timeout=settings.auth_timeout,
         )
         self._bodies = Bodies(settings.bodies_limit, settings.body_timeout / 2)
@@ -213,7 +219,6 @@ class Gateway:
             "LINKD_ADMIN_HOST and LINKD_ADMIN_PORT",
             watches_descriptors=False,
         )
-        self.renewals: list[Callable[[], None]] = [self._listener.renew]
 
     def _make_listener(self, upgrade: Upgrade, hosts: Hosts) -> Listener:
         """The port for clients.
@@ -283,11 +288,10 @@ class Gateway:
             await self._listener.close(0)
             await self._admin.close(0)
             raise
-        self._tasks = [
-            asyncio.create_task(self._watch_links(), name="linkd-links"),
-            asyncio.create_task(self._beat(), name="linkd-heartbeat"),
-            asyncio.create_task(self._guard.tokens.keep_keys(), name="linkd-keys"),
-        ]
+        self._supervision.keep("linkd-links", self._watch_links)
+        self._supervision.keep("linkd-heartbeat", self._beat)
+        if self._guard.tokens.remote:
+            self._supervision.keep("linkd-keys", self._guard.tokens.keep_keys)
         self._pauses.start()
         log.info(
             "gateway_started",
@@ -303,9 +307,9 @@ class Gateway:
         return self._listener.address
 
     def renew(self) -> None:
-        """Take files that were replaced: the certificate, and what else stands in ``renewals``."""
-        for renew in self.renewals:
-            renew()
+        """Take files that were replaced: a renewed certificate, a rotated audit file."""
+        self._listener.renew()
+        self._guard.audit.reopen()
 
     async def stop(self, *, restart: bool = False) -> None:
         """Take nobody new, release the clients a few at a time, answer what is in flight, then close every link.
@@ -317,8 +321,7 @@ class Gateway:
         log.info("gateway_stopping", sessions=len(self._registry), restart=restart)
         deadline = asyncio.get_running_loop().time() + self._settings.shutdown_timeout
         await self._release(CloseCode.SERVICE_RESTART if restart else CloseCode.GOING_AWAY)
-        for task in self._tasks:
-            task.cancel()
+        self._supervision.stop()
         await self._admin.close(0)
         await self._listener.close(deadline - asyncio.get_running_loop().time())
         self._guard.audit.close()
@@ -505,6 +508,7 @@ def _make_guard(settings: Settings, monotonic: Callable[[], float]) -> Guard:
         return Guard(
             secret=settings.jwt_secret,
             issuers=[] if settings.issuers is None else read_issuers(settings.issuers),
+            max_token_size=settings.max_token_size,
             token_in_query=settings.token_in_query,
             token_cookie=settings.token_cookie,
             origins=Origins(settings.origins),
@@ -512,6 +516,7 @@ def _make_guard(settings: Settings, monotonic: Callable[[], float]) -> Guard:
             denied=parse_networks(settings.denied_addresses),
             exempt=parse_networks(settings.exempt_addresses),
             trusted_proxies=parse_networks(settings.trusted_proxies),
+            forwarded_header=settings.forwarded_header,
             proxy_protocol=settings.proxy_protocol,
             limits=settings.limit_settings,
             max_unfinished=settings.max_unfinished,

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from ..settings import ProcessSettings
+from ..settings import ProcessSettings, is_service_link
 from .core.outbox import Policy
 from .guard.addresses import parse_networks
+from .guard.credentials import is_cookie_name
+from .guard.forwarded import X_FORWARDED_FOR, check_name
 from .guard.hosts import Hosts
 from .guard.issuers import read_issuers
+from .guard.jws import MAX_SIZE as MAX_TOKEN_SIZE
 from .guard.limits import LimitSettings, Mode
 from .guard.origins import Origins
 from .guard.rates import Rate
@@ -87,6 +90,9 @@ class Settings(ProcessSettings):
     issuers: Path | None = None
     """TOML file of the issuers whose tokens are believed (docs/security.md); with it the secret is not used."""
 
+    max_token_size: Annotated[int, Field(ge=256, le=64 * 1024)] = MAX_TOKEN_SIZE
+    """Bytes of a token; a larger one is not valid. In a request it has to fit into ``max_head_size``, too."""
+
     token_in_query: bool = True
     """Whether ``?token=`` is accepted. Addresses end up in the logs of proxies: where clients can do without, turn it
     off."""
@@ -110,8 +116,11 @@ class Settings(ProcessSettings):
     """What happens to more. ``reject``: the new one is closed with 4429. ``evict_oldest``: the oldest, with 4409."""
 
     trusted_proxies: Networks = ""
-    """Networks (CIDR) of proxies in front, parted by commas: from them alone ``Forwarded`` and ``X-Forwarded-For`` are
-    believed."""
+    """Networks (CIDR) of proxies in front, parted by commas: from them alone ``forwarded_header`` is believed."""
+
+    forwarded_header: Annotated[str, AfterValidator(check_name)] = X_FORWARDED_FOR
+    """The one header in which these proxies say who is behind them: ``x-forwarded-for``, ``forwarded`` (RFC 7239), or
+    one with a single address such as ``x-real-ip``. Every other is the client's word, and ignored."""
 
     proxy_protocol: bool = False
     """Whether these proxies pass bytes on and speak the PROXY protocol, version 2."""
@@ -435,6 +444,13 @@ class Settings(ProcessSettings):
         parse_namespaces(value)
         return value
 
+    @field_validator("port", "admin_port", mode="before")
+    @classmethod
+    def _port_is_not_a_service_link(cls, value: object, info: ValidationInfo) -> object:
+        """Kubernetes sets ``LINKD_PORT`` for a Service called linkd, and means something else."""
+        name = info.field_name or ""
+        return cls.model_fields[name].default if is_service_link(name, value) else value
+
     @field_validator("allowed_origins")
     @classmethod
     def _origins_are_well_formed(cls, value: str) -> str:
@@ -477,6 +493,10 @@ class Settings(ProcessSettings):
             )
         if self.admin_key and len(self.admin_key.encode()) < 32:
             raise ValueError("LINKD_ADMIN_KEY must have 32 bytes or more")
+        if self.token_cookie and not is_cookie_name(self.token_cookie):
+            raise ValueError("LINKD_TOKEN_COOKIE must be the name of a cookie: letters, digits, - and _")
+        if "max_token_size" in self.model_fields_set and self.max_token_size > self.max_head_size:
+            raise ValueError("LINKD_MAX_TOKEN_SIZE exceeds LINKD_MAX_HEAD_SIZE: no request could carry such a token")
         if self.token_cookie and "*" in self.origins:
             raise ValueError("LINKD_TOKEN_COOKIE and LINKD_ALLOWED_ORIGINS=* would let any page act for its visitors")
         if self.proxy_protocol and not self.trusted_proxies:

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import re
 
-_RATE = re.compile(r"(\d{1,9})/(\d{0,6})(ms|s|m|h)", re.ASCII)
+_RATE = re.compile(r"(\d{1,30})/(\d{0,30})(ms|s|m|h)", re.ASCII)
+_DURATION = re.compile(r"(\d{1,30})(ms|s|m|h)", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_MOST = 4_294_967_295  # what a rate may count to: the link carries it in 32 bits
+_LONGEST_PERIOD = 1000 * 3600.0  # seconds; in milliseconds that fits into 32 bits, too
+_LONGEST_DURATION = 100 * 8760 * 3600.0  # seconds; a hundred years, so that every end is a date
 
 
 def parse_rate(text: str) -> tuple[int, float]:
     """How many, and in how many seconds.
 
     Raises:
-        ValueError: If it is no rate; the text says how one is written.
+        ValueError: If it is no rate, or out of range; the text says what is possible.
     """
     match = _RATE.fullmatch(text)
-    if match is None or not int(match[1]) or (match[2] and not int(match[2])):
+    if match is None:
         raise ValueError(f"a rate is written like 100/s, 20/m or 300/10s, not {text!r}")
-    return int(match[1]), int(match[2] or 1) * _SECONDS[match[3]]
+    count, period = int(match[1]), int(match[2] or 1) * _SECONDS[match[3]]
+    if not 1 <= count <= _MOST:
+        raise ValueError(f"a rate such as 100/s counts from 1 to {_MOST}, so {text!r} is none")
+    if not 0 < period <= _LONGEST_PERIOD:
+        raise ValueError(f"a rate such as 100/s is per 1ms to 1000h, so {text!r} is none")
+    return count, period
 
 
 def parse_duration(text: str) -> float:
     """Seconds.
 
     Raises:
-        ValueError: If it is no duration; the text says how one is written.
+        ValueError: If it is no duration, or out of range; the text says what is possible.
     """
-    match = re.fullmatch(r"(\d{1,9})(ms|s|m|h)", text, re.ASCII)
+    match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError(f"a duration is written like 90s, 10m or 2h, not {text!r}")
-    return int(match[1]) * _SECONDS[match[2]]
+    seconds = int(match[1]) * _SECONDS[match[2]]
+    if seconds > _LONGEST_DURATION:
+        raise ValueError(f"a duration has 876000h (100 years) at most, so {text!r} is none")
+    return seconds

@@ -13,6 +13,7 @@ MIN_SECRET_SIZE = 32
 """Bytes that the link's secret has at least."""
 
 _TCP = "tcp"
+_MAX_PATH = 107  # bytes of a Unix socket's path: sun_path has 108, the last of them zero (unix(7))
 
 
 class RendezvousError(SetupError, ValueError):
@@ -27,18 +28,30 @@ class Address:
         path: Of the socket; ``None``: TCP.
         host: Name or IP address, without brackets.
         port: 0 lets a gateway take a free one.
+
+    Raises:
+        RendezvousError: If the path is longer than a socket's can be: nothing could be opened there, however often it
+            is tried.
     """
 
     path: Path | None = None
     host: str = ""
     port: int = 0
 
+    def __post_init__(self) -> None:
+        size = 0 if self.path is None else len(os.fsencode(self.path))
+        if size > _MAX_PATH:
+            raise RendezvousError(
+                f"the path of the link's socket has {size} bytes, and at most {_MAX_PATH} are possible: set LINKD_LINK "
+                "to a shorter one"
+            )
+
     @classmethod
     def parse(cls, told: str | Path | Address) -> Address:
         """``tcp://host:port``, or a path. What is a Path or an Address already is not looked into.
 
         Raises:
-            RendezvousError: If it is neither.
+            RendezvousError: If it is neither, or the path is too long.
         """
         if isinstance(told, Address):
             return told

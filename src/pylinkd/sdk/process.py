@@ -17,6 +17,8 @@ from types import FrameType
 
 import structlog
 
+from ..line_writer import flush_log
+
 log = structlog.get_logger("linkd.service")
 
 _MOMENT = 0.5  # seconds that threads have in any case
@@ -96,7 +98,8 @@ class ServiceProcess:
 
 
 def end_at_once(status: int = 1) -> None:
-    """End the process without waiting for anything. What was printed is seen."""
+    """End the process without waiting for anything. What was printed or logged is seen."""
+    flush_log()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

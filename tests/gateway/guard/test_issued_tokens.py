@@ -80,10 +80,30 @@ def test_other_tokens_are_not(tokens: Tokens, forged: str) -> None:
 @pytest.mark.parametrize("kid", ["../../etc/passwd", "' OR 1=1 --", "https://evil/keys", "\0", "", "é" * 20])
 @pytest.mark.parametrize("more", [{}, {"jku": "https://evil/keys", "x5u": "https://evil", "jwk": {"kty": "oct"}}])
 def test_name_of_a_key_is_a_name_and_nothing_else(tokens: Tokens, kid: str, more: dict[str, Any]) -> None:
-    """It is looked up among the known ones: no file, no query, no address; keys that a token brings are not read."""
-    with pytest.raises(UnauthorizedError):
-        tokens.verify(token(headers={"kid": kid, **more}))
+    """No file, no query, no address: where keys have names it is looked up among these, and elsewhere it says
+    nothing. Keys that a token brings are not read.
+    """
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    assert tokens.verify(token(headers={"kid": kid, **more})).user == "una"
     assert tokens.verify(token(headers=more)).user == "una"
+    for headers in (more, {"kid": kid, **more}):
+        with pytest.raises(UnauthorizedError):
+            tokens.verify(token(stranger, headers=headers))
+
+
+@pytest.mark.parametrize(("size", "limit", "fits"), [(9000, 8192, False), (9000, 16_384, True), (500, 400, False)])
+def test_token_has_a_largest_size(tmp_path: Path, size: int, limit: int, fits: bool) -> None:
+    """The operator's, since some issuers list every group of a user."""
+    (tmp_path / "key.pem").write_bytes(PEM)
+    issuer = Issuer(issuer="https://id", audience="linkd", public_key=tmp_path / "key.pem", algorithms=["ES256"])
+    tokens = Tokens(SECRET, [issuer], max_size=limit)
+    one = token(groups="x" * (size * 3 // 4))
+
+    if fits:
+        assert tokens.verify(one).user == "una"
+    else:
+        with pytest.raises(UnauthorizedError):
+            tokens.verify(one)
 
 
 def test_nothing_is_fetched_on_a_tokens_word() -> None:

@@ -91,6 +91,16 @@ def test_type_of_the_token_may_be_asked_for() -> None:
             one.identify(type, claims(), NOW)
 
 
+@pytest.mark.parametrize("listed", ["at+jwt", "application/at+jwt", "AT+JWT"])
+@pytest.mark.parametrize("claimed", ["at+jwt", "application/at+jwt", "At+Jwt", "APPLICATION/at+jwt"])
+def test_media_type_may_be_written_in_full(listed: str, claimed: str) -> None:
+    """RFC 7515 §4.1.9; and in any case of letters."""
+    assert issuer(types=[listed]).identify(claimed, claims(), NOW).user == "u-1"
+    for other in ("text/at+jwt", "jwt", "application/jwt", "application/application/at+jwt", "at+jwt;v=1", ""):
+        with pytest.raises(ValueError, match="typ"):
+            issuer(types=[listed]).identify(other, claims(), NOW)
+
+
 GOOD = '[[issuer]]\nissuer = "https://id"\naudience = "linkd"\ndiscovery = true\n'
 
 
@@ -105,6 +115,8 @@ GOOD = '[[issuer]]\nissuer = "https://id"\naudience = "linkd"\ndiscovery = true\
         (GOOD.replace("https", "http"), "https://"),
         (GOOD.replace("discovery = true", 'jwks_url = "file:///etc/passwd"'), "https://"),
         (GOOD.replace("discovery = true", 'public_key = "/nowhere.pem"'), "cannot be read"),
+        (GOOD + 'ca_file = "/nowhere.pem"\n', "ca_file: /nowhere.pem"),
+        (GOOD + f'ca_file = "{__file__}"\n', "PEM file of certificates"),
         (GOOD + 'algorithms = ["HS256"]\n', "HS256"),
         (GOOD + 'algorithms = ["none"]\n', "none"),
         (GOOD + "algorithms = []\n", "algorithms"),

@@ -138,6 +138,17 @@ def test_name_decides_where_there_is_one() -> None:
     assert keys.find(None, "ES256") is None, "there are two"
 
 
+def test_name_says_nothing_where_no_key_has_one() -> None:
+    """As in a PEM file: an issuer names its keys in its tokens all the same."""
+    for keys in (read_pem(pem(RSA), ALGORITHMS), read_jwks(jwks(jwk(RSA, "RS256"), jwk(P256, "ES256")), ALGORITHMS)):
+        assert keys.find("any", "RS256") is keys.find(None, "RS256") is not None
+        assert keys.find("any", "EdDSA") is None
+    two = read_jwks(jwks(jwk(RSA, "RS256"), jwk(rsa.generate_private_key(65537, 2048), "RS256")), ALGORITHMS)
+    assert two.find("any", "RS256") is None, "nobody knows which"
+    mixed = read_jwks(jwks(jwk(RSA, "RS256"), jwk(P256, "ES256", kid="x")), ALGORITHMS)
+    assert mixed.find("any", "RS256") is None, "the name may be one that is published later"
+
+
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.text(), lambda inner: st.lists(inner)).map(json.dumps))
 def test_any_document_is_read_or_refused(document: bytes | str) -> None:
     """Garbage raises ValueError and nothing else."""

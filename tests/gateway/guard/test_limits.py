@@ -21,7 +21,7 @@ from ..doubles import Clock, Turns, make_session
 
 def limits(clock: Clock, **rates: Any) -> Limits:
     """With these rates and no others."""
-    return Limits(LimitSettings(**rates), Addresses(clock=clock), Audit(clock), clock)
+    return Limits(LimitSettings(**rates), Addresses(clock=clock, monotonic=clock), Audit(clock, clock), clock)
 
 
 def session(user: str | None = None) -> Session:

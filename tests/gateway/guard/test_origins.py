@@ -7,6 +7,7 @@ import pytest
 from pylinkd.gateway.guard.origins import Origins
 
 HOST = "chat.example.com"
+UUID = "0b8f9c1e-6a34-4d0e-9a77-3f1f3c7c9f10"
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,10 @@ def test_own_host_and_programs_may_come_in(origin: str | None, host: str) -> Non
         "file://",
         "",
         "https://[",
+        "https://",
+        "capacitor://chat.example.com",
+        "chrome-extension://chat.example.com",
+        "ws://chat.example.com",
         "chat.example.com",
     ],
 )
@@ -62,6 +67,26 @@ def test_other_pages_may_not(origin: str) -> None:
         ("https://*.example.org", "https://.example.org", False),
         ("https://*.example.org", "https://evil.example/.example.org", False),
         ("https://*.example.org", "https://user@a.example.org", False),
+        ("https://my_app.example.org", "https://my_app.example.org", True),
+        ("https://_x.example.org", "https://_x.example.org", True),
+        ("https://*.example.org", "https://my_app.example.org", True),
+        ("https://app.example.org:443", "https://app.example.org", True),
+        ("http://app.example.org:80", "http://app.example.org", True),
+        ("https://app.example.org:80", "https://app.example.org", False),
+        ("http://[::1]:8080", "http://[::1]:8080", True),
+        ("capacitor://localhost", "capacitor://localhost", True),
+        ("capacitor://localhost", "ionic://localhost", False),
+        ("capacitor://localhost", "http://localhost", False),
+        ("ionic://localhost", "ionic://localhost", True),
+        ("tauri://localhost", "tauri://localhost", True),
+        ("tauri://localhost", "tauri://localhost.evil", False),
+        ("app://obsidian.md", "app://obsidian.md", True),
+        (f"chrome-extension://{'abcdefgh' * 4}", f"chrome-extension://{'abcdefgh' * 4}", True),
+        (f"chrome-extension://{'abcdefgh' * 4}", f"chrome-extension://{'abcdefga' * 4}", False),
+        (f"moz-extension://{UUID}", f"moz-extension://{UUID}", True),
+        (f"safari-web-extension://{UUID.upper()}", f"safari-web-extension://{UUID.upper()}", True),
+        (f"moz-extension://{UUID}", f"chrome-extension://{UUID}", False),
+        ("*", "capacitor://localhost", True),
         ("*", "https://anybody.example", True),
         ("*", "null", False),
     ],
@@ -71,7 +96,14 @@ def test_listed_origins_may_come_in(allowed: str, origin: str, expected: bool) -
     assert Origins([allowed]).allow(origin, HOST) is expected
 
 
-@pytest.mark.parametrize("entry", ["example.org", "https://", "https://*", "https://a.*.org", "ftp://a.org", "null"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "example.org", "https://", "https://*", "https://a.*.org", "ftp://a.org", "null", "wss://a.org", "file://",
+        "file://a", "capacitor://", "capacitor://*", "chrome-extension://*", "tauri://*.localhost", "app:x", "1a://b",
+        "moz-extension://a/b", "capacitor://a@b", "https://a b", "javascript://a", "data:x", "*.example.org",
+    ],
+)  # fmt: skip
 def test_entry_of_another_form_is_refused(entry: str) -> None:
     """By name."""
     with pytest.raises(ValueError, match="is no origin"):

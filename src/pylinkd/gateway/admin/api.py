@@ -29,6 +29,7 @@ from ..guard.revocations import RevocationsFullError
 
 _MAX_BODY = 4096  # bytes
 _MOST_LISTED = 1000
+_LONGEST_BAN = 100 * 8760 * 3_600_000  # milliseconds; a hundred years, so that every end is a date
 
 Handler = Callable[[Request], Awaitable[object]]
 
@@ -41,7 +42,7 @@ class _Revoke(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Ban(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     network: str
-    duration_ms: Annotated[int, msgspec.Meta(ge=1000)] | None = None
+    duration_ms: Annotated[int, msgspec.Meta(ge=1000, le=_LONGEST_BAN)] | None = None
     reason: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 

@@ -14,6 +14,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from ...line_writer import log_lines_lost
 from ..core.registry import Registry
 from ..core.rooms import Rooms
 from ..core.session import Session
@@ -127,6 +128,10 @@ class Metrics(Collector):
         yield CounterMetricFamily(
             "linkd_audit_suppressed", "Records of decisions that were too many to be written", guard.audit.suppressed
         )
+        yield CounterMetricFamily(
+            "linkd_audit_lost", "Records of decisions that could not be written to the file", guard.audit.lost
+        )
+        yield CounterMetricFamily("linkd_log_lines_lost", "Lines of the log that were not written", log_lines_lost())
         yield _counters("linkd_limits_exceeded", "How often a limit was exceeded", "limit", guard.limits.refused)
         yield GaugeMetricFamily("linkd_bans", "Bans in force", len(guard.addresses.bans()))
         yield GaugeMetricFamily("linkd_unfinished", "Connections that have not come in yet", len(guard.unfinished))

@@ -56,7 +56,7 @@ class OpeningRequest(msgspec.Struct, frozen=True):
         path: Decoded path.
         tokens: What stands in the query as a token.
         metadata: Its other parameters; of one that is repeated, the first.
-        headers: By lower-case name; repeated ones joined by ", " (RFC 9110 §5.3).
+        headers: By lower-case name, as ``joined`` makes them.
         key: Sec-WebSocket-Key.
         subprotocols: What the client offers, in its order.
     """

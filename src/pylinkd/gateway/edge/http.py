@@ -147,7 +147,7 @@ class HttpFace:
 
     def _address(self, request: Request, headers: dict[str, str]) -> str:
         peer = request.client.host if request.client else ""
-        return self._proxies.client(peer, headers.get("forwarded"), headers.get("x-forwarded-for"))
+        return self._proxies.client(peer, headers)
 
     def _credentials(self, request: Request, headers: dict[str, str]) -> Credentials:
         return Credentials(

@@ -93,7 +93,7 @@ class Upgrade:
 
     def _approach(self, request: OpeningRequest, peer: str) -> Approach:
         headers = request.headers
-        address = self._proxies.client(peer, headers.get("forwarded"), headers.get("x-forwarded-for"))
+        address = self._proxies.client(peer, headers)
         origin, host = headers.get("origin"), headers["host"]
         credentials = Credentials(
             query=request.tokens,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
-import re
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from itertools import islice
 
 import msgspec
+
+from .forwarded import X_FORWARDED_FOR, bare, hops
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_FOR = re.compile(r'for=("[^"]*"|[^;,\s]*)', re.IGNORECASE)
 _MAX_HOPS = 32  # proxies that a header may name; what stands left of them is not read
+_MAX_NODE = 64  # characters of an address as a header names it; what is longer is none, and is not remembered
 _IPV6_SITE = 64  # bits: what one customer has at least, so that one who changes the rest is still the same
 
 
@@ -62,54 +65,43 @@ def _contains(networks: Iterable[Network], address: Address | None) -> bool:
 
 
 class Proxies:
-    """Those that may say who is behind them.
+    """The proxies that may say who is behind them, and the one header in which they do.
 
     Args:
         trusted: Their networks.
+        header: Its name, in lower case. Every other header of this kind may have been sent by the client and is
+            ignored.
     """
 
-    def __init__(self, trusted: Iterable[Network] = ()) -> None:
+    def __init__(self, trusted: Iterable[Network] = (), header: str = X_FORWARDED_FOR) -> None:
         self._trusted = tuple(trusted)
+        self._header = header
 
     def trusts(self, peer: str) -> bool:
         """Whether it is one of them."""
         return bool(self._trusted) and _contains(self._trusted, parse_address(peer))
 
-    def client(self, peer: str, forwarded: str | None, x_forwarded_for: str | None) -> str:
+    def client(self, peer: str, headers: Mapping[str, str]) -> str:
         """The address of the client.
 
-        Read from the right, and only as far as trusted proxies vouch: what is left of the first stranger he may have
-        made up himself (RFC 7239 §8.1).
+        Read from the right, and only as far as trusted proxies vouch: what is left of the first other address the
+        client may have made up itself (RFC 7239 §8.1).
 
         Args:
             peer: Who opened the connection.
-            forwarded: The ``Forwarded`` header, which counts before the other.
-            x_forwarded_for: The ``X-Forwarded-For`` header.
+            headers: Of the request, by lower-case name; lines of the same name joined by ", ".
         """
         if not self.trusts(peer):
             return peer
         client = peer
-        hops = _forwarded(forwarded) if forwarded else (x_forwarded_for or "").split(",")
-        for hop in list(hops)[: -_MAX_HOPS - 1 : -1]:
-            address = parse_address(_bare(hop))
+        for hop in islice(hops(self._header, headers.get(self._header, "")), _MAX_HOPS):
+            address = None if hop is None or len(hop) > _MAX_NODE else parse_address(bare(hop))
             if address is None:
-                break  # "unknown", or nonsense: the proxy before it is all that is known
+                break  # "unknown", or malformed: the proxy before it is all that is known
             client = str(address)
             if not _contains(self._trusted, address):
                 break
         return client
-
-
-def _forwarded(header: str) -> Iterator[str]:
-    return (match[1].strip('"') for match in _FOR.finditer(header))
-
-
-def _bare(hop: str) -> str:
-    """An address without port and brackets."""
-    hop = hop.strip()
-    if hop.startswith("["):
-        return hop[1:].partition("]")[0]
-    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 class Ban(msgspec.Struct, frozen=True):
@@ -137,7 +129,8 @@ class Addresses:
         allowed: Networks that may; empty: all may.
         denied: Networks that may not.
         exempt: Networks that are never banned by themselves, nor limited.
-        clock: Unix time in seconds.
+        clock: Unix time in seconds, for people.
+        monotonic: Seconds that never go back: how long a ban lasts does not depend on what time it is.
         most: Bans that are kept at once.
     """
 
@@ -148,15 +141,18 @@ class Addresses:
         denied: Iterable[Network] = (),
         exempt: Iterable[Network] = (),
         clock: Callable[[], float],
+        monotonic: Callable[[], float],
         most: int = 10_000,
     ) -> None:
         self._allowed = tuple(allowed)
         self._denied = tuple(denied)
         self._exempt = tuple(exempt)
         self._clock = clock
+        self._monotonic = monotonic
         self._most = most
         # Most bans are of one address, or one IPv6 site: those are found at once. The others are few.
         self._bans: dict[str, Ban] = {}
+        self._ends: dict[str, float] = {}  # monotonic, of those that end by themselves
         self._wide: dict[str, Network] = {}
 
     def admits(self, address: str) -> bool:
@@ -180,7 +176,7 @@ class Addresses:
         ban = self._bans.get(key)
         if ban is None:
             return False
-        if ban.until is not None and ban.until <= self._clock():
+        if self._ends.get(key, math.inf) <= self._monotonic():
             self.lift(ban.network)
             return False
         return True
@@ -209,6 +205,9 @@ class Addresses:
                 raise BansFullError(f"there are {self._most} bans already")
         ban = Ban(key, None if seconds is None else self._clock() + seconds, reason)
         self._bans[key] = ban
+        self._ends.pop(key, None)
+        if seconds is not None:
+            self._ends[key] = self._monotonic() + seconds
         if key != _key(site(str(parsed.network_address))):
             self._wide[key] = parsed
         return ban
@@ -221,12 +220,17 @@ class Addresses:
         """
         key = str(parse_network(network))
         self._wide.pop(key, None)
+        self._ends.pop(key, None)
         return self._bans.pop(key, None) is not None
 
     def bans(self) -> list[Ban]:
-        """Those in force, the oldest first."""
+        """Those in force, the oldest first; until when, by the clock as it is now."""
         self._drop_ended()
-        return list(self._bans.values())
+        ahead = self._clock() - self._monotonic()
+        return [
+            msgspec.structs.replace(ban, until=round(self._ends[key] + ahead, 3)) if key in self._ends else ban
+            for key, ban in self._bans.items()
+        ]
 
     def _drop_ended(self) -> None:
         for key in list(self._bans):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from http.cookies import CookieError, SimpleCookie
+import re
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -15,14 +15,23 @@ BEARER_SUBPROTOCOL = "linkd.bearer."
 """What a subprotocol that is a token begins with: a page can set no header. It is never chosen, so never told back."""
 
 
+_COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LIST = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)  # what commas part; those in quotes do not
+
+
+def is_cookie_name(text: str) -> bool:
+    """Whether a cookie can be called so (RFC 6265 §4.1.1)."""
+    return _COOKIE_NAME.fullmatch(text) is not None
+
+
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     """Everything in a request that may hold a token.
 
     Attributes:
         query: The tokens in the query.
-        authorization: The ``Authorization`` header.
+        authorization: The ``Authorization`` header; several lines of it joined by ", ".
         subprotocols: What an opening handshake offers.
-        cookies: The ``Cookie`` header.
+        cookies: The ``Cookie`` header; several lines of it joined by "; ".
         own_page: The request comes from a page that may connect, and says so.
     """
 
@@ -55,14 +64,11 @@ class Places:
         for name in credentials.subprotocols:
             if name.startswith(BEARER_SUBPROTOCOL):
                 found.append(name.removeprefix(BEARER_SUBPROTOCOL))
-        if credentials.authorization is not None:
-            scheme, _, token = credentials.authorization.partition(" ")
-            if scheme.lower() != "bearer" or not token.strip():
-                raise UnauthorizedError("Only bearer tokens are accepted.")
-            found.append(token.strip())
+        if credentials.authorization:
+            found.extend(_bearer_tokens(credentials.authorization))
         if self._cookie and credentials.cookies is not None and credentials.own_page:
             # Browsers send cookies with the requests of any page. Without an origin to check they count for nothing.
-            found.extend(self._in_cookies(credentials.cookies))
+            found.extend(value for value in _cookies(credentials.cookies, self._cookie) if value)
         if not found:
             return None
         if len(found) > 1 and len(set(found)) > 1:
@@ -74,9 +80,27 @@ class Places:
             raise UnauthorizedError("A token in the query is not accepted.")
         return tokens
 
-    def _in_cookies(self, header: str) -> Iterable[str]:
-        try:
-            cookie = SimpleCookie(header).get(self._cookie)
-        except CookieError:
-            return []
-        return [] if cookie is None or not cookie.value else [cookie.value]
+
+def _bearer_tokens(header: str) -> Iterator[str]:
+    """The bearer tokens in ``Authorization``. Other schemes are for somebody else, such as a proxy on the way.
+
+    Raises:
+        UnauthorizedError: If the scheme stands there without a token: its sender would believe to be signed in.
+    """
+    for credentials in _LIST.findall(header):
+        scheme, _, token = credentials.strip(" \t").replace("\t", " ").partition(" ")
+        if scheme.lower() == "bearer":
+            if not token.strip():
+                raise UnauthorizedError("The bearer token is missing.")
+            yield token.strip()
+
+
+def _cookies(header: str, name: str) -> Iterator[str]:
+    """The values of the cookies of this name, read as browsers write them (RFC 6265 §5.4): whatever another program
+    put into its own cookies must not hide ours.
+    """
+    for pair in header.split(";"):
+        found, sign, value = pair.partition("=")
+        if sign and found.strip(" \t") == name:
+            value = value.strip(" \t")
+            yield value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value

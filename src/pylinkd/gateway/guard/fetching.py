@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable
+from pathlib import Path
 
 import httpx
 import msgspec
 
-from .issuers import check_url
+from .issuers import check_authorities, check_url
 from .keys import KeySet, read_jwks
 
 _TIMEOUT = 5.0  # seconds for connecting, and for each read
@@ -22,11 +24,24 @@ class _Configuration(msgspec.Struct):
 
 
 class Fetching:
-    """An HTTP client for issuers' documents."""
+    """An HTTP client for issuers' documents. After ``close`` it can be used again.
 
-    def __init__(self) -> None:
-        # Not by proxies out of the environment: who vouches for users is no matter of chance.
-        self._http = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=False)
+    Args:
+        ca_file: PEM file of whom to believe about servers' certificates; ``None``: whom the system believes.
+    """
+
+    def __init__(self, ca_file: Path | None = None) -> None:
+        self._verify: ssl.SSLContext | bool = True if ca_file is None else check_authorities(ca_file)
+        self._client: httpx.AsyncClient | None = None
+
+    @property
+    def _http(self) -> httpx.AsyncClient:
+        if self._client is None:
+            # Not by proxies out of the environment: who vouches for users is no matter of chance.
+            self._client = httpx.AsyncClient(
+                verify=self._verify, timeout=_TIMEOUT, follow_redirects=False, trust_env=False
+            )
+        return self._client
 
     async def discover(self, issuer: str, algorithms: Iterable[str]) -> KeySet:
         """The keys of an issuer that describes itself.
@@ -70,4 +85,6 @@ class Fetching:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._http.aclose()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()

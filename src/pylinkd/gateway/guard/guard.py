@@ -10,7 +10,9 @@ from .audit import Audit
 from .credentials import Places
 from .door import Door
 from .doorstep import Doorstep
+from .forwarded import X_FORWARDED_FOR
 from .issuers import Issuer
+from .jws import MAX_SIZE
 from .limits import Limits, LimitSettings, Mode
 from .origins import Origins
 from .revocations import Revocations
@@ -26,6 +28,7 @@ class Guard:
     Args:
         secret: Of HS256 tokens, where there are no issuers.
         issuers: Who may sign tokens.
+        max_token_size: Most bytes of a token.
         token_in_query: Whether a token may stand in the query.
         token_cookie: Name of the cookie that may hold one; empty: none may.
         origins: Whose pages may connect.
@@ -33,6 +36,7 @@ class Guard:
         denied: Networks that may not.
         exempt: Networks that are neither limited nor banned by themselves.
         trusted_proxies: Networks of proxies that may say who is behind them.
+        forwarded_header: The header in which they do, in lower case.
         proxy_protocol: Whether these proxies pass bytes on, and say first whose they are.
         limits: How much one may do.
         max_unfinished: Connections that have not come in yet, at once.
@@ -52,6 +56,7 @@ class Guard:
         *,
         secret: str,
         issuers: Sequence[Issuer] = (),
+        max_token_size: int = MAX_SIZE,
         token_in_query: bool = True,
         token_cookie: str = "",
         origins: Origins,
@@ -59,6 +64,7 @@ class Guard:
         denied: Sequence[Network] = (),
         exempt: Sequence[Network] = (),
         trusted_proxies: Sequence[Network] = (),
+        forwarded_header: str = X_FORWARDED_FOR,
         proxy_protocol: bool = False,
         limits: LimitSettings = _NO_LIMITS,
         max_unfinished: int = 10_000,
@@ -69,12 +75,12 @@ class Guard:
         monotonic: Callable[[], float],
     ) -> None:
         self.origins = origins
-        self.proxies = Proxies(trusted_proxies)
-        self.addresses = Addresses(allowed=allowed, denied=denied, exempt=exempt, clock=clock)
-        self.audit = Audit(clock, audit_file)
+        self.proxies = Proxies(trusted_proxies, forwarded_header)
+        self.addresses = Addresses(allowed=allowed, denied=denied, exempt=exempt, clock=clock, monotonic=monotonic)
+        self.audit = Audit(clock, monotonic, audit_file)
         self.limits = Limits(limits, self.addresses, self.audit, monotonic)
-        self.revocations = Revocations(clock, token_lifetime)
-        self.tokens = Tokens(secret, issuers, clock)
+        self.revocations = Revocations(clock, monotonic, token_lifetime)
+        self.tokens = Tokens(secret, issuers, clock, max_token_size)
         self.unfinished = Unfinished(max_unfinished, max_unfinished_each)
         self.doorstep = Doorstep(
             self.addresses, self.proxies, self.unfinished, self.audit, proxy_protocol=proxy_protocol

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,9 +30,12 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         discovery: Its keys are found by its own description, under ``/.well-known/openid-configuration``.
         jwks_url: Address of its keys.
         public_key: PEM file of its only key, or of the certificate.
+        ca_file: PEM file of whom to believe about the certificate of where its keys are fetched, in place of whom the
+            system believes.
         algorithms: What its tokens may be signed with. A token's header never widens it.
         leeway_ms: By how much its clock may differ, in milliseconds.
-        types: Media types that a token's header may claim, such as ``at+jwt``; empty: any, or none.
+        types: Media types that a token's header may claim, such as ``at+jwt``, with or without ``application/`` (RFC
+            7515 §4.1.9); empty: any, or none.
         required_claims: Claims that have to be there.
         required_values: Claims that have to have this value.
         user_claim: Where the user's id is.
@@ -46,6 +50,7 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     discovery: bool = False
     jwks_url: str | None = None
     public_key: Path | None = None
+    ca_file: Path | None = None
     algorithms: Annotated[list[str], msgspec.Meta(min_length=1)] = msgspec.field(
         default_factory=lambda: ["RS256", "ES256"]
     )
@@ -68,6 +73,10 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             check_url(self.issuer)
         if self.jwks_url is not None:
             check_url(self.jwks_url)
+        if self.ca_file is not None:
+            check_authorities(self.ca_file)
+            if self.public_key is not None:
+                raise ValueError("ca_file is for keys that are fetched: leave it out where public_key is set")
         if self.public_key is not None:
             try:
                 read_pem(self.public_key.read_bytes(), self.algorithms)
@@ -95,7 +104,7 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Raises:
             ValueError: If something is missing, or not for us, or the token has not begun or has ended.
         """
-        if self.types and type not in self.types:
+        if self.types and (type is None or _media_type(type) not in map(_media_type, self.types)):
             raise ValueError("typ")
         if claims.get("iss") != self.issuer:
             raise ValueError("iss")
@@ -116,6 +125,14 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             places = ["roles", "realm_access.roles", *(f"resource_access\0{one}\0roles" for one in self.audiences)]
         roles = [role for place in places for role in _roles(_at(claims, place))]
         return make_identity(claims, user, names, roles, expires_at, prefix=self.user_prefix)
+
+
+def _media_type(name: str) -> str:
+    """A media type as names are compared: in any case of letters, and ``application/`` may be left out (RFC 7515
+    §4.1.9).
+    """
+    name = name.lower()
+    return name if "/" in name else f"application/{name}"
 
 
 def make_identity(
@@ -233,6 +250,18 @@ def check_url(url: str) -> None:
     if parts.scheme == "http" and parts.hostname and _is_loopback(parts.hostname):
         return
     raise ValueError(f"{url} is no https:// address")
+
+
+def check_authorities(file: Path) -> ssl.SSLContext:
+    """What a client needs that believes the certificate authorities in a PEM file, and no others.
+
+    Raises:
+        ValueError: If there are none in it.
+    """
+    try:
+        return ssl.create_default_context(cafile=file)
+    except OSError as cause:  # the parent of ssl.SSLError
+        raise ValueError(f"ca_file: {file} cannot be read as a PEM file of certificates") from cause
 
 
 def _is_loopback(host: str) -> bool:

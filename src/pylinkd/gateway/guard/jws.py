@@ -12,7 +12,9 @@ from typing import Any
 
 import msgspec
 
-_MAX_SIZE = 8192  # bytes of a token
+MAX_SIZE = 8192
+"""Bytes of a token, unless the operator set another limit."""
+
 _MAX_KID = 256  # characters
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
@@ -50,8 +52,12 @@ class Jws(msgspec.Struct, frozen=True, gc=False):
     signature: bytes
 
     @classmethod
-    def parse(cls, token: str) -> Jws:
+    def parse(cls, token: str, max_size: int = MAX_SIZE) -> Jws:
         """Take a token apart.
+
+        Args:
+            token: The token.
+            max_size: Most bytes that it may have.
 
         Raises:
             ValueError: If it is none, or too large, or its header asks for an extension to be understood.
@@ -59,7 +65,7 @@ class Jws(msgspec.Struct, frozen=True, gc=False):
         raw = token.encode("ascii")
         signed, _, signature = raw.rpartition(b".")
         header, _, payload = signed.partition(b".")
-        if len(raw) > _MAX_SIZE or b"." in payload:
+        if len(raw) > max_size or b"." in payload:
             raise ValueError("not a compact JWS of a size that is taken")
         try:
             read = _read_header(_decode(header))

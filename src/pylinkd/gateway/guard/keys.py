@@ -95,12 +95,17 @@ class KeySet:
         self._by_name: dict[str | None, list[PublicKey]] = defaultdict(list)
         for name, key in keys:
             self._by_name[name].append(key)
+        self._nameless = set(self._by_name) == {None}
 
     def find(self, kid: str | None, algorithm: str) -> PublicKey | None:
-        """The key that a token names, if it is for the algorithm; where a token names none, the only one that is."""
-        named = self._by_name.get(kid, []) if kid is not None else list(self)
-        fitting = [key for key in named if algorithm in key.algorithms]
-        return fitting[0] if fitting and (kid is not None or len(fitting) == 1) else None
+        """The key that a token names, if it is for the algorithm; where a token names none, the only one that is.
+
+        Where no key has a name, as in a PEM file, what a token calls its key says nothing about which one it is.
+        """
+        if kid is not None and not self._nameless:
+            return next((key for key in self._by_name.get(kid, ()) if algorithm in key.algorithms), None)
+        fitting = [key for key in self if algorithm in key.algorithms]
+        return fitting[0] if len(fitting) == 1 else None
 
     @property
     def names(self) -> frozenset[str | None]:

@@ -10,9 +10,12 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-_HOST = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HOST = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"  # underscores are no host name's (RFC 952), and there are some with them
 _ENTRY = re.compile(rf"https?://(\*\.)?({_HOST}\.)*{_HOST}(:[0-9]{{1,5}})?|https?://\[[0-9a-f:]+\](:[0-9]{{1,5}})?")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_APP = re.compile(rf"{_SCHEME.pattern}://({_HOST}\.)*{_HOST}(:[0-9]{{1,5}})?")  # of an app, or a browser's extension
+_NOT_PAGES = frozenset({"http", "https", "ws", "wss", "ftp", "file", "data", "blob", "about", "javascript"})
 
 ANY = "*"
 """Written out, it lets every page in but those that hide where they are from."""
@@ -22,8 +25,8 @@ class Origins:
     """The origins that are allowed; that of the request's own host always is.
 
     Args:
-        allowed: Each such as ``https://app.example.com``, ``https://*.example.com`` (its subdomains, not itself), or
-            ``*``.
+        allowed: Each such as ``https://app.example.com``, ``https://*.example.com`` (its subdomains, not itself),
+            ``capacitor://localhost`` or ``chrome-extension://<id>`` (apps and extensions), or ``*``.
 
     Attributes:
         any: Whether every page is.
@@ -34,10 +37,13 @@ class Origins:
     """
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
-        entries = [entry.lower().rstrip("/") for entry in allowed]
+        entries = [_normalized(entry) for entry in allowed]
         for entry in entries:
-            if entry != ANY and not _ENTRY.fullmatch(entry):
-                raise ValueError(f"{entry!r} is no origin such as https://app.example.com or https://*.example.com")
+            if entry != ANY and not _ENTRY.fullmatch(entry) and not _is_app(entry):
+                raise ValueError(
+                    f"{entry!r} is no origin such as https://app.example.com, https://*.example.com or "
+                    "capacitor://localhost"
+                )
         self.any = ANY in entries
         self.pattern = "|".join(_pattern(entry) for entry in entries if entry != ANY)
         self._listed = re.compile(self.pattern or r"(?!)")
@@ -61,6 +67,18 @@ class Origins:
         return self.any or self._listed.fullmatch(origin.lower()) is not None
 
 
+def _normalized(entry: str) -> str:
+    """As browsers write an origin: in small letters, without a path and without the scheme's own port."""
+    entry = entry.lower().rstrip("/")
+    default = _DEFAULT_PORTS.get(entry.partition(":")[0])
+    return entry if default is None else entry.removesuffix(f":{default}")
+
+
+def _is_app(entry: str) -> bool:
+    """Whether it is the origin of something else than a page of the web."""
+    return _APP.fullmatch(entry) is not None and entry.partition(":")[0] not in _NOT_PAGES
+
+
 def _pattern(entry: str) -> str:
     """What matches an entry: a wildcard stands for one or more labels of a host name."""
     scheme, wildcard, domain = entry.partition("*")
@@ -71,7 +89,10 @@ def _is_same_host(origin: str, host: str) -> bool:
     """Whether the page is from the host that is asked. The scheme is not compared: a proxy may speak TLS for us."""
     try:
         page, asked = urlsplit(origin), urlsplit(f"//{host.lower()}")
-        default = _DEFAULT_PORTS.get(page.scheme)
-        return page.hostname == asked.hostname and (page.port or default) == (asked.port or default)
+        if page.scheme not in ("http", "https"):
+            return False  # what an app or an extension calls its host is no host of ours
+        default = _DEFAULT_PORTS[page.scheme]
+        same_port = (page.port or default) == (asked.port or default)
+        return page.hostname is not None and page.hostname == asked.hostname and same_port
     except ValueError:
         return False

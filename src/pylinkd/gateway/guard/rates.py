@@ -42,7 +42,7 @@ class Rate:
         try:
             count, period = parse_rate(text)
         except ValueError as cause:
-            raise ValueError(f"{cause} (or off)") from cause
+            raise ValueError(f"{cause}; off sets no limit") from cause
         rate = cls(count, period)
         rate.text = text
         return rate

@@ -6,12 +6,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...protocol.errors import UnauthorizedError
 from ...protocol.identity import Identity
 from .issuers import LEEWAY, Issuer, check_times, make_identity
-from .jws import Jws
+from .jws import MAX_SIZE, Jws
 from .keys import Key, KeySet, Secret, read_pem
 from .remote_keys import RemoteKeys
 
@@ -45,14 +46,22 @@ class Tokens:
         secret: The HS256 secret that they must be signed with, where there are no issuers.
         issuers: Who may sign tokens; with any, the secret is not used.
         clock: Unix time in seconds.
+        max_size: Most bytes of a token.
     """
 
-    def __init__(self, secret: str, issuers: Sequence[Issuer] = (), clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        secret: str,
+        issuers: Sequence[Issuer] = (),
+        clock: Callable[[], float] = time.time,
+        max_size: int = MAX_SIZE,
+    ) -> None:
         self._secret = Secret(secret)
         self._clock = clock
+        self._max_size = max_size
         self._issuers = {issuer.issuer: issuer for issuer in issuers}
         self._verified: dict[bytes, tuple[Identity, float]] = {}
-        self._fetching: Fetching | None = None
+        self._fetching: dict[Path | None, Fetching] = {}
         self._keys: dict[str, _Keys] = {issuer.issuer: self._keys_of(issuer) for issuer in issuers}
 
     def _keys_of(self, issuer: Issuer) -> KeySet | RemoteKeys:
@@ -60,7 +69,9 @@ class Tokens:
             return read_pem(issuer.public_key.read_bytes(), issuer.algorithms)
         from .fetching import Fetching
 
-        self._fetching = fetching = self._fetching or Fetching()
+        fetching = self._fetching.get(issuer.ca_file)
+        if fetching is None:
+            fetching = self._fetching[issuer.ca_file] = Fetching(issuer.ca_file)
         url = issuer.jwks_url
 
         async def fetch() -> KeySet:
@@ -82,8 +93,8 @@ class Tokens:
                 for keys in self.remote:
                     tasks.create_task(keys.keep())
         finally:
-            if self._fetching is not None:
-                await self._fetching.close()
+            for fetching in self._fetching.values():
+                await fetching.close()
 
     def verify(self, token: str, *, sought: bool = False) -> Identity:
         """Who the token speaks of.
@@ -113,7 +124,7 @@ class Tokens:
                 del self._verified[digest]
                 raise ValueError("exp")
             return identity
-        jws = Jws.parse(token)
+        jws = Jws.parse(token, self._max_size)
         name = jws.claims.get("iss")
         # Only looked up in the operator's list, so that nothing is fetched on a token's word.
         issuer = self._issuers.get(name) if isinstance(name, str) else None
@@ -133,7 +144,7 @@ class Tokens:
         return identity
 
     def _verify_own(self, token: str) -> Identity:
-        jws = Jws.parse(token)
+        jws = Jws.parse(token, self._max_size)
         if not self._secret.verify(jws.algorithm, jws.signed, jws.signature):
             raise ValueError("signature")
         claims = jws.claims

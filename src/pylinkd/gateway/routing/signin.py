@@ -47,7 +47,8 @@ class SignIn:
         expiry: Watches the tokens.
         unfinished: Counts those that have not signed in yet.
         audit: Told of what happens.
-        clock: Unix time in seconds.
+        clock: Unix time in seconds, by which tokens end.
+        monotonic: Seconds that never go back, by which clients are waited for.
         timeout: Seconds in which a client has to sign in.
     """
 
@@ -62,6 +63,7 @@ class SignIn:
         unfinished: Unfinished,
         audit: Audit,
         clock: Callable[[], float],
+        monotonic: Callable[[], float],
         timeout: float,
     ) -> None:
         self._recognize = recognize
@@ -72,6 +74,7 @@ class SignIn:
         self._unfinished = unfinished
         self._audit = audit
         self._clock = clock
+        self._monotonic = monotonic
         self._timeout = timeout
         self._signing_in: dict[Session, asyncio.Task[None]] = {}
         # In the order of their deadlines, since all have the same time.
@@ -83,7 +86,7 @@ class SignIn:
         if session.identity is not None or not self._services.wants_identity(session.path):
             self._let_in(session)
         elif self._unfinished.enter(session.remote_address):
-            self.waiting[session] = self._clock() + self._timeout
+            self.waiting[session] = self._monotonic() + self._timeout
         else:
             connection.close(CloseCode.TRY_AGAIN_LATER, "too many sign in", EndReason.LIMIT)
 
@@ -164,14 +167,15 @@ class SignIn:
 
     def sweep(self) -> None:
         """Close who took too long to sign in, and whose token has ended; tell whose is about to."""
-        now = self._clock()
+        waited_until = self._monotonic()
         while self.waiting:
             session, deadline = next(iter(self.waiting.items()))
-            if deadline > now:
+            if deadline > waited_until:
                 break
             self._stop_waiting(session)
             self._audit.record("not_signed_in", session=session.id, address=session.remote_address)
             _close(session, "sign in first", EndReason.TIMEOUT)
+        now = self._clock()
         for session, stage in self._expiry.due(now):
             assert session.identity is not None
             if stage is Stage.EXPIRING:
