@@ -86,6 +86,9 @@ class RecordingConnection:
         self.closed: tuple[int, str, EndReason] | None = None
         self.drops: list[int] = []
         self.broken = False
+        self.heard_at = 0.0
+        self.pings = 0
+        self.was_cut = False
 
     def write(self, frames: list[bytes]) -> None:
         """Keep the frames, unless the close frame has left."""
@@ -100,6 +103,19 @@ class RecordingConnection:
             self.write([piece])
             return True
         return False
+
+    def ping(self) -> None:
+        """Keep that it was asked."""
+        self.pings += 1
+
+    def cut(self) -> None:
+        """Keep that it was cut."""
+        self.was_cut = True
+
+    @property
+    def held(self) -> bool:
+        """Whether messages are held back."""
+        return bool(self.holds)
 
     @property
     def reading(self) -> bool:

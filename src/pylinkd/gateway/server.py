@@ -50,6 +50,7 @@ from .guard.peers import Peers
 from .guard.unfinished import Unfinished
 from .routing.actions import Actions
 from .routing.commands import Commands
+from .routing.connection_limit import ConnectionLimit
 from .routing.inbound import ABORT, Inbound
 from .routing.link import ServiceLink
 from .routing.parking import Parking
@@ -124,14 +125,7 @@ class Gateway:
             namespaces=settings.shared_namespaces,
         )
         self._guard = guard = _make_guard(settings, loop.time)
-        self._sessions = Sessions(
-            self._registry,
-            self._rooms,
-            self._services,
-            guard.audit,
-            max_per_user=settings.max_connections_per_user,
-            excess=settings.connections_excess,
-        )
+        self._sessions = Sessions(self._registry, self._rooms, self._services)
         self._limits = guard.limits
         self.count = guard.limits.message if guard.limits.on else None
         self._inbound = Inbound(self._services, guard.limits, settings.session_window, self._make_parking)
@@ -157,6 +151,14 @@ class Gateway:
             recognize=door.recognize,
             registry=self._registry,
             sessions=self._sessions,
+            connection_limit=ConnectionLimit(
+                self._registry,
+                guard.audit,
+                most=settings.max_connections_per_user,
+                excess=settings.connections_excess,
+                clock=loop.time,
+                schedule=loop.call_later,
+            ),
             services=self._services,
             expiry=Expiry(lead=settings.auth_expiring, leeway=LEEWAY),
             unfinished=guard.unfinished,

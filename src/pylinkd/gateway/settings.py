@@ -18,7 +18,7 @@ from .guard.jws import MAX_SIZE as MAX_TOKEN_SIZE
 from .guard.limits import LimitSettings, Mode
 from .guard.origins import Origins
 from .guard.rates import Rate
-from .routing.sessions import Excess
+from .routing.connection_limit import Excess
 
 DEVELOPMENT_SECRET = "linkd-development-secret-never-use-it-in-production"  # noqa: S105  published on purpose
 """Signs tokens where nothing else is set and the environment is not production."""
@@ -113,7 +113,8 @@ class Settings(ProcessSettings):
     """Connections that one user may have; 0: any number."""
 
     connections_excess: Excess = Excess.REJECT
-    """What happens to more. ``reject``: the new one is closed with 4429. ``evict_oldest``: the oldest, with 4409."""
+    """What happens to more. ``reject``: the new one is closed with 4429, once those that have been silent were asked
+    and have answered within 2 s. ``evict_oldest``: the oldest, with 4409."""
 
     trusted_proxies: Networks = ""
     """Networks (CIDR) of proxies in front, parted by commas: from them alone ``forwarded_header`` is believed."""

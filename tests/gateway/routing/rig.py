@@ -15,11 +15,12 @@ from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.guard.peers import Peers
 from pylinkd.gateway.routing.actions import Actions
 from pylinkd.gateway.routing.commands import Commands
+from pylinkd.gateway.routing.connection_limit import ConnectionLimit, Excess
 from pylinkd.gateway.routing.inbound import Inbound
 from pylinkd.gateway.routing.link import ServiceLink
 from pylinkd.gateway.routing.parking import Parking
 from pylinkd.gateway.routing.services import Services
-from pylinkd.gateway.routing.sessions import Excess, Sessions
+from pylinkd.gateway.routing.sessions import Sessions
 from pylinkd.protocol.envelope import JSON, Codec, Message, MessageId
 from pylinkd.protocol.errors import LinkdError
 from pylinkd.protocol.identity import Identity
@@ -191,8 +192,14 @@ class Rig:
             namespaces=tuple(namespaces),
         )
         self.guard = make_guard(**guard)
-        self.sessions = Sessions(
-            self.registry, self.rooms, self.services, self.guard.audit, max_per_user=max_per_user, excess=excess
+        self.sessions = Sessions(self.registry, self.rooms, self.services)
+        self.connection_limit = ConnectionLimit(
+            self.registry,
+            self.guard.audit,
+            most=max_per_user,
+            excess=excess,
+            clock=self.clock,
+            schedule=self.timers.schedule,
         )
         self.inbound = Inbound(
             self.services,
@@ -245,7 +252,8 @@ class Rig:
             self.turns.turn, id, path=path, identity=identity, codec=codec, metadata=metadata, connected=False
         )
         session.connection = RecordingConnection(session)
-        self.sessions.open(session)
+        session.connection.heard_at = self.clock()
+        self.connection_limit.admit(session, identity, lambda: self.sessions.open(session))
         return session
 
     def end(self, session: Session, reason: EndReason = EndReason.CLIENT_CLOSED) -> None:

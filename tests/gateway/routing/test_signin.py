@@ -31,6 +31,7 @@ async def test_clock_that_jumps_changes_no_deadline(jump: float) -> None:
         recognize=recognize,
         registry=rig.registry,
         sessions=rig.sessions,
+        connection_limit=rig.connection_limit,
         services=rig.services,
         expiry=Expiry(lead=60.0, leeway=5.0),
         unfinished=rig.guard.unfinished,

@@ -85,6 +85,13 @@ class Upload(Protocol):
 class Connection(Protocol):
     """What a session needs of its WebSocket."""
 
+    heard_at: float
+    """When anything last came from its client; seconds, monotonic."""
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing is read from it, by our own choice."""
+
     @property
     def open(self) -> bool:
         """Whether it does not close yet."""
@@ -102,6 +109,12 @@ class Connection(Protocol):
 
     def pass_on(self, piece: bytes) -> bool:
         """Send whole frames that make one piece, past the outbox; ``False``: it takes nothing now, or nothing more."""
+
+    def ping(self) -> None:
+        """Ask its client for a sign of life."""
+
+    def cut(self) -> None:
+        """End it without a closing handshake: its client is gone."""
 
     def hold(self, reason: int) -> None:
         """Take no more messages from the client, for this reason too."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 import structlog
@@ -23,6 +24,7 @@ from ..core.registry import Registry
 from ..core.session import Connection, EndReason, Session
 from ..guard.audit import Audit
 from ..guard.unfinished import Unfinished
+from .connection_limit import ConnectionLimit
 from .services import Services
 from .sessions import Sessions
 
@@ -43,6 +45,7 @@ class SignIn:
         recognize: Says whom a token speaks of, shown by a client at this address.
         registry: The sessions.
         sessions: Opens those that may.
+        connection_limit: Decides whether their user may have one more.
         services: Say whether they want to know, and are told.
         expiry: Watches the tokens.
         unfinished: Counts those that have not signed in yet.
@@ -58,6 +61,7 @@ class SignIn:
         recognize: Callable[[str, str], Awaitable[Identity]],
         registry: Registry,
         sessions: Sessions,
+        connection_limit: ConnectionLimit,
         services: Services,
         expiry: Expiry,
         unfinished: Unfinished,
@@ -69,6 +73,7 @@ class SignIn:
         self._recognize = recognize
         self._registry = registry
         self._sessions = sessions
+        self._connection_limit = connection_limit
         self._services = services
         self._expiry = expiry
         self._unfinished = unfinished
@@ -91,7 +96,11 @@ class SignIn:
             connection.close(CloseCode.TRY_AGAIN_LATER, "too many sign in", EndReason.LIMIT)
 
     def _let_in(self, session: Session) -> None:
-        if self._sessions.open(session) and session.identity is not None:
+        self._connection_limit.admit(session, session.identity, partial(self._enter, session))
+
+    def _enter(self, session: Session) -> None:
+        self._sessions.open(session)
+        if session.identity is not None:
             self._expiry.watch(session)
 
     def received(self, session: Session, message: Message) -> None:
@@ -145,12 +154,18 @@ class SignIn:
             self._stop_waiting(session)
             session.identity = identity
             self._let_in(session)
-        elif before is not None or self._sessions.make_room(session, identity):
-            self._registry.identify(session, identity)
-            self._expiry.watch(session)
-            self._services.identified(session)
+        elif before is not None:
+            self._take_identity(session, identity)
+        else:
+            self._connection_limit.admit(session, identity, partial(self._take_identity, session, identity))
         if session.connection is not None:
             session.connection.authenticated()
+
+    def _take_identity(self, session: Session, identity: Identity) -> None:
+        """An open session has signed in, or renewed its token."""
+        self._registry.identify(session, identity)
+        self._expiry.watch(session)
+        self._services.identified(session)
 
     def ended(self, session: Session) -> None:
         """The connection is gone."""

@@ -1,0 +1,124 @@
+"""How many connections a user may have at once, and what becomes of one more.
+
+A connection that broke in silence counts until its missing pong is noticed, which may take two heartbeat intervals.
+So that nobody is locked out by the remains of his own, those that have been silent are asked before the new one is
+refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+
+from ...protocol.errors import CloseCode
+from ...protocol.identity import Identity
+from ..core.registry import Registry
+from ..core.session import EndReason, Hold, Session
+from ..guard.audit import Audit
+
+_SILENT = 5.0  # seconds; who was heard later than that is certainly there
+_ANSWER_TIME = 2.0  # seconds for the pong of one that was silent, while the new connection is not read from
+
+
+class Excess(StrEnum):
+    """What happens when a user opens more connections than one may have."""
+
+    REJECT = "reject"
+    EVICT_OLDEST = "evict_oldest"
+
+
+class ConnectionLimit:
+    """Lets connections in while their user has few enough.
+
+    Args:
+        registry: The sessions.
+        audit: Records what was refused or replaced.
+        most: Connections of a user; 0: any number.
+        excess: What happens to more.
+        clock: Seconds, monotonic; that of the connections' ``heard_at``.
+        schedule: Runs a function after so many seconds.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        audit: Audit,
+        *,
+        most: int,
+        excess: Excess,
+        clock: Callable[[], float],
+        schedule: Callable[[float, Callable[[], None]], object],
+    ) -> None:
+        self._registry = registry
+        self._audit = audit
+        self._most = most
+        self._excess = excess
+        self._clock = clock
+        self._schedule = schedule
+
+    def admit(self, session: Session, identity: Identity | None, enter: Callable[[], None]) -> None:
+        """Call ``enter``, at once or a moment later, if the session may come in; else close it, or an older one."""
+        if not self._most or identity is None or len(self._registry.of_user(identity.user)) < self._most:
+            enter()
+            return
+        open = self._open(identity.user)
+        silent = {other: self._heard_at(other) for other in open if self._is_silent(other)}
+        if len(open) >= self._most and silent and self._excess is Excess.REJECT:
+            self._ask(session, identity, enter, silent)
+        elif self._make_room(session, identity.user, open):
+            enter()
+
+    def _ask(
+        self, session: Session, identity: Identity, enter: Callable[[], None], silent: dict[Session, float]
+    ) -> None:
+        """Ping those that have been silent, and decide when they had time to answer."""
+
+        def decide() -> None:
+            connection = session.connection
+            if connection is None or not connection.open:
+                return
+            connection.release(Hold.ADMISSION)
+            dead = {other for other, before in silent.items() if self._heard_at(other) <= before}
+            for other in dead:
+                if other.connection is not None:
+                    other.connection.cut()
+            left = [other for other in self._open(identity.user) if other not in dead]
+            if self._make_room(session, identity.user, left):
+                enter()
+
+        for other in silent:
+            assert other.connection is not None
+            other.connection.ping()
+        if session.connection is not None:
+            session.connection.hold(Hold.ADMISSION)
+        self._schedule(_ANSWER_TIME, decide)
+
+    def _open(self, user: str) -> list[Session]:
+        sessions = self._registry.of_user(user)
+        return [other for other in sessions if other.connection is not None and other.connection.open]
+
+    def _is_silent(self, session: Session) -> bool:
+        connection = session.connection
+        # One that is not read from cannot be heard.
+        return connection is not None and not connection.held and self._clock() - connection.heard_at > _SILENT
+
+    def _heard_at(self, session: Session) -> float:
+        return float("-inf") if session.connection is None else session.connection.heard_at
+
+    def _make_room(self, session: Session, user: str, open: Iterable[Session]) -> bool:
+        """Whether there is room, or was made."""
+        by_age = sorted(open, key=lambda other: other.connected_at)
+        if len(by_age) < self._most:
+            return True
+        if self._excess is Excess.REJECT:
+            self._audit.record("too_many_connections", user=user, session=session.id, address=session.remote_address)
+            if session.connection is not None:
+                session.connection.close(
+                    CloseCode.RATE_LIMITED, "too many connections of this user", EndReason.TOO_MANY_CONNECTIONS
+                )
+            return False
+        for oldest in by_age[: len(by_age) - self._most + 1]:
+            assert oldest.connection is not None
+            self._audit.record("replaced", user=user, session=oldest.id, address=oldest.remote_address)
+            oldest.connection.close(CloseCode.REPLACED, "replaced by a newer connection", EndReason.REPLACED)
+        return True
