@@ -86,7 +86,7 @@ async def ends_after(running: Platform, *services: Program) -> int:
 
 
 async def test_session_whose_end_takes_long_ends_once_though_the_gateway_is_replaced(tmp_path: Path) -> None:
-    """on_disconnect runs while the gateway goes; the next gateway does not know the session, and it is not run again."""
+    """on_disconnect runs while the gateway goes; the next one does not know the session, and it is not run again."""
     go = tmp_path / "go"
     async with platform(tmp_path) as running:
         service = await running.start_service(HANDOVER, {"TEST_DISCONNECT_GATE": str(go)})
