@@ -116,10 +116,10 @@ def _faults(one: dict[str, Any], websocket: bool) -> list[str]:
 def _attackers(name: str, ours: Server, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
     """A process that waits for the word to attack."""
     if name == MEMBERS:
-        program = ["benchmarks.siege_members", "--link", ours.link]
+        program, port = ["benchmarks.siege_members", "--link", ours.link], ours.port
     else:
-        program = ["benchmarks.siege_attackers", name]
-    command = [sys.executable, "-m", *program, "--port", str(ours.port), "--seconds", str(seconds)]
+        program, port = ["benchmarks.siege_attackers", name], ours.admin if WAYS[name].admin else ours.port
+    command = [sys.executable, "-m", *program, "--port", str(port), "--seconds", str(seconds)]
     process = subprocess.Popen(command, cwd=HERE.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
