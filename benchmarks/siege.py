@@ -57,7 +57,7 @@ def _besiege(name: str, seconds: float) -> dict[str, Any]:
         ours = stack.enter_context(linkd(HERE / "siege_service.py", "/ws/bench", env, limited=True))
         attackers = stack.enter_context(_attackers(name, ours, seconds))
         results = asyncio.run(_measure(ours, attackers, seconds, secure))
-    faults = _faults(results, websocket=name == MEMBERS or WAYS[name].websocket)
+    faults = faults_of(results, websocket=name == MEMBERS or WAYS[name].websocket)
     return {**results, "faults": faults, "passed": not faults}
 
 
@@ -95,8 +95,13 @@ async def _call_off(watch: Watch, attackers: subprocess.Popen[bytes]) -> None:
     attackers.kill()
 
 
-def _faults(one: dict[str, Any], websocket: bool) -> list[str]:
-    """What is not as it should be, where the attackers are WebSockets or are not."""
+def faults_of(one: dict[str, Any], websocket: bool) -> list[str]:
+    """What is not as it should be.
+
+    Args:
+        one: The figures of one way.
+        websocket: Whether the attackers' connections are WebSockets, which may stay, and that of the hostile service.
+    """
     ended = one["fate"].get("refused", 0) or set(one["fate"]["ends"]) != {"open"}
     waits, memory = one["neighbour"]["during"], one["gateway_mib"]
     checks = {
