@@ -103,7 +103,7 @@ def main() -> None:
     """Read the command line and run the scenario."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     choices = parser.add_subparsers(dest="scenario", required=True)
-    everything = choices.add_parser("all", help="every scenario, one after the other; fifty minutes")
+    everything = choices.add_parser("all", help="everything that is measured, one after the other; seventy minutes")
     everything.add_argument("--report", type=Path, help="where to write a page of all tables")
     everything.add_argument(
         "--figures", type=Path, help="folder where the figures of each are kept: what is there is not measured again"

@@ -29,9 +29,9 @@ _DRAIN = 10.0  # seconds for what waits in the kernel when those who did not rea
 _BOMB_SIZE = 10 * 2**20  # bytes; the limit is 64 KiB
 _BOMBS_EACH = 300
 _BOMB_PAUSE = 0.05  # seconds
-_SIEGE_PAUSE = 0.0025  # seconds
-_SIEGE_PARTS = 20  # pauses between two blocks of messages of one client
-_SIEGE_STEP = 5  # connections that are opened at once
+_SWARM_PAUSE = 0.0025  # seconds
+_SWARM_PARTS = 20  # pauses between two blocks of messages of one client
+_SWARM_STEP = 5  # connections that are opened at once
 _DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 
 
@@ -184,11 +184,11 @@ def bomb(options: argparse.Namespace, attackers: Attackers) -> dict[str, Any]:
     return {"bombs": thrown, "bytes": len(deflated), "inflated": len(text), "refused": refused}
 
 
-def siege(options: argparse.Namespace, attackers: Attackers) -> dict[str, Any]:
+def swarm(options: argparse.Namespace, attackers: Attackers) -> dict[str, Any]:
     """Send 1,000 messages a second on each connection, and come again after each close."""
     _ready()
     message = frame(b'{"type":"bench.echo","data":{"text":"' + b"x" * 64 + b'"},"id":2}')
-    block = message * round(1000 * _SIEGE_PAUSE * _SIEGE_PARTS)
+    block = message * round(1000 * _SWARM_PAUSE * _SWARM_PARTS)
     until = time.monotonic() + options.seconds
     counts = {"opened": 0, "refused": 0}
 
@@ -196,9 +196,9 @@ def siege(options: argparse.Namespace, attackers: Attackers) -> dict[str, Any]:
 
     def storm() -> None:
         nonlocal turn
-        turn = (turn + 1) % _SIEGE_PARTS
+        turn = (turn + 1) % _SWARM_PARTS
         try:
-            wanted = min(_SIEGE_STEP, options.count - len(attackers.tails))
+            wanted = min(_SWARM_STEP, options.count - len(attackers.tails))
             for client in open_clients(options.port, _PATH, wanted, source=options.source):
                 attackers.tails[client] = b""
                 attackers.selector.register(client, selectors.EVENT_READ)
@@ -206,13 +206,13 @@ def siege(options: argparse.Namespace, attackers: Attackers) -> dict[str, Any]:
         except (HandshakeError, OSError):
             counts["refused"] += 1
         # A thousand clients are no choir: each has its moment.
-        for client in list(attackers.tails)[turn::_SIEGE_PARTS]:
+        for client in list(attackers.tails)[turn::_SWARM_PARTS]:
             attackers.send(client, block)
 
     due = 0.0
     while (now := time.monotonic()) < until:
         if now >= due:
-            due = now + _SIEGE_PAUSE
+            due = now + _SWARM_PAUSE
             storm()
         for key, _ in attackers.selector.select(max(0.0, due - time.monotonic())):
             assert isinstance(key.fileobj, socket.socket)
@@ -220,7 +220,7 @@ def siege(options: argparse.Namespace, attackers: Attackers) -> dict[str, Any]:
     return {**counts, "messages": attackers.sent // len(message)}
 
 
-_MANNERS = {"siege": siege, "stall": stall, "trickle": trickle, "flood": flood, "bomb": bomb}
+_MANNERS = {"swarm": swarm, "stall": stall, "trickle": trickle, "flood": flood, "bomb": bomb}
 
 
 def _ready() -> None:
@@ -235,7 +235,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--source", default="127.0.0.1", help="address to connect from")
-    parser.add_argument("--seconds", type=float, default=30, help="of a siege")
+    parser.add_argument("--seconds", type=float, default=30, help="of a swarm")
     options = parser.parse_args()
     attackers = Attackers()
     more = _MANNERS[options.manner](options, attackers)

@@ -61,7 +61,7 @@ class Program:
         return self._process.wait()
 
     async def stop(self) -> int:
-        """Send SIGTERM and wait for the end."""
+        """Send SIGTERM, if it runs, and wait for the end; its exit status."""
         self.signal(signal.SIGTERM)
         return await self.ended()
 

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     with linkd(HERE / "echo_service.py", "/ws/bench", limited=True) as ours:
         for name in _PHASES:
             flood = (
-                _start("attackers", "siege", ours, options.flooders, "--source", _FLOODER) if name == "with" else None
+                _start("attackers", "swarm", ours, options.flooders, "--source", _FLOODER) if name == "with" else None
             )
             try:
                 if flood is not None:

@@ -127,12 +127,11 @@ async def _live(stage: Stage, plan: Plan) -> None:
     await crew.settle()
     if "stop" in plan.faults:
         await stop_gateway(stage)
-        await crew.close()
-    else:
-        await crew.close()
-        await fleet.gateway.stop()
+    await crew.close()
+    # Where the gateway's end is no fault, the services hear of every end of a session before it.
     for instance in list(fleet.instances):
         await fleet.stop_instance(instance)
+    await fleet.gateway.stop()
 
 
 def table(results: dict[str, Any]) -> str:

@@ -9,11 +9,22 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from .ledger_records import Answer, Connection, Emission, Execution, HookRun, Interruption, Ledger, Period, Request
+from .ledger_members import missed, received
+from .ledger_records import (
+    Answer,
+    Connection,
+    Emission,
+    Execution,
+    HookRun,
+    Interruption,
+    Ledger,
+    Period,
+    Request,
+    Violation,
+)
 
 GRACE = 0.5
 """Seconds before its interruption in which a process may have ended something whose answer had not left it."""
@@ -21,20 +32,6 @@ GRACE = 0.5
 _UNAVAILABLE = 503
 _IN_ORDER = frozenset({1001, 1012})
 _SLOW = 1013
-
-
-class Violation(NamedTuple):
-    """Something that must not happen.
-
-    Attributes:
-        kind: Which rule it breaks.
-        at: When it happened: a wrong answer when it came, a run when it began.
-        text: What happened, for people.
-    """
-
-    kind: str
-    at: float
-    text: str
 
 
 @dataclass(slots=True)
@@ -144,7 +141,7 @@ class _Check:
     def _unanswered(
         self, connection: Connection, name: str, request: Request, executions: list[Execution]
     ) -> Iterator[Violation]:
-        ended = _end(connection)
+        ended = connection.over
         if ended - request.asked >= self._ledger.patience:
             state = "executed" if executions else "not executed"
             yield Violation("no answer", request.asked, f"{name}: {state}, the connection lived on")
@@ -212,8 +209,8 @@ class _Check:
             rooms[emission.room].append(emission)
             published[emission.session][emission.number] = emission
         for member in self._ledger.connections:
-            yield from _received(member, published)
-            yield from _missed(member, rooms[member.room])
+            yield from received(member, published)
+            yield from missed(member, rooms[member.room])
 
     # the ends of connections and sessions
 
@@ -255,54 +252,6 @@ class _Check:
             if over is not None and over > end.begun:
                 text = f"session {session}: request {one.number} ended {over - end.begun:.3f} s after it began"
                 yield Violation("on_disconnect too early", end.begun, text)
-
-
-def _received(member: Connection, published: dict[str, dict[int, Emission]]) -> Iterator[Violation]:
-    """What came that should not have: unknown, twice, or behind a later one."""
-    for session, numbers in member.received.items():
-        latest = 0
-        seen: set[int] = set()
-        for number in numbers:
-            name = f"event {number} of session {session} at member {member.session}"
-            emission = published.get(session, {}).get(number)
-            if emission is None:
-                yield Violation("event of nobody", member.joined or 0.0, name)
-            elif number in seen:
-                yield Violation("event twice", emission.begun, name)
-            elif number < latest:
-                yield Violation("event out of order", emission.begun, f"{name}: after {latest}")
-            seen.add(number)
-            latest = max(latest, number)
-
-
-def _missed(member: Connection, emissions: Iterable[Emission]) -> Iterator[Violation]:
-    """What was confirmed while it was a member and did not come, beyond what it was told that it lost.
-
-    A member whose connection ended may miss the last ones, but none before one that came.
-    """
-    if member.joined is None:
-        return
-    last = {session: max(numbers) for session, numbers in member.received.items() if numbers}
-    came = {session: set(numbers) for session, numbers in member.received.items()}
-    end = _end(member)
-    missing = [
-        one
-        for one in emissions
-        if one.begun > member.joined
-        and one.confirmed is not None
-        and one.confirmed < end
-        and one.number not in came.get(one.session, ())
-        and (one.number < last.get(one.session, 0) or (member.settled is not None and one.confirmed < member.settled))
-    ]
-    if len(missing) > member.dropped:
-        first = min(missing, key=lambda one: one.begun)
-        text = f"member {member.session}: {len(missing)} missing, {member.dropped} reported as dropped; the first is "
-        yield Violation("events lost", first.begun, f"{text}event {first.number} of session {first.session}")
-
-
-def _end(connection: Connection) -> float:
-    """When the connection ended, or its client began to end it."""
-    return min(time for time in (connection.left, connection.ended, math.inf) if time is not None)
 
 
 def period_at(periods: list[Period], at: float) -> Period:

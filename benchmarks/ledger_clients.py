@@ -15,10 +15,10 @@ from .raw_client import HandshakeError
 _OUTSTANDING = 8  # requests of a client: with more it waits
 _RATE = 8.0  # requests a second of a client
 _LARGE = 60_000  # bytes of an answer, now and then
-_EVENT, _LARGE_EVENT = 64, 16_000  # bytes of text; the large ones are for slow readers, whose outboxes they fill
+_EVENT, _LARGE_EVENT = 64, 48_000  # bytes of text; the large ones are for slow readers, whose outboxes they fill
 _SMALL_BUFFER = 4096  # bytes; a client that does not read is felt the sooner
 _VOLLEY = 5  # requests of each client together
-_SLOW_VOLLEY = 50  # the same of a slow reader: more than the kernel takes for it
+_SLOW_VOLLEY = 30  # the same of a slow reader: what its outbox holds (ledger.py), as events have filled the kernel
 _VOLLEY_PAUSE = 0.1  # seconds that each takes
 _RETRY = 0.2  # seconds before a client that was refused tries again
 _STAY = (0.3, 3.0)  # seconds for which those who come and go stay

@@ -1,4 +1,4 @@
-"""What a ledger run writes down: by the clients, by the instances of the service, and by whoever causes the faults.
+"""What a ledger run writes down: by the clients, by the instances of the service, by whoever causes the faults.
 
 All times are seconds of the monotonic clock, which is one for all processes of a machine.
 """
@@ -6,9 +6,10 @@ All times are seconds of the monotonic clock, which is one for all processes of 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Answer(NamedTuple):
@@ -69,6 +70,11 @@ class Connection:
     left: float | None = None
     ended: float | None = None
     code: int | None = None
+
+    @property
+    def over(self) -> float:
+        """When it ended, or its client began to end it."""
+        return min(time for time in (self.left, self.ended, math.inf) if time is not None)
 
 
 @dataclass(slots=True)
@@ -145,6 +151,20 @@ class Period(NamedTuple):
     refuses: bool
 
 
+class Violation(NamedTuple):
+    """Something that must not happen.
+
+    Attributes:
+        kind: Which rule it breaks.
+        at: When it happened: a wrong answer when it came, a run when it began.
+        text: What happened, for people.
+    """
+
+    kind: str
+    at: float
+    text: str
+
+
 @dataclass(slots=True)
 class Ledger:
     """All of it.
@@ -170,34 +190,21 @@ class Ledger:
             if not line.endswith("\n"):
                 break
             kind, run, at, *more = json.loads(line)
-            self._take(instance, kind, run, at, more, executions, emissions, hooks)
+            match kind:
+                case "begin":
+                    executions[run] = Execution(more[0], more[1], instance, run, at)
+                case "end":
+                    executions[run].ended = at
+                case "emit":
+                    emissions[run] = Emission(more[0], more[1], more[2], at)
+                case "emitted":
+                    emissions[run].confirmed = at
+                case "connect" | "disconnect":
+                    hooks[run] = HookRun(kind, more[0], instance, at, more[1])
+                case "hooked":
+                    hooks[run].ended = at
+                case _:
+                    raise ValueError(f"an instance of the service wrote {kind!r}")
         self.executions += executions.values()
         self.emissions += emissions.values()
         self.hooks += hooks.values()
-
-    @staticmethod
-    def _take(
-        instance: int,
-        kind: str,
-        run: int,
-        at: float,
-        more: list[Any],
-        executions: dict[int, Execution],
-        emissions: dict[int, Emission],
-        hooks: dict[int, HookRun],
-    ) -> None:
-        match kind:
-            case "begin":
-                executions[run] = Execution(more[0], more[1], instance, run, at)
-            case "end":
-                executions[run].ended = at
-            case "emit":
-                emissions[run] = Emission(more[0], more[1], more[2], at)
-            case "emitted":
-                emissions[run].confirmed = at
-            case "connect" | "disconnect":
-                hooks[run] = HookRun(kind, more[0], instance, at, more[1])
-            case "hooked":
-                hooks[run].ended = at
-            case _:
-                raise ValueError(f"the service wrote {kind!r}")

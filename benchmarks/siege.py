@@ -57,7 +57,7 @@ def _besiege(name: str, seconds: float) -> dict[str, Any]:
         ours = stack.enter_context(linkd(HERE / "siege_service.py", "/ws/bench", env, limited=True))
         attackers = stack.enter_context(_attackers(name, ours, seconds))
         results = asyncio.run(_measure(ours, attackers, seconds, secure))
-    faults = _faults(results, websocket=name == MEMBERS or WAYS[name].websocket)
+    faults = faults_of(results, websocket=name == MEMBERS or WAYS[name].websocket)
     return {**results, "faults": faults, "passed": not faults}
 
 
@@ -95,8 +95,13 @@ async def _call_off(watch: Watch, attackers: subprocess.Popen[bytes]) -> None:
     attackers.kill()
 
 
-def _faults(one: dict[str, Any], websocket: bool) -> list[str]:
-    """What is not as it should be, where the attackers are WebSockets or are not."""
+def faults_of(one: dict[str, Any], websocket: bool) -> list[str]:
+    """What is not as it should be.
+
+    Args:
+        one: The figures of one way.
+        websocket: Whether the attackers' connections are WebSockets, which may stay, and that of the hostile service.
+    """
     ended = one["fate"].get("refused", 0) or set(one["fate"]["ends"]) != {"open"}
     waits, memory = one["neighbour"]["during"], one["gateway_mib"]
     checks = {
@@ -116,10 +121,10 @@ def _faults(one: dict[str, Any], websocket: bool) -> list[str]:
 def _attackers(name: str, ours: Server, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
     """A process that waits for the word to attack."""
     if name == MEMBERS:
-        program = ["benchmarks.siege_members", "--link", ours.link]
+        program, port = ["benchmarks.siege_members", "--link", ours.link], ours.port
     else:
-        program = ["benchmarks.siege_attackers", name]
-    command = [sys.executable, "-m", *program, "--port", str(ours.port), "--seconds", str(seconds)]
+        program, port = ["benchmarks.siege_attackers", name], ours.admin if WAYS[name].admin else ours.port
+    command = [sys.executable, "-m", *program, "--port", str(port), "--seconds", str(seconds)]
     process = subprocess.Popen(command, cwd=HERE.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:

@@ -33,6 +33,7 @@ class Way:
         rate: Blocks a second on each connection, the first after a pause; ``None``: as fast as they are taken.
         reads: Whether it reads what comes.
         stubborn: Whether it goes on sending after a close frame.
+        admin: Whether the connections are to the admin port.
         tls: Whether the gateway serves TLS; what is sent is not TLS's, or half of it.
     """
 
@@ -46,6 +47,7 @@ class Way:
     rate: float | None = None
     reads: bool = True
     stubborn: bool = False
+    admin: bool = False
     tls: bool = False
 
 
@@ -65,6 +67,7 @@ def _echo() -> bytes:
     return frame(b'{"type":"bench.echo","data":{"text":"x"},"id":1}')
 
 
+_METRICS = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 _CHUNKED = _HEALTH + b"Transfer-Encoding: chunked\r\n\r\n"
 _POST = f"POST /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {_BODY}\r\n\r\n".encode()
 # RFC 8446 §4: a record of 512 bytes with a ClientHello, of which the first few bytes come.
@@ -88,6 +91,8 @@ WAYS: dict[str, Way] = {
     "unspoken": Way("connected, and silence", 2000),
     "tls": Way("TLS: connected, and silence", 400, tls=True),
     "hello": Way("TLS: half a ClientHello, and silence", 400, first=_HALF_HELLO, tls=True),
+    "admin": Way("admin port: a head without end", 4, first=_METRICS + b"a: ", block=_repeated(b"b"), admin=True),
+    "admin-silent": Way("admin port: half a head, and silence", 400, first=_METRICS, admin=True),
     "malformed": Way("messages that are no JSON, 3,000 a second", 1, True, block=frame(b"{") * 30, rate=100),
     "junk": Way(
         "incompressible junk of 65 KB, compressed", 4, True, headers=(_DEFLATE,),
