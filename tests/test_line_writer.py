@@ -1,9 +1,11 @@
-"""Lines are written by a thread: whoever logs neither waits nor fails, and what is lost is counted and said."""
+"""Whoever logs neither waits for a reader nor fails, and what is lost is counted and said."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import resource
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +60,36 @@ def test_lines_are_written_in_order(tmp_path: Path) -> None:
     assert writer.lost == 0
 
 
+def test_file_is_written_at_once(tmp_path: Path) -> None:
+    """So that a process that is killed has logged what it did."""
+    file = tmp_path / "log"
+    writer = LineWriter(os.open(file, os.O_WRONLY | os.O_CREAT), describe)
+
+    for number in range(3):
+        writer.write(f"{number}")
+        assert file.read_text().splitlines()[-1] == f"{number}"
+
+
+def test_disk_that_fills_up_is_said_with_the_next_line(tmp_path: Path) -> None:
+    """A line that was written in part is ended first."""
+    file = tmp_path / "log"
+    writer = LineWriter(os.open(file, os.O_WRONLY | os.O_CREAT), describe)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+        for _ in range(4):
+            writer.write("123456")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert writer.lost == 3
+
+    writer.write("last")
+
+    assert file.read_text() == "123456\n123\nlost 3\nlast\n"
+
+
 def test_slow_reader_makes_nobody_wait(pipe: tuple[int, int]) -> None:
     """A bounded number of lines waits; the others are counted, and said when the reader reads on."""
     reading, writing = pipe
@@ -78,6 +110,16 @@ def test_slow_reader_makes_nobody_wait(pipe: tuple[int, int]) -> None:
     assert read_lines(reading, "last") == ["last"]
     writer.close()
     os.close(reading)
+
+
+def test_line_that_is_large_is_written(tmp_path: Path) -> None:
+    """Whatever its size."""
+    file = tmp_path / "log"
+    writer = LineWriter(os.open(file, os.O_WRONLY | os.O_CREAT), describe, most_waiting=1000)
+    writer.write("x" * 2_000_000)
+    writer.close()
+
+    assert len(file.read_text()) == 2_000_001
 
 
 def test_reader_that_is_gone_costs_lines_and_nothing_else(pipe: tuple[int, int]) -> None:

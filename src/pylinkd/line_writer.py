@@ -1,13 +1,15 @@
-"""Lines for a log or an audit file, written by a thread of their own: whoever logs neither waits nor fails.
+"""Lines for a log or an audit file: whoever logs neither waits for a reader nor fails.
 
-A log may be a full disk, a pipe whose reader is slow or gone, or a terminal that somebody stopped. ``O_NONBLOCK`` would
-be simpler, but belongs to the open file, which other processes share.
+A regular file takes a line or refuses it, and is written at once. Everything else is written by a thread: a pipe's
+reader may be slow or gone, and a terminal stopped. ``O_NONBLOCK`` would be simpler, but belongs to the open file, which
+other processes share.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import stat
 import threading
 import time
 import weakref
@@ -42,7 +44,8 @@ class LineWriter:
         self.lost = 0
         self._unsaid = 0
         self._torn = False
-        self._alone = False
+        self._alone: int | None = None  # milliseconds for a line that is written without the thread
+        self._direct = descriptor is not None and _is_file(descriptor)
         self._begin()
         _writers.add(self)
 
@@ -57,21 +60,21 @@ class LineWriter:
     def after_fork(self) -> None:
         """In a child process: threads stay behind in the parent, and so does what waits for them."""
         self._begin()
-        self._alone = True
+        self._alone = _PATIENCE
 
     def write(self, line: str) -> None:
         """Have a line written; it has no line feed at its end. Never raises, never waits."""
         raw = line.encode("utf-8", "backslashreplace") + b"\n"
-        if self._alone:
-            self._write_alone(raw)
+        if self._alone is not None:
+            self._write_alone(raw, self._alone)
             return
         with self._changed:
-            if (
-                self._descriptor is None
-                or self._closed
-                or self._size + len(raw) > self._most_waiting
-                or not self._runs()
-            ):
+            # One line is taken whatever its size: the traceback of a large error is one that somebody needs.
+            if self._direct and self._descriptor is not None:
+                self._put_out([raw])
+                return
+            full = self._size > 0 and self._size + len(raw) > self._most_waiting
+            if full or self._descriptor is None or self._closed or not self._runs():
                 self._lose(1)
                 return
             self._waiting.append(raw)
@@ -139,17 +142,17 @@ class LineWriter:
             try:
                 written += os.write(self._descriptor, data[written:])
             except BlockingIOError:
-                _takes_more(self._descriptor)
+                _takes_more(self._descriptor, _PATIENCE)
             except OSError:
                 break
         if written:
             self._torn = data[written - 1 : written] != b"\n"
         return written
 
-    def _write_alone(self, raw: bytes) -> None:
-        """Without the thread, where there is none; not waiting for long."""
+    def _write_alone(self, raw: bytes, patience: int) -> None:
+        """Without the thread, where there is none; waiting so many milliseconds at most."""
         try:
-            if self._descriptor is not None and _takes_more(self._descriptor):
+            if self._descriptor is not None and _takes_more(self._descriptor, patience):
                 os.write(self._descriptor, raw)
                 return
         except OSError:
@@ -172,15 +175,18 @@ class LineWriter:
         with self._changed:
             if self._descriptor is None:
                 self._descriptor = descriptor
+                self._direct = _is_file(descriptor)
                 return
             # The number stays the same: the thread may be about to write to it.
             os.dup2(descriptor, self._descriptor, inheritable=False)
             os.close(descriptor)
+            self._direct = self._thread is None and _is_file(self._descriptor)
 
     def finish(self, timeout: float = _FLUSH) -> None:
-        """At the end of the process: write what waits. Later lines are written by whoever logs them."""
-        self.flush(timeout)
-        self._alone = True
+        """At the end of the process: write what waits. Later lines are written by whoever logs them, or lost."""
+        if self._alone is None:
+            self.flush(timeout)
+            self._alone = 0
 
     def close(self, timeout: float = _FLUSH) -> None:
         """Write what waits, ``timeout`` seconds at most, and let go of the file. Later lines are lost."""
@@ -195,11 +201,15 @@ class LineWriter:
             self._descriptor = None
 
 
-def _takes_more(descriptor: int) -> bool:
-    """Whether something can be written; waits for it, but not for long."""
+def _is_file(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def _takes_more(descriptor: int, patience: int) -> bool:
+    """Whether something can be written; waits for it, so many milliseconds at most."""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
-    return bool(poll.poll(_PATIENCE))
+    return bool(poll.poll(patience))
 
 
 _writers: weakref.WeakSet[LineWriter] = weakref.WeakSet()
@@ -221,9 +231,18 @@ def use_for_log(writer: LineWriter) -> None:
 
 
 def flush_log() -> None:
-    """Have what was logged written before something else is; not waiting for long."""
+    """Have what was logged written before the process ends; not waiting for long."""
     if _log is not None:
-        _log.flush()
+        _log.finish()
+
+
+def say_last(text: str) -> bool:
+    """Write a line after the log's last one, on its way; ``False``: there is no log, and nothing was written."""
+    if _log is None:
+        return False
+    _log.finish()
+    _log.write(text)
+    return True
 
 
 def log_lines_lost() -> int:

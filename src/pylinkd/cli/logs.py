@@ -72,7 +72,10 @@ def _standard_error() -> int | None:
             os.set_inheritable(descriptor, True)
         os.close(descriptor)
         return None
-    return os.dup(sys.stderr.fileno())
+    try:
+        return os.dup(sys.stderr.fileno())
+    except (OSError, ValueError):  # it was replaced by something without a file, or closed
+        return None
 
 
 class _Rendering:

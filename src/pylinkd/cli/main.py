@@ -15,7 +15,7 @@ from typing import Annotated, TypeVar
 import structlog
 import typer
 
-from ..line_writer import flush_log
+from ..line_writer import flush_log, say_last
 from ..protocol.errors import SetupError
 from ..settings import ProcessSettings
 from ..version import __version__
@@ -142,8 +142,8 @@ def main() -> None:
     try:
         app()
     except SetupError as mistake:
-        flush_log()  # what led to it comes first
-        print(f"linkd: {mistake}", file=sys.stderr)
+        if not say_last(f"linkd: {mistake}"):  # after what led to it, and not waiting for a log that nobody reads
+            print(f"linkd: {mistake}", file=sys.stderr)
         sys.exit(1)
     finally:
         flush_log()  # before Python prints a traceback
