@@ -113,3 +113,24 @@ def test_no_rate_is_no_limit() -> None:
 
     assert [rates.take("a", 1.0) for _ in range(5)] == [0.0] * 5
     assert len(rates) == 0
+
+
+def test_ever_new_keys_leave_no_more_than_owes_something() -> None:
+    """Each takes once, and has paid after a tenth of a second: a table that only grows would be an attacker's."""
+    rates = Rates(Rate(10, 1.0))
+
+    for number in range(10_000):
+        rates.take(f"u-{number}", number * 0.01)
+
+    assert len(rates) < 50
+
+
+def test_account_that_somebody_counts_by_stays_the_keys() -> None:
+    """A session of a user goes on counting by it; the user's next session shares it, however long nothing was owed."""
+    rates = Rates(Rate(10, 1.0))
+    kept = rates.account("una", 0.0)
+
+    for number in range(100):
+        rates.take(f"u-{number}", number * 1.0)
+
+    assert rates.account("una", 200.0) is kept
