@@ -18,13 +18,8 @@ from benchmarks.ledger import Plan, keep_ledger
     [
         ("kill", "redeploy", "slow"),
         ("pause", "freeze"),
-        pytest.param(
-            ("stop",),
-            marks=pytest.mark.xfail(
-                strict=False,  # whether an on_disconnect runs for long at that moment depends on the sessions' ids
-                reason="a gateway that stops does not wait for on_disconnect, which then runs a second time",
-            ),
-        ),
+        ("stop",),
+        ("slow", "stop"),
     ],
 )
 async def test_short_ledger_shows_no_violation(faults: tuple[str, ...]) -> None:
