@@ -32,14 +32,17 @@ class Certificate:
 def make_certificate(folder: Path, *, trusted: bool = True) -> Certificate:
     """A certificate of its own, which ``trust`` trusts from now on unless told, written into this folder."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    serial = x509.random_serial_number()
+    # OpenSSL finds a trusted certificate by its subject: of several with the same one it may take the wrong one.
+    subject = {NameOID.COMMON_NAME: "localhost", NameOID.SERIAL_NUMBER: f"{serial:x}"}
+    name = x509.Name([x509.NameAttribute(kind, value) for kind, value in subject.items()])
     now = datetime.datetime.now(datetime.UTC)
     signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial)
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
