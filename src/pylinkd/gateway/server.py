@@ -16,7 +16,7 @@ from ..protocol.envelope import Message, MessageId
 from ..protocol.errors import CloseCode, RateLimitedError, ServiceUnavailableError, SetupError, UnauthorizedError
 from ..protocol.link_pb2 import Frame
 from .admin.api import AdminApi
-from .admin.face import admin_face
+from .admin.app import admin_app
 from .admin.metrics import Metrics
 from .core.drain import Drain
 from .core.expiry import Expiry
@@ -33,7 +33,7 @@ from .edge.arrival import Arrival
 from .edge.bodies import Bodies
 from .edge.connection import Connection
 from .edge.framing import read_frames
-from .edge.http import HttpFace
+from .edge.http import HttpApplication
 from .edge.listener import AddressInUseError, Listener
 from .edge.plain import HttpArrival
 from .edge.receptions import Receptions
@@ -168,7 +168,7 @@ class Gateway:
             timeout=settings.auth_timeout,
         )
         self._bodies = Bodies(settings.bodies_limit, settings.body_timeout / 2)
-        self._http = HttpFace(
+        self._http = HttpApplication(
             door=door,
             proxies=guard.proxies,
             router=self._actions,
@@ -206,7 +206,7 @@ class Gateway:
         )
         api = AdminApi(settings.admin_key, self._registry, guard) if settings.admin_key else None
         serving = Serving(
-            admin_face(metrics, api),
+            admin_app(metrics, api),
             traffic=self.traffic,
             hosts=hosts,
             max_head_size=settings.max_head_size,

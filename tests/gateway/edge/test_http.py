@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from pylinkd.gateway.edge.bodies import Bodies
-from pylinkd.gateway.edge.http import HttpFace
+from pylinkd.gateway.edge.http import HttpApplication
 from pylinkd.gateway.routing.actions import MethodNotAllowedError
 from pylinkd.protocol.errors import LinkdError, NotFoundError, ServiceUnavailableError
 from pylinkd.protocol.identity import Identity
@@ -38,7 +38,7 @@ class Face:
         self.found: Exception | None = None
         self.ready = True
         guard = make_guard()
-        app = HttpFace(
+        app = HttpApplication(
             door=make_door(guard),
             proxies=guard.proxies,
             router=self,

@@ -1,4 +1,4 @@
-"""The HTTP face: health, and the actions of services."""
+"""The HTTP application: health, and the actions of services."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Router(Protocol):
         """
 
 
-class HttpFace:
+class HttpApplication:
     """The ASGI application behind every request that is no opening handshake.
 
     Args:

@@ -1,4 +1,4 @@
-"""The HTTP face for operators, on an address that clients do not reach."""
+"""The HTTP application for operators, on an address that clients do not reach."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .api import AdminApi
 from .metrics import Metrics
 
 
-def admin_face(metrics: Metrics, api: AdminApi | None) -> Starlette:
+def admin_app(metrics: Metrics, api: AdminApi | None) -> Starlette:
     """The ASGI application: ``GET /metrics``, and the API where there is a key for it."""
 
     async def scrape(request: Request) -> Response:
