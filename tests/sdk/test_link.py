@@ -75,7 +75,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All delays are a fiftieth."""
+    """All delays are a fiftieth, and a gateway that is not there is news at once."""
+    monkeypatch.setattr(module, "_PATIENCE", 0.0)
     monkeypatch.setattr(module, "_FIRST_DELAY", 0.002)
     monkeypatch.setattr(module, "_LONGEST_DELAY", 0.1)
 
@@ -459,3 +460,20 @@ async def test_service_that_is_not_read_from_says_so(path: Path) -> None:
 
         assert owner.said[1:3] == ["paused", "resumed"]
         assert gateway.connections == 1
+
+
+async def test_gateway_that_is_a_moment_later_is_no_news(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are often started together; the first line of a new user's log is not a warning."""
+    monkeypatch.setattr(module, "_PATIENCE", 5.0)
+    delays = Delays()
+    connector = Connector(meeting(path), Owner(), delays)
+    with structlog.testing.capture_logs() as logs:
+        async with connecting(connector):
+            async with asyncio.timeout(5):
+                while delays.count < 3:
+                    await asyncio.sleep(0.002)
+            async with small_gateway(path):
+                await linked(connector)
+                connector.stop()
+
+    assert [line["event"] for line in logs if line["log_level"] == "warning"] == []

@@ -37,6 +37,7 @@ log = structlog.get_logger("linkd.link")
 
 _ANSWERS = frozenset({"published", "done", "failure", "room_list", "member_list", "call_result", "event_done"})
 
+_PATIENCE = 2.0  # seconds from the start of the service in which a gateway that is not there is no news
 _FIRST_DELAY = 0.1  # seconds; the delay doubles from here
 _LONGEST_DELAY = 5.0
 _CONNECT_TIMEOUT = 10.0  # of TCP and TLS together
@@ -269,6 +270,7 @@ class Connector:
         self._stopping = False
         self._changed_meanwhile = False
         self._complaint = ""
+        self._patient_until = 0.0
         self.link: Link | None = None
 
     async def run(self, first: asyncio.Event) -> None:
@@ -278,6 +280,7 @@ class Connector:
             RefusedError: If the gateway refuses the registration.
         """
         attempt = 0
+        self._patient_until = asyncio.get_running_loop().time() + _PATIENCE
         while not self._stopping:
             link = await self._connect()
             if link is not None:
@@ -301,6 +304,11 @@ class Connector:
     async def _connect(self) -> Link | None:
         try:
             link = await self._open()
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            # A gateway that is started together with the service needs a moment, which is no news.
+            if asyncio.get_running_loop().time() >= self._patient_until:
+                self._complain(str(error.strerror))
+            return None
         except OSError as error:
             self._complain(error.strerror or str(error) or "it does not answer")
             return None
