@@ -36,6 +36,7 @@ _TEXT, _BINARY, _CLOSE, _PING, _PONG = (
 # that is counted.
 _FRAGMENT_COST = 512
 
+_IGNORED_FRAME_COST = 64  # bytes; what an empty frame takes of the time for others, beside its payload
 _IGNORED_MESSAGES = 2  # of the largest size, that are read and thrown away once a connection closes
 _ANSWERED_STEP = 0.005  # seconds between two looks whether everything is answered that came before a violation
 
@@ -194,7 +195,7 @@ class Connection(WSListener):
             if not self._takes and (opcode != _CLOSE or self.open):
                 # What was under way when we began to close, or stands behind a violation.
                 self._close_seen = self._close_seen or opcode == _CLOSE
-                self.ignored(frame.payload_size + 2)
+                self.ignored(frame.payload_size + _IGNORED_FRAME_COST)
                 return
             plain = not (frame.rsv1 or frame.rsv2 or frame.rsv3)
             if opcode == _TEXT and frame.fin and plain and not self._messages.unfinished:
