@@ -52,8 +52,9 @@ class Service(Generic[DB]):
             ``/ws`` reaches every service.
         auth: Sessions on its path have to sign in before anything else: with a token in the opening handshake, or by
             ``linkd.auth`` at once afterwards.
-        version: For logs and operators.
-        namespace: Of its rooms; services that share one share rooms. Its name unless told.
+        version: For logs and operators. Two instances that handle different things need different ones.
+        namespace: Of its rooms; its name by default. Services that share one share rooms, where the operator of the
+            gateway lists them in ``LINKD_NAMESPACES``.
         database: A database URL such as ``sqlite:///chat.db`` or ``postgresql://…``; ``None``: no database.
         tables: What is in the database; see docs/database.md.
         max_concurrent: Most handlers that may be suspended at once; further messages wait.
