@@ -14,6 +14,7 @@ import structlog
 from pylinkd import InternalError, Service, WsContext
 from pylinkd.cli.logs import configure_logs
 from pylinkd.cli.tracebacks import write_traceback
+from pylinkd.line_writer import flush_log
 from pylinkd.testing import run
 
 
@@ -104,16 +105,17 @@ def _from_library() -> BaseException:
 
 
 @pytest.mark.parametrize("format", ["console", "json"])
-def test_logs_use_them_on_a_terminal_alone(format: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_use_them_on_a_terminal_alone(format: Any, capfd: pytest.CaptureFixture[str]) -> None:
     """JSON has every frame, as before."""
     before = structlog.get_config()
     try:
         configure_logs("info", format)
         structlog.get_logger().error("failed", exc_info=caught(query_what_is_not_there))
+        flush_log()
     finally:
         structlog.configure(**before)
 
-    text = capsys.readouterr().err
+    text = capfd.readouterr().err
     assert "no such table: missing" in text
     assert ("site-packages" in text) == (format == "json")
     assert str(Path(__file__).name) in text
