@@ -11,13 +11,9 @@ import pytest
 from pylinkd import Service, WsContext
 
 from .links import MemoryLink
-from .test_jobs import closed, message, opened
+from .test_jobs import closed, ends, message, opened, service
 
-
-@pytest.fixture
-def service() -> Service[Any]:
-    """Without handlers."""
-    return Service("chat", stop_timeout=0.2)
+__all__ = ["ends", "service"]
 
 
 @pytest.fixture
@@ -27,18 +23,6 @@ async def link(service: Service[Any]) -> AsyncIterator[MemoryLink]:
         link = MemoryLink(runtime)
         link.register("gateway-1")
         yield link
-
-
-@pytest.fixture
-def ends(service: Service[Any]) -> list[Any]:
-    """Which sessions ended, and why."""
-    ends: list[Any] = []
-
-    @service.ws.on_disconnect
-    async def disconnected(ctx: WsContext) -> None:
-        ends.append((ctx.socket.id, ctx.end_reason))
-
-    return ends
 
 
 class Slow:
