@@ -273,6 +273,31 @@ async def test_connections_are_bounded_and_idle_ones_make_room(tmp_path: Path) -
             assert (await http_exchange(running, LIVE)).startswith(b"HTTP/1.1 503 ")
 
 
+async def test_who_has_too_many_connections_closes_no_idle_ones_of_others(tmp_path: Path) -> None:
+    """An address beyond its own limit makes room among its own connections, or gets 503."""
+    env = {"LINKD_MAX_HTTP_CONNECTIONS_PER_ADDRESS": "2", "LINKD_KEEP_ALIVE_TIMEOUT_MS": "60000"}
+    async with platform(tmp_path, WEB, env=env) as running, connections(running, 2) as busy:
+        if running.certificate is not None:
+            pytest.skip("the second address is one of a plain connection")
+        other, writer = await asyncio.open_connection("127.0.0.1", running.port, local_addr=("127.0.0.2", 0))
+        for reader, target in [(other, writer), (busy[0][0], busy[0][1])]:
+            target.write(LIVE)
+            await reader.readuntil(b"}")
+        busy[1][1].write(b"GET /waits HTTP/1.1\r\nHost: x\r\n\r\n")
+        await wait_for_stage(running, "answering", 2)
+
+        async with raw_connection(running) as (reader, third):  # closes the idle one of its address
+            third.write(b"GET /waits HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(WAIT):
+                assert await busy[0][0].read() == b""
+            await wait_for_stage(running, "answering", 3)
+            assert (await http_exchange(running, LIVE)).startswith(b"HTTP/1.1 503 ")
+
+        writer.write(LIVE)
+        assert (await other.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
 async def test_admin_port_has_limits_of_its_own(tmp_path: Path) -> None:
     """On the head and its time, as everywhere."""
     env = {"LINKD_HEAD_TIMEOUT_MS": "300", "LINKD_MAX_HEAD_SIZE": "2048"}

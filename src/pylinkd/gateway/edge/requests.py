@@ -103,6 +103,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         else:
             self._progress.enter(Stage.ANSWERING, self._serving.deadlines.answering)
 
+    @property
+    def address(self) -> str:
+        """Where the client is; empty: it has no address."""
+        return self._client[0] if self._client else ""
+
     # what comes
 
     def _received(self, data: bytes) -> None:
@@ -125,7 +130,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.refuse(HeadTooLargeError())
             return b""
         if rest and self._progress.stage is Stage.IDLE:
-            self._serving.idle.pop(self, None)
+            self._serving.wake(self)
             self._progress.enter(Stage.HEAD, self._serving.deadlines.head)
         return rest
 
@@ -285,7 +290,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._exchange = None
         self._blank = 0
         self._progress.enter(Stage.IDLE, self._serving.deadlines.idle)
-        self._serving.idle[self] = None
+        self._serving.rest(self)
         self.read_on()
         if rest:
             self._received(rest)
@@ -342,7 +347,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             return
         self._closing = True
         self._progress.leave()
-        self._serving.idle.pop(self, None)
+        self._serving.wake(self)
         self._serving.connections.discard(self)
         exchange = self._exchange
         if exchange is not None and not exchange.answered:
