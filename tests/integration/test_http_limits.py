@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import resource
+import socket
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -337,6 +339,27 @@ async def test_large_answer_on_a_connection_that_closes_arrives(tmp_path: Path) 
         answer = await http_exchange(running, b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 
         assert len(answer.partition(b"\r\n\r\n")[2]) == 4_000_000
+
+
+@pytest.mark.parametrize("more", ["", "Connection: close\r\n"])
+async def test_slow_reader_gets_all_of_its_answer(tmp_path: Path, more: str) -> None:
+    """However long it takes, as long as it reads; who does not read is cut."""
+    env = {"LINKD_HEAD_TIMEOUT_MS": "100"}
+    async with platform(tmp_path, WEB, env=env) as running, connections(running, 2) as clients:
+        for reader, writer in clients:
+            connection = writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+            writer.write(f"GET /huge HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode())
+            await reader.readuntil(b"\r\n\r\n")
+        reader, left, began = clients[0][0], 12_000_000, time.monotonic()
+        while left:
+            await asyncio.sleep(0.05)  # the pace of a slow line
+            async with asyncio.timeout(WAIT):
+                left -= len(await reader.readexactly(min(left, 250_000)))
+
+        assert time.monotonic() - began > 2.0, "it was not slow"
+        with pytest.raises(asyncio.IncompleteReadError):
+            await clients[1][0].readexactly(12_000_000)
 
 
 async def test_who_sends_on_after_the_last_answer_is_cut(tmp_path: Path) -> None:
