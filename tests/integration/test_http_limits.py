@@ -226,6 +226,24 @@ async def test_body_that_waits_too_long_for_room_gets_503(tmp_path: Path) -> Non
         assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
 
 
+async def test_bodies_that_do_not_come_leave_room_for_others(tmp_path: Path) -> None:
+    """One address announces as many as there is room for, and sends none."""
+    head = b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    env = {"LINKD_BODIES_LIMIT": str(8 * MEBIBYTE)}
+    async with platform(tmp_path, WEB, env=env) as running, connections(running, 8) as clients:
+        for _, writer in clients:
+            writer.write(head % MEBIBYTE)
+        await wait_for_stage(running, "body", 8)
+
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", running.port, local_addr=("127.0.0.2", 0), ssl=running.trust
+        )
+        writer.write(head % 20_000 + b"x" * 20_000)
+        async with asyncio.timeout(WAIT / 3):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
 # silence
 
 
@@ -279,9 +297,9 @@ async def test_who_has_too_many_connections_closes_no_idle_ones_of_others(tmp_pa
     """An address beyond its own limit makes room among its own connections, or gets 503."""
     env = {"LINKD_MAX_HTTP_CONNECTIONS_PER_ADDRESS": "2", "LINKD_KEEP_ALIVE_TIMEOUT_MS": "60000"}
     async with platform(tmp_path, WEB, env=env) as running, connections(running, 2) as busy:
-        if running.certificate is not None:
-            pytest.skip("the second address is one of a plain connection")
-        other, writer = await asyncio.open_connection("127.0.0.1", running.port, local_addr=("127.0.0.2", 0))
+        other, writer = await asyncio.open_connection(
+            "127.0.0.1", running.port, local_addr=("127.0.0.2", 0), ssl=running.trust
+        )
         for reader, target in [(other, writer), (busy[0][0], busy[0][1])]:
             target.write(LIVE)
             await reader.readuntil(b"}")
