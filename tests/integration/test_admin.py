@@ -146,6 +146,7 @@ async def test_without_a_key_there_is_no_api(tmp_path: Path) -> None:
         ("DELETE", "/bans/10.0.0.1", b"", 404),
         ("GET", "/sessions?limit=0", b"", 400),
         ("GET", "/sessions?limit=x", b"", 400),
+        ("GET", f"/sessions?limit={'9' * 5000}", b"", 400),
     ],
 )
 @pytest.mark.asyncio(loop_scope="module")

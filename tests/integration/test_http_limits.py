@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import resource
+import socket
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -224,6 +226,24 @@ async def test_body_that_waits_too_long_for_room_gets_503(tmp_path: Path) -> Non
         assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
 
 
+async def test_bodies_that_do_not_come_leave_room_for_others(tmp_path: Path) -> None:
+    """One address announces as many as there is room for, and sends none."""
+    head = b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    env = {"LINKD_BODIES_LIMIT": str(8 * MEBIBYTE)}
+    async with platform(tmp_path, WEB, env=env) as running, connections(running, 8) as clients:
+        for _, writer in clients:
+            writer.write(head % MEBIBYTE)
+        await wait_for_stage(running, "body", 8)
+
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", running.port, local_addr=("127.0.0.2", 0), ssl=running.trust
+        )
+        writer.write(head % 20_000 + b"x" * 20_000)
+        async with asyncio.timeout(WAIT / 3):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
 # silence
 
 
@@ -273,6 +293,31 @@ async def test_connections_are_bounded_and_idle_ones_make_room(tmp_path: Path) -
             assert (await http_exchange(running, LIVE)).startswith(b"HTTP/1.1 503 ")
 
 
+async def test_who_has_too_many_connections_closes_no_idle_ones_of_others(tmp_path: Path) -> None:
+    """An address beyond its own limit makes room among its own connections, or gets 503."""
+    env = {"LINKD_MAX_HTTP_CONNECTIONS_PER_ADDRESS": "2", "LINKD_KEEP_ALIVE_TIMEOUT_MS": "60000"}
+    async with platform(tmp_path, WEB, env=env) as running, connections(running, 2) as busy:
+        other, writer = await asyncio.open_connection(
+            "127.0.0.1", running.port, local_addr=("127.0.0.2", 0), ssl=running.trust
+        )
+        for reader, target in [(other, writer), (busy[0][0], busy[0][1])]:
+            target.write(LIVE)
+            await reader.readuntil(b"}")
+        busy[1][1].write(b"GET /waits HTTP/1.1\r\nHost: x\r\n\r\n")
+        await wait_for_stage(running, "answering", 2)
+
+        async with raw_connection(running) as (reader, third):  # closes the idle one of its address
+            third.write(b"GET /waits HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(WAIT):
+                assert await busy[0][0].read() == b""
+            await wait_for_stage(running, "answering", 3)
+            assert (await http_exchange(running, LIVE)).startswith(b"HTTP/1.1 503 ")
+
+        writer.write(LIVE)
+        assert (await other.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
 async def test_admin_port_has_limits_of_its_own(tmp_path: Path) -> None:
     """On the head and its time, as everywhere."""
     env = {"LINKD_HEAD_TIMEOUT_MS": "300", "LINKD_MAX_HEAD_SIZE": "2048"}
@@ -312,6 +357,27 @@ async def test_large_answer_on_a_connection_that_closes_arrives(tmp_path: Path) 
         answer = await http_exchange(running, b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 
         assert len(answer.partition(b"\r\n\r\n")[2]) == 4_000_000
+
+
+@pytest.mark.parametrize("more", ["", "Connection: close\r\n"])
+async def test_slow_reader_gets_all_of_its_answer(tmp_path: Path, more: str) -> None:
+    """However long it takes, as long as it reads; who does not read is cut."""
+    env = {"LINKD_HEAD_TIMEOUT_MS": "100"}
+    async with platform(tmp_path, WEB, env=env) as running, connections(running, 2) as clients:
+        for reader, writer in clients:
+            connection = writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+            writer.write(f"GET /huge HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode())
+            await reader.readuntil(b"\r\n\r\n")
+        reader, left, began = clients[0][0], 12_000_000, time.monotonic()
+        while left:
+            await asyncio.sleep(0.05)  # the pace of a slow line
+            async with asyncio.timeout(WAIT):
+                left -= len(await reader.readexactly(min(left, 250_000)))
+
+        assert time.monotonic() - began > 2.0, "it was not slow"
+        with pytest.raises(asyncio.IncompleteReadError):
+            await clients[1][0].readexactly(12_000_000)
 
 
 async def test_who_sends_on_after_the_last_answer_is_cut(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -185,3 +186,18 @@ async def test_service_without_a_gateway_can_be_stopped(tmp_path: Path) -> None:
     await service.wait_logged("gateway_unreachable")
 
     assert await service.stop(signal.SIGTERM, timeout=5) == 0
+
+
+async def test_sigusr1_does_not_end_a_gateway_that_starts(tmp_path: Path) -> None:
+    """A hook after the renewal of a certificate does not know how far it is. Here it waits for its settings."""
+    issuers = tmp_path / "issuers.toml"
+    os.mkfifo(issuers)
+    gateway = await start_program(tmp_path, "gateway", "serve", env={"LINKD_ISSUERS": str(issuers)})
+    try:
+        with await asyncio.to_thread(issuers.open, "w") as writing:  # opens when the gateway reads
+            gateway.process.send_signal(signal.SIGUSR1)
+            writing.write("not toml")
+        async with asyncio.timeout(20):
+            assert await gateway.process.wait() == 1
+    finally:
+        await gateway.kill()

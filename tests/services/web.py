@@ -114,6 +114,11 @@ async def large(ctx: HttpContext) -> Response:
     return Response(b"x" * 4_000_000)
 
 
+@service.action("huge", route="/huge")
+async def huge(ctx: HttpContext) -> Response:
+    return Response(b"x" * 12_000_000)
+
+
 @service.action("hidden")
 async def hidden(ctx: HttpContext, data: Any) -> Any:
     return {"data": data, **seen(ctx)}

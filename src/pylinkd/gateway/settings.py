@@ -247,8 +247,8 @@ class Settings(ProcessSettings):
     """How long an HTTP request's body may take to arrive; then 408."""
 
     bodies_limit: Annotated[int, Field(ge=2**20)] = 32 * 2**20
-    """Bytes that bodies of HTTP requests over 16 KiB may take, all connections together, twice their size each; further
-    requests wait unread for half of ``body_timeout``, and then get 503."""
+    """Bytes that bodies of HTTP requests over 16 KiB may take, all connections together, twice their size each, and one
+    address a quarter; further requests wait unread for half of ``body_timeout``, and then get 503."""
 
     outbox_limit: Annotated[int, Field(ge=4096)] = 2**20
     """Bytes that may wait for one client, what the transport holds included."""

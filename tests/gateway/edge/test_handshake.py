@@ -110,6 +110,18 @@ def test_keys_that_are_none_are_refused(key: str | None) -> None:
         OpeningRequest.of(head(Sec_WebSocket_Key=key))
 
 
+@pytest.mark.parametrize("line", ["Content-Length: 5", "Content-Length: 05", "Transfer-Encoding: chunked"])
+def test_body_is_refused(line: str) -> None:
+    """Whatever came of it would be read as frames."""
+    with pytest.raises(BadRequestError, match="body"):
+        OpeningRequest.of(head("/ws", line))
+
+
+def test_empty_body_is_no_body() -> None:
+    """Some clients and proxies say so."""
+    assert OpeningRequest.of(head("/ws", "Content-Length: 0")).path == "/ws"
+
+
 def test_host_has_to_be_there() -> None:
     """HTTP/1.1 asks for it (RFC 9112 §3.2)."""
     with pytest.raises(BadRequestError, match="Host"):

@@ -33,6 +33,23 @@ def test_lists_decide_who_may_connect() -> None:
     assert not addresses.admits("")
 
 
+@pytest.mark.parametrize(
+    ("network", "address"), [("::ffff:192.0.2.7", "192.0.2.7"), ("::ffff:c000:0/120", "192.0.0.9")]
+)
+def test_networks_of_ipv4_addresses_written_as_ipv6_count(network: str, address: str) -> None:
+    """As log files and sockets of both families write them."""
+    listed = parse_networks(network)
+    clock = Clock()
+
+    assert not Addresses(denied=listed, clock=clock, monotonic=clock).admits(address)
+    assert Addresses(allowed=listed, clock=clock, monotonic=clock).admits(address)
+    banning = Addresses(clock=clock, monotonic=clock)
+    banning.ban(network, None, "")
+    assert not banning.admits(address)
+    assert banning.lift(network)
+    assert banning.admits(address)
+
+
 def test_ban_holds_for_its_time() -> None:
     """Of an address, a network, or an IPv6 site; and lifting it ends it."""
     clock = Clock()

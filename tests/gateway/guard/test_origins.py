@@ -86,6 +86,7 @@ def test_other_pages_may_not(origin: str) -> None:
         (f"moz-extension://{UUID}", f"moz-extension://{UUID}", True),
         (f"safari-web-extension://{UUID.upper()}", f"safari-web-extension://{UUID.upper()}", True),
         (f"moz-extension://{UUID}", f"chrome-extension://{UUID}", False),
+        ("capacitor-electron://-", "capacitor-electron://-", True),
         ("*", "capacitor://localhost", True),
         ("*", "https://anybody.example", True),
         ("*", "null", False),

@@ -88,7 +88,8 @@ class AdminApi:
     async def _sessions(self, request: Request) -> object:
         user = request.query_params.get("user")
         limit = request.query_params.get("limit", "100")
-        if not limit.isdecimal() or not 1 <= int(limit) <= _MOST_LISTED:
+        # The length first: int() refuses thousands of digits.
+        if len(limit) > len(str(_MOST_LISTED)) or not limit.isdecimal() or not 1 <= int(limit) <= _MOST_LISTED:
             raise BadRequestError(f"limit is a number from 1 to {_MOST_LISTED}.")
         sessions = list(self._registry if user is None else self._registry.of_user(user))
         sessions.sort(key=lambda session: (session.connected_at, session.id))

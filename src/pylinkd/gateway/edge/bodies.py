@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator
 
 from ...protocol.errors import ServiceUnavailableError
+from ..guard.addresses import site
 
 _SMALL = 16 * 1024  # bytes; about what one read brings anyway
 _COPIES = 2  # of a body that exist at once: what arrived, and what is sent to the service
+_SHARES = 4  # one address may take so large a part of the room
 
 
 class Bodies:
     """Room for the bodies of HTTP requests. A request waits for its room in the order of arrival, unread.
 
-    A body of up to 16 KiB needs none: otherwise a few large ones could keep everybody out.
+    A body of up to 16 KiB needs none, and one address gets a quarter of the room at most: otherwise a few large ones
+    that never arrive could keep everybody out.
 
     Args:
         limit: Bytes that bodies and their copies may take together. A single one is taken whatever its size.
@@ -26,7 +28,8 @@ class Bodies:
     def __init__(self, limit: int, patience: float) -> None:
         self._limit = limit
         self._patience = patience
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting: list[_Place] = []
+        self._by_site: dict[str, int] = {}
         self.taken = 0
 
     @property
@@ -35,46 +38,67 @@ class Bodies:
         return len(self._waiting)
 
     @contextlib.asynccontextmanager
-    async def room(self, size: int) -> AsyncIterator[None]:
-        """Room for a body of up to ``size`` bytes, until the request is answered.
+    async def room(self, size: int, address: str) -> AsyncIterator[None]:
+        """Room for a body of up to ``size`` bytes from ``address``, until the request is answered.
 
         Raises:
             ServiceUnavailableError: If there was none for as long as a request waits.
         """
-        taken = 0 if size <= _SMALL else size * _COPIES
-        if taken:
-            await self._take(taken)
+        if size <= _SMALL:
+            yield
+            return
+        place = _Place(size * _COPIES, site(address))
+        await self._take(place)
         try:
             yield
         finally:
-            self.taken -= taken
-            self._admit()
+            self._leave(place)
 
-    def _fits(self, size: int) -> bool:
-        return not self.taken or self.taken + size <= self._limit
-
-    async def _take(self, size: int) -> None:
-        if not self._waiting and self._fits(size):
-            self.taken += size
-            return
-        place = size, asyncio.get_running_loop().create_future()
+    async def _take(self, place: _Place) -> None:
         self._waiting.append(place)
+        self._admit()
         try:
             async with asyncio.timeout(self._patience):
-                await place[1]
+                await place.granted
         except BaseException as cause:
             if place in self._waiting:
                 self._waiting.remove(place)
-            elif place[1].done() and not place[1].cancelled():
-                self.taken -= size  # it was given in the same turn
-            self._admit()
+                self._admit()
+            else:
+                self._leave(place)  # it was given in the same turn
             if isinstance(cause, TimeoutError):
                 raise ServiceUnavailableError("Too many large requests arrive at once.", retry_after=1.0) from cause
             raise
 
+    def _leave(self, place: _Place) -> None:
+        self.taken -= place.size
+        self._by_site[place.site] -= place.size
+        if not self._by_site[place.site]:
+            del self._by_site[place.site]
+        self._admit()
+
     def _admit(self) -> None:
-        while self._waiting and self._fits(self._waiting[0][0]):
-            size, granted = self._waiting.popleft()
-            if not granted.done():
-                self.taken += size
-                granted.set_result(None)
+        """Give room to those that wait, but for addresses that have enough: these are passed over."""
+        for place in list(self._waiting):
+            if place.granted.cancelled():
+                continue  # it leaves by itself in the next turn
+            if self.taken and self.taken + place.size > self._limit:
+                break
+            of_site = self._by_site.get(place.site, 0)
+            if of_site and of_site + place.size > self._limit // _SHARES:
+                continue
+            self._waiting.remove(place)
+            self.taken += place.size
+            self._by_site[place.site] = of_site + place.size
+            place.granted.set_result(None)
+
+
+class _Place:
+    """A request that waits for room, or has it."""
+
+    __slots__ = ("granted", "site", "size")
+
+    def __init__(self, size: int, site: str) -> None:
+        self.size = size
+        self.site = site
+        self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()

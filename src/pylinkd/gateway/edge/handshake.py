@@ -81,6 +81,8 @@ class OpeningRequest(msgspec.Struct, frozen=True):
             raise BadRequestError("An upgrade needs HTTP/1.1.")
         if head.method != b"GET":
             raise BadRequestError("An opening handshake is a GET request.")
+        if "transfer-encoding" in headers or headers.get("content-length", "0").strip("0"):
+            raise BadRequestError("An opening handshake has no body.")  # it would be read as frames
         if "host" not in headers:
             raise BadRequestError("The Host header is missing.")
         if headers.get("sec-websocket-version") != _VERSION:

@@ -140,7 +140,7 @@ class HttpApplication:
         identity = await self._door.identify(self._credentials(request, headers), address)
         segments = [unquote(segment) for segment in request.scope["raw_path"].decode("latin-1").split("/")]
         target = self._router.find(request.method, segments, identity)
-        async with self._bodies.room(self._announced(headers)):
+        async with self._bodies.room(self._announced(headers), address):
             wire = self._describe(request, identity, address)
             wire.body = await self._body(request)
             return await self._router.request(wire, target)

@@ -16,6 +16,7 @@ from ...protocol.errors import LinkdError
 from ..core.traffic import Traffic
 from .handshake import refusal
 from .reading import BUFFER
+from .sending import Sending
 from .stages import Progress, Stage
 
 log = structlog.get_logger("linkd.edge")
@@ -80,7 +81,9 @@ class Closing(asyncio.BufferedProtocol):
         self._dropped = 0
         self._timeout = timeout
         self._progress = Progress(traffic.http, self._expired)
+        self._sending = Sending(transport)
         if transport.get_write_buffer_size():
+            self._sending.begin()
             transport.set_write_buffer_limits(high=0)  # resume_writing comes when all of it is with the kernel
             self._progress.enter(Stage.SENDING, timeout)
         else:
@@ -111,4 +114,7 @@ class Closing(asyncio.BufferedProtocol):
         self._on_end()
 
     def _expired(self, stage: Stage) -> None:
-        self._transport.abort()
+        if stage is Stage.SENDING and self._sending.goes_on():
+            self._progress.enter(Stage.SENDING, self._timeout)
+        else:
+            self._transport.abort()

@@ -22,6 +22,7 @@ from .handshake import Head, refusal
 from .head import HeadTimeoutError, HeadTooLargeError, head_size, split_target, wants_websocket
 from .reading import BUFFER, received
 from .refuse import close_gently, log
+from .sending import Sending
 from .serving import Serving
 from .stages import Progress, Stage
 
@@ -54,6 +55,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._conn = h11.Connection(h11.SERVER, serving.max_head_size)
         self._exchange: Exchange | None = None
         self._progress = Progress(serving.traffic.http, self._expired)
+        self._sending = Sending(transport)
         self._blank = 0  # bytes of empty lines before a request
         self._came = 0  # bytes since the head
         self._allowed = 0  # of them: the body's content, and what may stand around it
@@ -91,6 +93,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """See asyncio.Protocol: the client does not read."""
         self._can_write.clear()
+        self._sending.begin()
         self._progress.enter(Stage.SENDING, self._serving.deadlines.sending)
 
     def resume_writing(self) -> None:
@@ -102,6 +105,11 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.answered()
         else:
             self._progress.enter(Stage.ANSWERING, self._serving.deadlines.answering)
+
+    @property
+    def address(self) -> str:
+        """Where the client is; empty: it has no address."""
+        return self._client[0] if self._client else ""
 
     # what comes
 
@@ -125,7 +133,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.refuse(HeadTooLargeError())
             return b""
         if rest and self._progress.stage is Stage.IDLE:
-            self._serving.idle.pop(self, None)
+            self._serving.wake(self)
             self._progress.enter(Stage.HEAD, self._serving.deadlines.head)
         return rest
 
@@ -285,7 +293,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._exchange = None
         self._blank = 0
         self._progress.enter(Stage.IDLE, self._serving.deadlines.idle)
-        self._serving.idle[self] = None
+        self._serving.rest(self)
         self.read_on()
         if rest:
             self._received(rest)
@@ -326,10 +334,12 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.refuse(BodyTimeoutError())
         elif stage is Stage.ANSWERING:
             self.refuse(AnswerTimeoutError())
-        elif stage is Stage.SENDING:
-            self.cut()
-        else:
+        elif stage is not Stage.SENDING:
             self._close()
+        elif self._sending.goes_on():
+            self._progress.enter(Stage.SENDING, self._serving.deadlines.sending)
+        else:
+            self.cut()
 
     def _close(self) -> None:
         if not self._closing:
@@ -342,7 +352,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             return
         self._closing = True
         self._progress.leave()
-        self._serving.idle.pop(self, None)
+        self._serving.wake(self)
         self._serving.connections.discard(self)
         exchange = self._exchange
         if exchange is not None and not exchange.answered:

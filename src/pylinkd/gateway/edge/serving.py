@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import ASGIApp
 
 from ..core.traffic import Traffic
+from ..guard.addresses import site
 from ..guard.hosts import Hosts
 from ..guard.unfinished import Unfinished
 from .handshake import Head
@@ -61,6 +62,7 @@ class Serving:
         self.upgrade = upgrade
         self.connections: set[Any] = set()
         self.idle: dict[HttpConnection, None] = {}
+        self._idle_by_site: dict[str, dict[HttpConnection, None]] = {}
         self.closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._date = 0, b""
@@ -79,11 +81,33 @@ class Serving:
         return [(b"date", self._date[1])]
 
     def enter(self, address: str, *, shared: bool) -> bool:
-        """Count one more HTTP connection; ``False``: there are too many, though an idle one was closed for it."""
+        """Count one more HTTP connection; ``False``: there are too many, though an idle one was closed for it.
+
+        Where an address has too many, it is one of its own: nobody closes the connections of others by opening more.
+        """
         if self.bound.enter(address, shared=shared):
             return True
-        self.close_idle(1)
+        candidates = self.idle if shared or not self.bound.crowded(address) else self._idle_by_site.get(site(address))
+        if not candidates:
+            return False
+        next(iter(candidates)).close_idle()
         return self.bound.enter(address, shared=shared)
+
+    def rest(self, connection: HttpConnection) -> None:
+        """The connection is idle from now on."""
+        self.idle[connection] = None
+        self._idle_by_site.setdefault(site(connection.address), {})[connection] = None
+
+    def wake(self, connection: HttpConnection) -> None:
+        """The connection is not idle any more, if it was."""
+        if connection not in self.idle:
+            return
+        del self.idle[connection]
+        place = site(connection.address)
+        of_site = self._idle_by_site[place]
+        del of_site[connection]
+        if not of_site:
+            del self._idle_by_site[place]
 
     def close_idle(self, count: int) -> None:
         """Close so many idle connections, those first that wait longest."""

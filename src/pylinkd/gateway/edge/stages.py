@@ -39,7 +39,7 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
         head: From a request's first byte to the end of its head; of a TLS handshake from the connection.
         body: From there to the request's end, trailers included.
         answering: From there to the answer.
-        sending: While an answer stands still because the client does not read.
+        sending: For each tenth of an answer that the client does not read at once.
         idle: Between two requests.
     """
 

@@ -17,6 +17,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _MAX_HOPS = 32  # proxies that a header may name; what stands left of them is not read
 _MAX_NODE = 64  # characters of an address as a header names it; what is longer is none, and is not remembered
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # IPv4 addresses as IPv6 (RFC 4291 §2.5.5.2)
 _IPV6_SITE = 64  # bits: what one customer has at least, so that one who changes the rest is still the same
 
 
@@ -30,15 +31,18 @@ def parse_networks(text: str) -> list[Network]:
 
 
 def parse_network(text: str) -> Network:
-    """An address or a network.
+    """An address or a network; the IPv4 one of IPv6 addresses that stand for it, as ``parse_address`` makes them.
 
     Raises:
         ValueError: If it is none.
     """
     try:
-        return ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text)
     except ValueError as cause:
         raise ValueError(f"{text!r} is no address and no network such as 10.0.0.0/8") from cause
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        return ipaddress.IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - _MAPPED.prefixlen))
+    return network
 
 
 @lru_cache(maxsize=4096)

@@ -14,7 +14,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"  # underscores are no host name's (RFC 952), and there are some with them
 _ENTRY = re.compile(rf"https?://(\*\.)?({_HOST}\.)*{_HOST}(:[0-9]{{1,5}})?|https?://\[[0-9a-f:]+\](:[0-9]{{1,5}})?")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
-_APP = re.compile(rf"{_SCHEME.pattern}://({_HOST}\.)*{_HOST}(:[0-9]{{1,5}})?")  # of an app, or a browser's extension
+# Of an app, or a browser's extension; some apps call their host "-".
+_APP = re.compile(rf"{_SCHEME.pattern}://(({_HOST}\.)*{_HOST}|-)(:[0-9]{{1,5}})?")
 _NOT_PAGES = frozenset({"http", "https", "ws", "wss", "ftp", "file", "data", "blob", "about", "javascript"})
 
 ANY = "*"

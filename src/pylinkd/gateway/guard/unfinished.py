@@ -40,6 +40,10 @@ class Unfinished:
         self._all += 1
         return True
 
+    def crowded(self, address: str) -> bool:
+        """Whether there are as many of this address as there may be."""
+        return self._by_address.get(site(address), 0) >= self._most_each
+
     def leave(self, address: str, *, shared: bool = False) -> None:
         """Count one that had entered out again, by the same words."""
         self._all -= 1
