@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pylinkd import (
     ForbiddenError,
     InternalError,
     NotFoundError,
+    RateLimitedError,
     Service,
     UnauthorizedError,
     UnknownMessageTypeError,
@@ -93,8 +95,108 @@ async def test_event_that_does_not_come_is_missed(service: Service[Any], monkeyp
     """After a while, with a TimeoutError."""
     monkeypatch.setattr("pylinkd.sdk.testing.DEFAULT_TIMEOUT", 0.01)
     async with run(service) as gateway:
-        with pytest.raises(TimeoutError):
-            await (await gateway.connect()).next_event()
+        una = await gateway.connect("una")
+        with pytest.raises(TimeoutError, match=r"no event came within .*nothing else came either"):
+            await una.next_event()
+        await una.send("say", "first")
+        await una.next_event("said")
+        await una.send("say", "second")
+        with pytest.raises(
+            TimeoutError, match=r"no event 'left' .*passed over: said 'second'; returned before: said 'first'"
+        ):
+            await una.next_event("left")
+        for number in range(7):
+            await una.send("say", str(number))
+        with pytest.raises(TimeoutError, match=r"passed over: 2 more, said '2', .*said '6'; returned"):
+            await una.next_event("left")
+
+
+async def test_missing_event_says_that_the_session_was_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is why nothing comes."""
+    monkeypatch.setattr("pylinkd.sdk.testing.DEFAULT_TIMEOUT", 0.01)
+    service = Service("chat")
+
+    @service.ws.on("leave")
+    async def leave(ctx: WsContext) -> None:
+        await ctx.disconnect(code=4400, reason="bye")
+
+    async with run(service) as gateway:
+        client = await gateway.connect()
+        await client.send("leave")
+        with pytest.raises(TimeoutError, match="closed with 4400 'bye'"):
+            await client.next_event()
+
+
+async def test_rate_of_a_handler_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the gateway: so many at once for each session and type, then one after the other."""
+    now = 1000.0
+    monkeypatch.setattr("pylinkd.sdk.testing.monotonic", lambda: now)
+    service = Service("chat")
+    handled: list[str] = []
+
+    @service.ws.on("limited", rate="2/10s")
+    async def limited(ctx: WsContext) -> None:
+        handled.append(ctx.socket.id)
+
+    @service.ws.on("members", rate="1/48h", auth=True)
+    async def members(ctx: WsContext) -> None: ...
+
+    @service.ws.group("g", rate="1/m").on("limited")
+    async def grouped(ctx: WsContext) -> None: ...
+
+    async with run(service) as gateway:
+        una, bob = await gateway.connect("una"), await gateway.connect("bob")
+        for client in (una, una, bob):
+            await client.send("limited")
+        with pytest.raises(RateLimitedError) as caught:
+            await una.send("limited")
+        assert caught.value.retry_after == pytest.approx(5.0)
+        assert handled == [una.id, una.id, bob.id]
+
+        await una.send("members")
+        with pytest.raises(RateLimitedError):
+            await una.send("members")
+        await una.send("g.limited")
+        with pytest.raises(RateLimitedError):
+            await una.send("g.limited")
+
+        for _ in range(2):
+            with pytest.raises(UnauthorizedError):  # and is not counted, as by the gateway
+                await (await gateway.connect()).send("members")
+
+        now += 5.0
+        await una.send("limited")
+        with pytest.raises(RateLimitedError):
+            await una.send("limited")
+
+
+async def test_unexpected_exception_is_the_cause_of_what_a_test_sees() -> None:
+    """Of messages, actions, calls and events, and of a session's beginning."""
+    service = Service("chat")
+
+    async def fails(ctx: Any) -> None:
+        raise KeyError("mine")
+
+    service.ws.on("fails", fails)
+    service.action("fails", route="/fails")(fails)
+    service.events.on("fails")(fails)
+
+    async with run(service) as gateway:
+        client = await gateway.connect()
+        asked: list[Callable[[], Awaitable[object]]] = [
+            lambda: client.send("fails"),
+            lambda: gateway.request("GET", "/fails"),
+            lambda: gateway.call("fails"),
+            lambda: gateway.emit("fails"),
+        ]
+        for ask in asked:
+            with pytest.raises(InternalError) as caught:
+                await ask()
+            assert repr(caught.value.__cause__) == "KeyError('mine')"
+        service.ws.on_connect(fails)
+        with pytest.raises(InternalError) as caught:
+            await gateway.connect()
+        assert isinstance(caught.value.__cause__, KeyError)
 
 
 async def test_disconnected_client_sees_code_and_reason() -> None:

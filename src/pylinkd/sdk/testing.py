@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from time import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from time import monotonic, time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,6 +24,7 @@ from ..protocol.errors import (
     InternalError,
     LinkdError,
     NotFoundError,
+    RateLimitedError,
     UnauthorizedError,
     UnknownMessageTypeError,
 )
@@ -31,13 +32,19 @@ from ..protocol.identity import Identity
 from ..protocol.link import fill_failure, fill_identity
 from ..protocol.link_pb2 import CODEC_JSON, Event, Frame, Publish, RoomCommand, StreamAborted, StreamChunk
 from .actions import Response, decode_result
+from .allowance import Allowance
 from .jobs import done
 from .runtime import Runtime
 from .service import Service
 from .validation import encode
+from .websocket import MessageHandler
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds after which something that a test waits for counts as missing."""
+
+
+_LONGEST_WAIT = 3600.0  # seconds that a client is asked to wait
+_SHOWN = 5  # events that a text about a missing one repeats
 
 
 class Emitted(msgspec.Struct, frozen=True):
@@ -68,6 +75,7 @@ class Client:
         self._gateway = gateway
         self._arrived = asyncio.Event()
         self._seen = 0
+        self._allowances: dict[MessageHandler, Allowance] = {}
         self.id = id
         self.identity = identity
         self.events: list[Emitted] = []
@@ -77,10 +85,14 @@ class Client:
         """Send a message and return the answer's data, decoded.
 
         Raises:
-            LinkdError: If the service answers with an error.
+            RateLimitedError: If it is more than the handler's ``rate`` allows; the service does not see it.
+            LinkdError: If the service answers with an error. The ``__cause__`` of an InternalError is the exception
+                that the handler raised.
         """
-        if not self._gateway.service.ws.find(type):
+        handler = self._gateway.service.ws.find(type)
+        if handler is None:
             raise UnknownMessageTypeError(details={"type": type})
+        self._count(handler)
         frame = Frame()
         frame.inbound.session = self.id
         frame.inbound.type = type
@@ -118,17 +130,43 @@ class Client:
         """The next event that was not returned before, of this type if one is given; others are passed over.
 
         Raises:
-            TimeoutError: If none comes within DEFAULT_TIMEOUT.
+            TimeoutError: If none comes within DEFAULT_TIMEOUT. The text says what came instead.
         """
-        async with asyncio.timeout(DEFAULT_TIMEOUT):
-            while True:
-                while self._seen < len(self.events):
-                    event = self.events[self._seen]
-                    self._seen += 1
-                    if type is None or event.type == type:
-                        return event
-                self._arrived.clear()
-                await self._arrived.wait()
+        first = self._seen
+        try:
+            async with asyncio.timeout(DEFAULT_TIMEOUT):
+                while True:
+                    while self._seen < len(self.events):
+                        event = self.events[self._seen]
+                        self._seen += 1
+                        if type is None or event.type == type:
+                            return event
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            raise TimeoutError(self._missing(type, first)) from None
+
+    def _missing(self, type: str | None, first: int) -> str:
+        """What to say when no such event came, with those that did."""
+        wanted = "no event" if type is None else f"no event {type!r}"
+        passed, before = self.events[first:], self.events[:first]
+        text = f"{wanted} came within {DEFAULT_TIMEOUT:g} s; "
+        text += f"passed over: {_listed(passed)}" if passed else "nothing else came either"
+        if before:
+            text += f"; returned before: {_listed(before)}"
+        if self.closed is not None:
+            text += f"; the session was closed with {self.closed[0]} {self.closed[1]!r}"
+        return text
+
+    def _count(self, handler: MessageHandler) -> None:
+        count, period = handler.rate
+        if not count or handler.requirement.refusal(self.identity) is not None:
+            return  # who may not ask at all is refused by the service, and not counted
+        # A handler that was replaced has a rate of its own.
+        allowance = self._allowances.setdefault(handler, Allowance(count, period))
+        wait = allowance.take(monotonic())
+        if wait:
+            raise RateLimitedError(retry_after=min(wait, _LONGEST_WAIT))
 
     async def close(self, reason: str = "client_closed") -> None:
         """End the session and wait until ``on_disconnect`` has run."""
@@ -470,6 +508,13 @@ async def run(service: Service[Any]) -> AsyncIterator[Gateway]:
 def decode(response: Response) -> Any:
     """The JSON in an action's answer."""
     return decode_result(response.body)
+
+
+def _listed(events: Sequence[Emitted]) -> str:
+    """The last of them, with what they carried."""
+    shown = [f"{event.type} {event.data!r:.80}" for event in events[-_SHOWN:]]
+    more = len(events) - len(shown)
+    return ", ".join([f"{more} more"] * bool(more) + shown)
 
 
 def _identity(user: str | None, name: str | None, roles: Iterable[str]) -> Identity | None:
