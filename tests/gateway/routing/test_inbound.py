@@ -471,6 +471,28 @@ async def test_lost_link_lets_waiting_messages_go_on() -> None:
     assert coming.kinds() == ["session_opened", "inbound"]
 
 
+async def test_client_is_read_from_again_where_what_waited_is_refused() -> None:
+    """The last answer of the instance that leaves brings it to half its window, and the next refuses the rest."""
+    rig = Rig(park=PARK, window=4)
+    leaving = rig.start(types=["chat.send", "chat.old"])
+    session = rig.open("s-1")
+    leaving.open_all()
+    for _ in range(2):
+        rig.send(session)
+    rig.services.drain(leaving.link)
+    rig.start(types=["chat.send"])
+    for _ in range(2):
+        rig.send(session, "chat.old")
+    held = not connection_of(session).reading
+
+    for _ in range(2):
+        leaving.answer(leaving.take("inbound"))
+
+    assert held
+    assert session.in_flight == 0
+    assert connection_of(session).reading
+
+
 # every message with an id is answered exactly once, or its session has ended
 
 STEPS = st.lists(
