@@ -169,7 +169,8 @@ class Runtime:
         if self._gateway_instance == answer.gateway_instance:
             # The sessions live on and may meanwhile be another instance's. The gateway says which are ours again; where
             # something of such a one still runs its order, and that of on_connect, holds on.
-            self._orphans = {id: socket for id, socket in self.sockets.items() if socket._mailbox.busy}
+            known = {**self._orphans, **self.sockets}  # a link may break again while a handler still runs
+            self._orphans = {id: socket for id, socket in known.items() if socket._mailbox.busy}
             self.sockets = {}
         else:
             self.end_sessions()
@@ -177,7 +178,9 @@ class Runtime:
 
     def end_sessions(self) -> None:
         """The gateway process is gone, and with it every session that is this instance's."""
-        for socket in list(self.sockets.values()):
+        # None is kept: the next gateway may be gone, too, before their last handler has ended.
+        sockets, self.sockets = self.sockets, {}
+        for socket in sockets.values():
             if socket.id not in self._ended:
                 self._end(socket, _Nobody(), 0, "gateway_lost", ())
 
@@ -277,11 +280,8 @@ class Runtime:
         wire = frame.session_opened.session
         adopted = frame.session_opened.adopted
         socket = self.sockets.get(wire.id)
-        if socket is None and wire.id in self._orphans:
-            socket = self.sockets[wire.id] = self._orphans.pop(wire.id)
         if socket is None:
-            socket = self.sockets[wire.id] = _socket(wire)
-            socket._opened = socket._ready = adopted
+            socket = self.sockets[wire.id] = self._taken_back(wire, adopted)
         if socket._ready:
             # The gateway asks again, after its link broke: the answer is that of the handlers that ran already.
             if socket._refusal is None:
@@ -302,6 +302,20 @@ class Runtime:
                 known._refusal = error if isinstance(error, LinkdError) else InternalError()
 
         self.dispatcher.add(HookJob(self, link, frame.request_id, handlers, ctx, connected))
+
+    def _taken_back(self, wire: WireSession, adopted: bool) -> Socket:
+        """A session that this instance did not have, or had before its link broke: then it keeps its mailbox, so that
+        what still runs of it is not overtaken.
+        """
+        orphan = self._orphans.pop(wire.id, None)
+        socket = _socket(wire)  # as the gateway knows it now: its client may have signed in meanwhile
+        if orphan is not None and not adopted:
+            orphan.identity = socket.identity
+            return orphan  # its on_connect may be running
+        socket._opened = socket._ready = adopted  # whatever an on_connect here comes to, another instance let it in
+        if orphan is not None:
+            socket._mailbox = orphan._mailbox
+        return socket
 
     def _session_identified(self, link: Answerable, frame: Frame) -> None:
         socket = self.sockets.get(frame.session_identified.session)
