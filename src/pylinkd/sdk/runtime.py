@@ -82,6 +82,7 @@ class Runtime:
         link: Where contexts send their questions.
         anything: See context.Host.
         sockets: The sessions that the gateway told of, by id.
+        leaving: Whether the service stops: where it registers once more, it gets nothing new.
     """
 
     def __init__(self, service: Offer, max_concurrent: int) -> None:
@@ -89,6 +90,7 @@ class Runtime:
         self.link: Asker = Offline()
         self.anything = Schema(Any, service.text)
         self.sockets: dict[str, Socket] = {}
+        self.leaving = False
         self.dispatcher = Dispatcher(max_concurrent)
         self._streams: dict[int, Stream] = {}
         # Sessions whose handlers ran when the link broke: ours again only if the gateway says so.
@@ -137,6 +139,7 @@ class Runtime:
         register.namespace = service.namespace
         register.path = service.path or ""
         register.auth = service.auth
+        register.draining = self.leaving
         for message in service.ws.handlers:
             register.handlers.add(
                 type=message.type,

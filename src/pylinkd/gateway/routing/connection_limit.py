@@ -74,6 +74,8 @@ class ConnectionLimit:
     ) -> None:
         """Ping those that have been silent, and decide when they had time to answer."""
 
+        due = self._clock() + _ANSWER_TIME
+
         def decide() -> None:
             nonlocal due
             connection = session.connection
@@ -97,7 +99,6 @@ class ConnectionLimit:
             other.connection.ping()
         if session.connection is not None:
             session.connection.hold(Hold.ADMISSION)
-        due = self._clock() + _ANSWER_TIME
         self._schedule(_ANSWER_TIME, decide)
 
     def _open(self, user: str) -> list[Session]:
