@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -18,7 +17,7 @@ from .actions import Actions
 from .context import Socket, WsContext
 from .dispatch import Dispatcher, Job
 from .events import Events
-from .jobs import ActionJob, Answerable, Deferred, EventJob, HookJob, MessageJob, StreamJob, done
+from .jobs import ActionJob, Answerable, EventJob, HookJob, MessageJob, StreamJob, done
 from .link import Asker
 from .streams import Stream
 from .text import TextPolicy
@@ -214,6 +213,7 @@ class Runtime:
         self.dispatcher.discard(_is_the_gateways, [socket._mailbox for socket in sockets])
         self.dispatcher.resume()
         for socket in sockets:
+            socket._early.clear()
             if not socket._ready and not socket._mailbox.busy:
                 socket._opened = False  # its on_connect was among them
         # The numbers of streams are the link's.
@@ -244,8 +244,9 @@ class Runtime:
         else:
             job: Job = MessageJob(self, link, request_id, handler, socket, type, inbound.data)
             if not handler.ordered and not socket._ready:
-                job = Deferred(socket._mailbox, partial(self.dispatcher.add, job))
-            self.dispatcher.add(job)
+                socket._early.append(job)
+            else:
+                self.dispatcher.add(job)
 
     def _stream_opened(self, link: Answerable, frame: Frame) -> None:
         opened, request_id = frame.stream_opened, frame.request_id
@@ -266,8 +267,9 @@ class Runtime:
 
             job: Job = StreamJob(self, link, request_id, handler, socket, opened.type, opened.data, stream, over)
             if not socket._ready:
-                job = Deferred(socket._mailbox, partial(self.dispatcher.add, job))
-            self.dispatcher.add(job)
+                socket._early.append(job)
+            else:
+                self.dispatcher.add(job)
 
     def _stream_chunk(self, link: Answerable, frame: Frame) -> None:
         stream = self._streams.get(frame.request_id)
@@ -303,6 +305,9 @@ class Runtime:
             # The session's messages may be waiting already: after a refusal none of them may be handled.
             if error is not None:
                 known._refusal = error if isinstance(error, LinkdError) else InternalError()
+            early, known._early = known._early, []
+            for job in early:
+                self.dispatcher.add(job)
 
         self.dispatcher.add(HookJob(self, link, frame.request_id, handlers, ctx, connected))
 
