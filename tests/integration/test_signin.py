@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
 from pathlib import Path
 
@@ -44,6 +46,20 @@ async def test_who_does_not_sign_in_has_to_go(tmp_path: Path) -> None:
             assert await one.closed() == (4401, "sign in first")
         async with client(running.url(PATH), token=make_token("una")) as una:
             assert (await una.ask("members.me"))["connected"] == ["una"]
+
+
+async def test_sleep_of_the_gateway_is_no_time_to_sign_in(tmp_path: Path) -> None:
+    """It was stopped (SIGSTOP) for longer than clients have; what one said meanwhile is read."""
+    async with (
+        platform(tmp_path, MEMBERS, env={"LINKD_AUTH_TIMEOUT_MS": "1500"}) as running,
+        client(running.url(PATH)) as one,
+    ):
+        running.gateway.process.send_signal(signal.SIGSTOP)
+        await one.send({"type": "linkd.auth", "data": {"token": make_token("una")}, "id": 1})
+        await asyncio.sleep(3.0)  # that is what is tested
+        running.gateway.process.send_signal(signal.SIGCONT)
+
+        assert (await one.answer(1))["type"] == "response"
 
 
 async def test_token_in_a_subprotocol_lets_in_and_is_not_told_back(tmp_path: Path) -> None:

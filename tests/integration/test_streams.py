@@ -192,6 +192,19 @@ async def test_handler_learns_that_its_client_is_gone(tmp_path: Path) -> None:
         assert (await running.programs[1].wait_logged("test_aborted"))["reason"] == "gone"
 
 
+async def test_handler_learns_that_its_client_broke_the_protocol(tmp_path: Path) -> None:
+    """At once: the rest will not come, and the close frame waits for the handler's answer."""
+    async with platform(tmp_path, STREAMS) as running, client(running.url("/ws/streams")) as one:
+        await one.send(announcement("file.hash"))
+        await one.send_raw(b"half")
+        await one.ask("file.ping")
+        one.websocket.transport.write(b"\xc1\x80\0\0\0\0")  # a reserved bit
+
+        assert (await one.closed(timeout=3.0))[0] == 1002
+        assert error_of(await one.answer("up")) == (499, "STREAM_ABORTED")
+        assert (await running.programs[1].wait_logged("test_aborted"))["reason"] == "protocol_error"
+
+
 async def test_stream_of_a_service_that_dies_is_answered(tmp_path: Path) -> None:
     """503, and what still comes is thrown away."""
     async with platform(tmp_path, STREAMS) as running, client(running.url("/ws/streams")) as one:

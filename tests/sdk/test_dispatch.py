@@ -423,6 +423,25 @@ async def test_places_of_waiting_handlers_are_for_calls_only(dispatcher: Dispatc
     assert {"-message", "-c3", "-c4"} <= set(log)
 
 
+async def test_handler_that_makes_many_calls_at_once_gives_one_place(dispatcher: Dispatcher) -> None:
+    """They run a few at a time, as other jobs do, and none is refused."""
+    log: list[str] = []
+    running: list[int] = []
+
+    async def work() -> None:
+        running.append(log.count("+call") - log.count("-call"))
+        await asyncio.sleep(0)
+
+    async def gather() -> None:
+        await asyncio.gather(*(calling(dispatcher, Called(log, "call", work)) for _ in range(200)))
+
+    dispatcher.add(Task(log, "many", gather))
+    assert await dispatcher.drain(2.0)
+
+    assert log.count("-call") == 200
+    assert max(running) == 3
+
+
 async def test_calls_and_messages_take_turns(dispatcher: Dispatcher) -> None:
     """A flood of one leaves the other its part."""
     log: list[str] = []

@@ -68,6 +68,34 @@ def message(type: str = "a", data: bytes = b"", id: str = "s-1") -> Frame:
 # answers
 
 
+async def test_unordered_message_waits_for_on_connect_alone(service: Service[Any], link: MemoryLink) -> None:
+    """And not for an ordered one that came before it while on_connect ran."""
+    connected, slow, log = asyncio.Event(), asyncio.Event(), list[str]()
+
+    @service.ws.on_connect
+    async def connect(ctx: WsContext) -> None:
+        await connected.wait()
+        log.append("connect")
+
+    @service.ws.on("a")
+    async def ordered(ctx: WsContext) -> None:
+        await slow.wait()
+        log.append("a")
+
+    @service.ws.on("b", ordered=False)
+    async def unordered(ctx: WsContext) -> None:
+        log.append("b")
+
+    asked = [asyncio.create_task(link.ask(frame)) for frame in (opened(), message("a"), message("b"))]
+    await asyncio.sleep(0)
+    connected.set()
+    await asyncio.wait_for(asked[2], 2.0)
+    slow.set()
+    await asyncio.gather(*asked)
+
+    assert log == ["connect", "b", "a"]
+
+
 async def test_answers_of_jobs_that_overlap_are_not_mixed_up(service: Service[Any], link: MemoryLink) -> None:
     """Each question gets its own, whatever is reused in between."""
 

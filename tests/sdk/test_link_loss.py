@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pylinkd import Service, WsContext
+from pylinkd import ForbiddenError, Service, WsContext
 
 from .links import MemoryLink
 from .test_jobs import closed, ends, message, opened, service
@@ -62,6 +62,107 @@ async def test_messages_that_had_not_begun_are_forgotten(service: Service[Any], 
     assert link.runtime.dispatcher.unfinished == 0
     for task in asked:
         task.cancel()
+
+
+async def test_session_is_whom_the_gateway_says_when_it_comes_back(service: Service[Any], link: MemoryLink) -> None:
+    """Its client signed in while the link was broken and a handler of it still ran."""
+    slow = Slow(service)
+    users: list[str | None] = []
+
+    @service.ws.on("who")
+    async def who(ctx: WsContext) -> None:
+        users.append(None if ctx.identity is None else ctx.identity.user)
+
+    await link.ask(opened())
+    asked = asyncio.create_task(link.ask(message()))
+    await slow.reaches(1)
+
+    link.runtime.lost()
+    link.register("gateway-1")
+    back = opened(adopted=True)
+    back.session_opened.session.identity.user = "una"
+    await link.ask(back)
+    slow.go_on.set()
+    await asked
+    await link.ask(message("who"))
+
+    assert users == ["una"]
+
+
+async def test_order_holds_though_the_link_breaks_twice(service: Service[Any], link: MemoryLink) -> None:
+    """A handler runs all the while; what comes after the second time waits for it."""
+    slow = Slow(service)
+    others: list[str] = []
+
+    @service.ws.on("b")
+    async def other(ctx: WsContext) -> None:
+        others.append("b")
+
+    await link.ask(opened())
+    asked = asyncio.create_task(link.ask(message()))
+    await slow.reaches(1)
+
+    for _ in range(2):
+        link.runtime.lost()
+        link.register("gateway-1")
+    await link.ask(opened(adopted=True))
+    following = asyncio.create_task(link.ask(message("b")))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    before = list(others)
+    slow.go_on.set()
+    await asyncio.gather(asked, following)
+
+    assert (before, others) == ([], ["b"])
+
+
+async def test_late_refusal_does_not_count_for_a_session_that_another_instance_let_in(
+    service: Service[Any], link: MemoryLink
+) -> None:
+    """on_connect ran when the link broke. Another instance let the session in, died, and this one gets it back."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @service.ws.on_connect
+    async def refuse(ctx: WsContext) -> None:
+        begun.set()
+        await go_on.wait()
+        raise ForbiddenError
+
+    @service.ws.on("a")
+    async def handler(ctx: WsContext) -> None:
+        pass
+
+    asked = asyncio.create_task(link.ask(opened()))
+    await begun.wait()
+
+    link.runtime.lost()
+    link.register("gateway-1")
+    back = asyncio.create_task(link.ask(opened(adopted=True)))
+    go_on.set()
+    with pytest.raises(ForbiddenError):
+        await asked
+
+    await back
+    await link.ask(message())
+
+
+async def test_session_ends_once_though_two_gateways_die_meanwhile(
+    service: Service[Any], link: MemoryLink, ends: list[Any]
+) -> None:
+    """Its end waits for a handler that runs all the while."""
+    slow = Slow(service)
+    await link.ask(opened())
+    asked = asyncio.create_task(link.ask(message()))
+    await slow.reaches(1)
+
+    for gateway in ("gateway-2", "gateway-3"):
+        link.runtime.lost()
+        link.register(gateway)
+    slow.go_on.set()
+    await asked
+    await link.runtime.dispatcher.drain(1.0)
+
+    assert ends == [("s-1", "gateway_lost")]
 
 
 async def test_session_that_moved_on_has_no_end_here(service: Service[Any], link: MemoryLink, ends: list[Any]) -> None:

@@ -278,6 +278,91 @@ async def test_stop_takes_no_longer_than_it_may(path: Path) -> None:
     assert "handlers_cancelled" in [line["event"] for line in logs]
 
 
+def ends_of(service: Service[Any]) -> list[Any]:
+    """Why its sessions end."""
+    ends: list[Any] = []
+
+    @service.ws.on_disconnect
+    async def disconnected(ctx: WsContext) -> None:
+        ends.append(ctx.end_reason)
+
+    return ends
+
+
+async def test_service_that_stops_wants_nothing_new_though_its_link_breaks(path: Path) -> None:
+    """It registers again, for what it had, and says so; its sessions live on."""
+    service = Service("chat")
+    ends = ends_of(service)
+    entered, gate = asyncio.Event(), asyncio.Event()
+
+    @service.ws.on("slow")
+    async def slow(ctx: WsContext) -> None:
+        entered.set()
+        await gate.wait()
+
+    with structlog.testing.capture_logs():
+        async with small_gateway(path) as gateway:
+            life = Life(service, path)
+            await gateway.wait_until(lambda: bool(gateway.registrations))
+            opened(gateway, "slow")
+            await entered.wait()
+            life.stop.set()
+            await gateway.wait_until(lambda: any(frame.HasField("draining") for frame in gateway.received))
+            gateway.cut()
+            await gateway.wait_until(lambda: len(gateway.registrations) == 2)
+            gate.set()
+            await life.end()
+
+    assert [frame.register.draining for frame in gateway.registrations] == [False, True]
+    assert ends == []
+
+
+async def test_service_that_stops_without_a_link_asks_whether_its_gateway_lives(path: Path) -> None:
+    """A link that broke, as after SIGSTOP, ends no session: another instance has them."""
+    service = Service("chat")
+    ends = ends_of(service)
+    with structlog.testing.capture_logs() as logs:
+        async with small_gateway(path) as gateway:
+            life = Life(service, path)
+            await gateway.wait_until(lambda: bool(gateway.registrations))
+            opened(gateway)
+            await gateway.wait_until(lambda: bool(gateway.received))
+            gateway.cut()
+            async with asyncio.timeout(5):
+                while "gateway_lost" not in [line["event"] for line in logs]:
+                    await asyncio.sleep(0)
+            await life.end()
+
+    assert [frame.register.draining for frame in gateway.registrations] == [False, True]
+    assert ends == []
+
+
+async def test_sessions_end_though_the_gateway_dies_while_the_service_stops(path: Path) -> None:
+    """Nobody else would run their on_disconnect."""
+    service = Service("chat")
+    ends = ends_of(service)
+    entered, gate = asyncio.Event(), asyncio.Event()
+
+    @service.ws.on("slow")
+    async def slow(ctx: WsContext) -> None:
+        entered.set()
+        await gate.wait()
+
+    with structlog.testing.capture_logs():
+        async with small_gateway(path) as gateway:
+            life = Life(service, path)
+            await gateway.wait_until(lambda: bool(gateway.registrations))
+            opened(gateway, "slow")
+            await entered.wait()
+            life.stop.set()
+            await gateway.wait_until(lambda: any(frame.HasField("draining") for frame in gateway.received))
+            await gateway.close()
+            gate.set()
+            await life.end()
+
+    assert ends == ["gateway_lost"]
+
+
 async def test_service_without_a_gateway_can_be_stopped(path: Path) -> None:
     """While it waits for one."""
     with structlog.testing.capture_logs():

@@ -431,6 +431,7 @@ class Gateway:
             if late > _PAUSE:
                 self._heartbeat.paused(late)
                 self.receptions.paused(late)
+                self._signin.paused(late)
             for connection in self.receptions.overdue(self.now):
                 self._carry_out(connection, Verdict.STALLED)
             try:

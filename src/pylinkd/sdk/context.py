@@ -15,7 +15,7 @@ from ..protocol.link import fill_identity
 from ..protocol.link_pb2 import Frame, RoomCommand
 from ..protocol.patterns import check_name
 from .asking import asked
-from .dispatch import Dispatcher, Mailbox
+from .dispatch import Dispatcher, Job, Mailbox
 from .link import Asker
 from .streams import Stream
 from .validation import Schema, encode
@@ -88,6 +88,7 @@ class Socket:
     """
 
     __slots__ = (
+        "_early",
         "_mailbox",
         "_msgpack",
         "_opened",
@@ -123,6 +124,7 @@ class Socket:
         self.metadata = metadata
         self._msgpack = msgpack
         self._mailbox = Mailbox()
+        self._early: list[Job] = []  # that keep no order, and came before on_connect had ended
         self._opened = False
         self._ready = False
         self._refusal: LinkdError | None = None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from functools import partial
 from time import monotonic
 from typing import ClassVar
@@ -87,16 +88,21 @@ class Job:
 
 
 class _Worker:
-    __slots__ = ("cancelled_at", "deadline", "job", "parked", "stubborn", "task", "wake")
+    __slots__ = ("calls", "cancelled_at", "deadline", "job", "parked", "stubborn", "task", "wake")
 
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
         self.job: Job | None = None
+        self.calls = 0  # whose answers its handler waits for
         self.deadline = 0.0
         self.cancelled_at: float | None = None
         self.stubborn = False
         self.parked = False
         self.wake: asyncio.Future[None] | None = None
+
+
+_worker: ContextVar[_Worker | None] = ContextVar("linkd_worker", default=None)
+"""Whose handler this is, also in the tasks that the handler started."""
 
 
 class Dispatcher:
@@ -120,7 +126,7 @@ class Dispatcher:
         self._aside: deque[Job] = deque()
         self._calls_aside: deque[Job] = deque()
         self._active = 0  # workers that are not idle
-        self._awaited = 0  # answers to ctx.call that handlers wait for
+        self._awaited = 0  # handlers that wait for answers to ctx.call
         self._workers: set[_Worker] = set()
         self._idle: list[_Worker] = []
         self._unfinished = 0
@@ -189,13 +195,25 @@ class Dispatcher:
                     queue.append(job)
 
     def call_began(self) -> None:
-        """A handler waits for the answer to a call from now on, and gives its place to one that comes in."""
+        """A handler waits for the answer to a call from now on, and gives its place to one that comes in. It has one
+        place, for however many answers it waits.
+        """
+        worker = _worker.get()
+        if worker is not None:
+            worker.calls += 1
+            if worker.calls > 1:
+                return
         self._awaited += 1
         if self._calls:
             self._schedule_check()
 
     def call_ended(self) -> None:
         """It has the answer, or waits no more."""
+        worker = _worker.get()
+        if worker is not None:
+            worker.calls -= 1
+            if worker.calls:
+                return
         self._awaited -= 1
 
     async def drain(self, timeout: float) -> bool:
@@ -274,6 +292,7 @@ class Dispatcher:
         assert task is not None
         budget = _TURN
         inside_handler.set(True)
+        _worker.set(worker)
         try:
             while not self._closed:
                 if calls and self._is_turn_of_calls(budget):

@@ -13,7 +13,7 @@ from ..protocol.link import Reused, read_identity
 from ..protocol.link_pb2 import Call, Event, Frame, Header, HttpRequest
 from .actions import ActionHandler, Response, parse_query
 from .context import EventContext, Host, HttpContext, Socket, WsContext
-from .dispatch import DEFAULT_TIMEOUT, Job, Mailbox
+from .dispatch import DEFAULT_TIMEOUT
 from .events import EventHandler
 from .question import Answerable as Answerable
 from .question import Question
@@ -164,24 +164,6 @@ class HookJob(Question):
 
     def _what(self) -> dict[str, Any]:
         return {"type": self._ctx.name, **_who(self._ctx.socket)}
-
-
-class Deferred(Job):
-    """Starts another job when the mailbox comes to it: no message may overtake on_connect, not even an unordered one.
-
-    Args:
-        start: Starts the other job.
-    """
-
-    __slots__ = ("_start",)
-
-    def __init__(self, mailbox: Mailbox, start: Callable[[], None]) -> None:
-        super().__init__(mailbox, None)
-        self._start = start
-
-    async def run(self) -> None:
-        """See Job."""
-        self._start()
 
 
 class ActionJob(Question):

@@ -6,6 +6,7 @@ What the gateway asks is runtime.py's business.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import random
@@ -42,6 +43,7 @@ _FIRST_DELAY = 0.1  # seconds; the delay doubles from here
 _LONGEST_DELAY = 5.0
 _CONNECT_TIMEOUT = 10.0  # of TCP and TLS together
 _REGISTER_TIMEOUT = 5.0
+_REJOIN_TIMEOUT = 2.0  # for a service that stops to learn whether its gateway lives
 _CLOSE_TIMEOUT = 1.0  # for the gateway to end a link that has served its purpose
 _SILENCE_LIMIT = 30.0  # seconds; the gateway asks for a sign of life every five
 _WATCH_STEP = 1.0  # seconds
@@ -271,6 +273,8 @@ class Connector:
         self._changed_meanwhile = False
         self._complaint = ""
         self._patient_until = 0.0
+        self._tried = asyncio.Event()
+        self._at_once = asyncio.Event()
         self.link: Link | None = None
 
     async def run(self, first: asyncio.Event) -> None:
@@ -283,6 +287,7 @@ class Connector:
         self._patient_until = asyncio.get_running_loop().time() + _PATIENCE
         while not self._stopping:
             link = await self._connect()
+            self._tried.set()
             if link is not None:
                 first.set()
                 connected_at = asyncio.get_running_loop().time()
@@ -299,7 +304,20 @@ class Connector:
             attempt += 1
             # Jitter between half and all of a doubling delay; one log line for all attempts.
             longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(attempt, 10))
-            await asyncio.sleep(longest * (0.5 + self._jitter() / 2))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(longest * (0.5 + self._jitter() / 2)):
+                    await self._at_once.wait()
+            self._at_once.clear()
+
+    async def rejoin(self) -> bool:
+        """Try once, and at once, to have a link again; whether there is one."""
+        if self.link is None:
+            self._tried.clear()
+            self._at_once.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REJOIN_TIMEOUT):
+                    await self._tried.wait()
+        return self.link is not None
 
     async def _connect(self) -> Link | None:
         try:

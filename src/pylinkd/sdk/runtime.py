@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -18,7 +17,7 @@ from .actions import Actions
 from .context import Socket, WsContext
 from .dispatch import Dispatcher, Job
 from .events import Events
-from .jobs import ActionJob, Answerable, Deferred, EventJob, HookJob, MessageJob, StreamJob, done
+from .jobs import ActionJob, Answerable, EventJob, HookJob, MessageJob, StreamJob, done
 from .link import Asker
 from .streams import Stream
 from .text import TextPolicy
@@ -82,6 +81,7 @@ class Runtime:
         link: Where contexts send their questions.
         anything: See context.Host.
         sockets: The sessions that the gateway told of, by id.
+        leaving: Whether the service stops: where it registers once more, it gets nothing new.
     """
 
     def __init__(self, service: Offer, max_concurrent: int) -> None:
@@ -89,6 +89,7 @@ class Runtime:
         self.link: Asker = Offline()
         self.anything = Schema(Any, service.text)
         self.sockets: dict[str, Socket] = {}
+        self.leaving = False
         self.dispatcher = Dispatcher(max_concurrent)
         self._streams: dict[int, Stream] = {}
         # Sessions whose handlers ran when the link broke: ours again only if the gateway says so.
@@ -137,6 +138,7 @@ class Runtime:
         register.namespace = service.namespace
         register.path = service.path or ""
         register.auth = service.auth
+        register.draining = self.leaving
         for message in service.ws.handlers:
             register.handlers.add(
                 type=message.type,
@@ -169,7 +171,8 @@ class Runtime:
         if self._gateway_instance == answer.gateway_instance:
             # The sessions live on and may meanwhile be another instance's. The gateway says which are ours again; where
             # something of such a one still runs its order, and that of on_connect, holds on.
-            self._orphans = {id: socket for id, socket in self.sockets.items() if socket._mailbox.busy}
+            known = {**self._orphans, **self.sockets}  # a link may break again while a handler still runs
+            self._orphans = {id: socket for id, socket in known.items() if socket._mailbox.busy}
             self.sockets = {}
         else:
             self.end_sessions()
@@ -177,7 +180,9 @@ class Runtime:
 
     def end_sessions(self) -> None:
         """The gateway process is gone, and with it every session that is this instance's."""
-        for socket in list(self.sockets.values()):
+        # None is kept: the next gateway may be gone, too, before their last handler has ended.
+        sockets, self.sockets = self.sockets, {}
+        for socket in sockets.values():
             if socket.id not in self._ended:
                 self._end(socket, _Nobody(), 0, "gateway_lost", ())
 
@@ -208,6 +213,7 @@ class Runtime:
         self.dispatcher.discard(_is_the_gateways, [socket._mailbox for socket in sockets])
         self.dispatcher.resume()
         for socket in sockets:
+            socket._early.clear()
             if not socket._ready and not socket._mailbox.busy:
                 socket._opened = False  # its on_connect was among them
         # The numbers of streams are the link's.
@@ -238,8 +244,9 @@ class Runtime:
         else:
             job: Job = MessageJob(self, link, request_id, handler, socket, type, inbound.data)
             if not handler.ordered and not socket._ready:
-                job = Deferred(socket._mailbox, partial(self.dispatcher.add, job))
-            self.dispatcher.add(job)
+                socket._early.append(job)
+            else:
+                self.dispatcher.add(job)
 
     def _stream_opened(self, link: Answerable, frame: Frame) -> None:
         opened, request_id = frame.stream_opened, frame.request_id
@@ -260,8 +267,9 @@ class Runtime:
 
             job: Job = StreamJob(self, link, request_id, handler, socket, opened.type, opened.data, stream, over)
             if not socket._ready:
-                job = Deferred(socket._mailbox, partial(self.dispatcher.add, job))
-            self.dispatcher.add(job)
+                socket._early.append(job)
+            else:
+                self.dispatcher.add(job)
 
     def _stream_chunk(self, link: Answerable, frame: Frame) -> None:
         stream = self._streams.get(frame.request_id)
@@ -277,11 +285,8 @@ class Runtime:
         wire = frame.session_opened.session
         adopted = frame.session_opened.adopted
         socket = self.sockets.get(wire.id)
-        if socket is None and wire.id in self._orphans:
-            socket = self.sockets[wire.id] = self._orphans.pop(wire.id)
         if socket is None:
-            socket = self.sockets[wire.id] = _socket(wire)
-            socket._opened = socket._ready = adopted
+            socket = self.sockets[wire.id] = self._taken_back(wire, adopted)
         if socket._ready:
             # The gateway asks again, after its link broke: the answer is that of the handlers that ran already.
             if socket._refusal is None:
@@ -300,8 +305,25 @@ class Runtime:
             # The session's messages may be waiting already: after a refusal none of them may be handled.
             if error is not None:
                 known._refusal = error if isinstance(error, LinkdError) else InternalError()
+            early, known._early = known._early, []
+            for job in early:
+                self.dispatcher.add(job)
 
         self.dispatcher.add(HookJob(self, link, frame.request_id, handlers, ctx, connected))
+
+    def _taken_back(self, wire: WireSession, adopted: bool) -> Socket:
+        """A session that this instance did not have, or had before its link broke: then it keeps its mailbox, so that
+        what still runs of it is not overtaken.
+        """
+        orphan = self._orphans.pop(wire.id, None)
+        socket = _socket(wire)  # as the gateway knows it now: its client may have signed in meanwhile
+        if orphan is not None and not adopted:
+            orphan.identity = socket.identity
+            return orphan  # its on_connect may be running
+        socket._opened = socket._ready = adopted  # whatever an on_connect here comes to, another instance let it in
+        if orphan is not None:
+            socket._mailbox = orphan._mailbox
+        return socket
 
     def _session_identified(self, link: Answerable, frame: Frame) -> None:
         socket = self.sockets.get(frame.session_identified.session)

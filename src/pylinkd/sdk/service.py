@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import structlog
@@ -37,6 +38,7 @@ log = structlog.get_logger("linkd.service")
 
 _ANSWERS_TIMEOUT = 10.0  # seconds that the gateway may take to read the last answers
 _CANCEL_TIMEOUT = 2.0  # seconds that a cancelled hook may take to clean up
+_LAST_ENDS_TIMEOUT = 1.0  # seconds that on_disconnect has in any case where the gateway died while the service stopped
 _DRAINING_TIMEOUT = 2.0  # seconds that the gateway may take to send nothing new
 
 Hook = Callable[..., Awaitable[None]]
@@ -304,16 +306,28 @@ class Service(Generic[DB]):
 
     async def _leave(self, runtime: Runtime, connector: Connector) -> None:
         log.info("service_stopping", service=self.name, unfinished=runtime.dispatcher.unfinished)
-        if connector.link is None:
-            runtime.end_sessions()
-        else:
+        runtime.leaving = True
+        deadline = monotonic() + self._stop_timeout
+        await self._end_orphaned(runtime, connector)
+        if connector.link is not None:
             frame = Frame()
             frame.draining.SetInParent()
             with contextlib.suppress(ServiceUnavailableError, TimeoutError):
                 async with asyncio.timeout(_DRAINING_TIMEOUT):
                     await connector.link.ask(frame)
-        self._stuck = await runtime.stop(self._stop_timeout)
+        await runtime.dispatcher.drain(deadline - monotonic())
+        left = deadline - monotonic()
+        if await self._end_orphaned(runtime, connector):  # the gateway died meanwhile
+            left = max(left, _LAST_ENDS_TIMEOUT)
+        self._stuck = await runtime.stop(left)
         await connector.finish(_ANSWERS_TIMEOUT)
+
+    async def _end_orphaned(self, runtime: Runtime, connector: Connector) -> bool:
+        """End the sessions whose gateway is gone. Where only the link broke they live on, as another instance's."""
+        gone = bool(runtime.sockets) and not await connector.rejoin()
+        if gone:
+            runtime.end_sessions()
+        return gone
 
     def run(self, link: str | Path | Address | None = None) -> None:
         """Serve until SIGTERM or SIGINT. Blocks; a second signal ends the process at once.

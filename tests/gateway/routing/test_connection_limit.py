@@ -47,6 +47,23 @@ async def test_silent_ones_are_asked_before_one_more_is_refused() -> None:
     assert third in rig.registry
 
 
+async def test_silence_of_the_gateway_is_nobody_elses() -> None:
+    """It was stopped while it waited: the answer is there, and has not been read."""
+    rig = Rig(max_per_user=1)
+    (first,) = opened(rig, "s-1")
+    rig.timers.pass_(20.0)
+
+    (second,) = opened(rig, "s-2")
+    rig.timers.pass_(10.0)
+    early = connection_of(first).was_cut
+    connection_of(first).heard_at = rig.clock()
+    rig.timers.pass_(2.0)
+
+    assert not early
+    assert not connection_of(first).was_cut
+    assert connection_of(second).closed is not None
+
+
 async def test_one_more_is_refused_where_the_silent_ones_answer() -> None:
     """They were only silent."""
     rig = Rig(max_per_user=1)

@@ -17,7 +17,7 @@ from pylinkd.protocol.errors import ConflictError, NotFoundError, ValidationErro
 from pylinkd.protocol.link_pb2 import Frame, Handler
 
 from ..doubles import connection_of
-from .rig import Process, Rig
+from .rig import Process, Rig, registration
 
 
 @pytest.fixture
@@ -469,6 +469,46 @@ async def test_lost_link_lets_waiting_messages_go_on() -> None:
     leaving.die()
 
     assert coming.kinds() == ["session_opened", "inbound"]
+
+
+async def test_instance_that_stops_and_registers_again_gets_nothing_new() -> None:
+    """Its link broke while it finished what it had. It may be an earlier release, too."""
+    rig = Rig(park=PARK)
+    coming = rig.start(types=["chat.send"])
+    again = rig.connect()
+    asked = registration(types=["chat.old"])
+    asked.draining = True
+    answer = again.ask(Frame(register=asked))
+
+    session = rig.open("s-1")
+    coming.open_all()
+    rig.send(session)
+
+    assert answer.WhichOneof("body") == "registered"
+    assert coming.kinds() == ["inbound"]
+    assert again.kinds() == []
+
+
+async def test_client_is_read_from_again_where_what_waited_is_refused() -> None:
+    """The last answer of the instance that leaves brings it to half its window, and the next refuses the rest."""
+    rig = Rig(park=PARK, window=4)
+    leaving = rig.start(types=["chat.send", "chat.old"])
+    session = rig.open("s-1")
+    leaving.open_all()
+    for _ in range(2):
+        rig.send(session)
+    rig.services.drain(leaving.link)
+    rig.start(types=["chat.send"])
+    for _ in range(2):
+        rig.send(session, "chat.old")
+    held = not connection_of(session).reading
+
+    for _ in range(2):
+        leaving.answer(leaving.take("inbound"))
+
+    assert held
+    assert session.in_flight == 0
+    assert connection_of(session).reading
 
 
 # every message with an id is answered exactly once, or its session has ended

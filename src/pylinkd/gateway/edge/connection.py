@@ -434,6 +434,8 @@ class Connection(WSListener):
             return
         self._failure = violation
         self._takes = False
+        if self.session.upload is not None:
+            self.session.upload.abort("protocol_error")  # the rest of it will not come
         self._close_when_answered(asyncio.get_running_loop().time() + self._owner.close_timeout)
 
     def _close_when_answered(self, deadline: float) -> None:

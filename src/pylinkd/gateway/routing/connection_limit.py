@@ -18,6 +18,7 @@ from ..guard.audit import Audit
 
 _SILENT = 5.0  # seconds; who was heard later than that is certainly there
 _ANSWER_TIME = 2.0  # seconds for the pong of one that was silent, while the new connection is not read from
+_LATE = 1.0  # seconds after that time from which on the gateway itself was paused (SIGSTOP, a frozen VM)
 
 
 class Excess(StrEnum):
@@ -73,9 +74,16 @@ class ConnectionLimit:
     ) -> None:
         """Ping those that have been silent, and decide when they had time to answer."""
 
+        due = self._clock() + _ANSWER_TIME
+
         def decide() -> None:
+            nonlocal due
             connection = session.connection
             if connection is None or not connection.open:
+                return
+            if self._clock() - due > _LATE:  # the gateway itself did nothing meanwhile: what was said is still unread
+                due = self._clock() + _ANSWER_TIME
+                self._schedule(_ANSWER_TIME, decide)
                 return
             connection.release(Hold.ADMISSION)
             dead = {other for other, before in silent.items() if self._heard_at(other) <= before}

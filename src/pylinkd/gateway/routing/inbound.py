@@ -213,14 +213,15 @@ class Inbound:
             instance: Who had it; by now the session may be another one's.
         """
         session.in_flight -= 1
+        # Resuming at half the window reads the next messages together instead of one for each answer. Before messages
+        # that waited go on: those that are refused count down too, and would go past half of it unseen.
+        if session.in_flight == self._window // 2 and session.connection is not None:
+            session.connection.release(Hold.WINDOW)
         if attachment is not None and attachment.instance is instance:
             attachment.in_order -= 1
             if self.parking.messages and not attachment.in_order:
                 for service in self.parking.services(session):
                     self._unpark(session, service)
-        # Resuming at half the window reads the next messages together instead of one for each answer.
-        if session.in_flight == self._window // 2 and session.connection is not None:
-            session.connection.release(Hold.WINDOW)
 
 
 def _hold(session: Session, reason: Hold) -> None:

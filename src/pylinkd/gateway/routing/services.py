@@ -40,7 +40,7 @@ class Instance:
         self.link = link
         self.service = service
         self.sessions = 0
-        self.draining = False
+        self.draining = registration.draining
         self.update(registration)
 
     def update(self, registration: Register) -> None:
@@ -233,7 +233,7 @@ class Services:
                 f"{name}:{namespace} to LINKD_NAMESPACES, or leave out namespace={namespace!r}.",
                 type="NAMESPACE",
             )
-        if present is None:
+        if present is None and not registration.draining:
             self._check_same_program(registration)
         owner = self.by_path.get(path)
         if owner is not None and owner.name != name and owner.instances:

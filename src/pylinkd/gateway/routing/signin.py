@@ -180,6 +180,11 @@ class SignIn:
         del self.waiting[session]
         self._unfinished.leave(session.remote_address)
 
+    def paused(self, seconds: float) -> None:
+        """The gateway itself did nothing for so long: nobody could sign in."""
+        for session in self.waiting:
+            self.waiting[session] += seconds
+
     def sweep(self) -> None:
         """Close who took too long to sign in, and whose token has ended; tell whose is about to."""
         waited_until = self._monotonic()
