@@ -78,6 +78,10 @@ class Subject:
     def exceeded(self, session: Session, id: MessageId | None, retry_after: float) -> None:
         """See edge.connection.Owner."""
 
+    def pace(self, session: Session, pieces: int) -> float:
+        """See edge.connection.Owner."""
+        return 0.0
+
     def control(self, session: Session) -> bool:
         """See edge.connection.Owner."""
         return True

@@ -160,3 +160,22 @@ async def test_client_that_vanishes_with_a_full_window_is_forgotten(tmp_path: Pa
             one.reset()
 
         await gone(running)
+
+
+async def test_small_pieces_of_a_stream_are_read_as_fast_as_messages_may_come(tmp_path: Path) -> None:
+    """They cannot be refused without losing the stream, so its client waits, and nobody else does."""
+    env = {"LINKD_LIMITS": "enforce", "LINKD_MESSAGE_RATE": "100/s"}
+    async with (
+        platform(tmp_path, STREAMS, env=env) as running,
+        client(running.url("/ws/streams")) as other,
+        raw_websocket(running, "/ws/streams") as one,
+    ):
+        began = asyncio.get_running_loop().time()
+        start = msgspec.json.encode({"type": "file.hash", "id": 1, "stream": True, "data": "x"})
+        await one.send(frame(TEXT, start), frame(BINARY, b"x") * 250, frame(BINARY, b""))
+        assert await other.ask("file.ping") == "pong"
+
+        _, answer = await one.receive()
+
+        assert msgspec.json.decode(answer)["data"]["size"] == 250
+        assert asyncio.get_running_loop().time() - began > 1.0  # 100 at once, and 150 at 100 a second

@@ -380,6 +380,16 @@ async def test_slow_reader_gets_all_of_its_answer(tmp_path: Path, more: str) -> 
             await clients[1][0].readexactly(12_000_000)
 
 
+async def test_requests_that_no_action_counts_are_counted(tmp_path: Path) -> None:
+    """Health, and plain requests for a path of WebSockets, cost as much as others."""
+    env = {"LINKD_LIMITS": "enforce", "LINKD_USER_MESSAGE_RATE": "4/1h"}
+    async with platform(tmp_path, WEB, env=env) as running, running.http_client() as http:
+        codes = [(await http.get(path)).status_code for path in ("/health", "/ws", "/live") * 2]
+
+    assert 429 not in codes[:3]
+    assert codes[4:] == [429, 429]
+
+
 async def test_who_sends_on_after_the_last_answer_is_cut(tmp_path: Path) -> None:
     """Left-overs are read for a moment, and only so many."""
     async with platform(tmp_path, WEB) as running:

@@ -487,6 +487,10 @@ class Gateway:
         """See edge.connection.Owner."""
         self._limits.refuse(session, id, RateLimitedError(retry_after=retry_after))
 
+    def pace(self, session: Session, pieces: int) -> float:
+        """See edge.connection.Owner."""
+        return self._limits.pace(session, pieces)
+
     def control(self, session: Session) -> bool:
         """See edge.connection.Owner."""
         return self._limits.control(session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -47,8 +48,18 @@ def _is_rate(text: str) -> str:
 
 
 def _are_networks(text: str) -> str:
-    parse_networks(text)
+    _check_list(text, parse_networks(text))
     return text
+
+
+def _check_list(text: str, entries: Sized) -> None:
+    """Refuse a list that was meant to hold something: an empty one means everybody.
+
+    Raises:
+        ValueError: If nothing is in it but commas.
+    """
+    if text.strip() and not entries:
+        raise ValueError(f"{text!r} lists nothing: leave it out, or name at least one")
 
 
 def _entries(text: str) -> list[str]:
@@ -56,7 +67,9 @@ def _entries(text: str) -> list[str]:
 
 
 def _are_hosts(text: str) -> str:
-    Hosts(_entries(text))
+    entries = _entries(text)
+    Hosts(entries)
+    _check_list(text, entries)
     return text
 
 

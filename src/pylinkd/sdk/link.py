@@ -103,7 +103,7 @@ class Link(asyncio.Protocol):
         self._questions: dict[int, asyncio.Future[Frame]] = {}
         self._last_id = 0
         self._transport: asyncio.Transport | None = None
-        self._given_up = False
+        self._given_up = self._registered = False
         self.heard_at = self.awake_at = self._loop.time()
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
@@ -124,6 +124,7 @@ class Link(asyncio.Protocol):
                     self._answered(kind, frame)
                 elif kind == "registered":
                     # Before the next frame, which may be the gateway's first question.
+                    self._registered = True
                     self._owner.registered(self, frame.registered)
                     self._answered(kind, frame)
                 elif kind is not None:
@@ -174,6 +175,8 @@ class Link(asyncio.Protocol):
         transport, self._transport = self._transport, None
         if transport is not None and not self._given_up:
             self._take_rest(transport)
+        if self._registered:
+            self._owner.lost()  # at once: no job may begin that the gateway has given to another instance
         questions, self._questions = self._questions, {}
         for future in questions.values():
             if not future.done():
@@ -293,7 +296,6 @@ class Connector:
                 connected_at = asyncio.get_running_loop().time()
                 await self._watch(link)
                 self.link = None
-                self._owner.lost()
                 if self._stopping:
                     return
                 log.warning("gateway_lost", link=self._name)

@@ -115,6 +115,10 @@ class Owner:
     def exceeded(self, session: Session, id: object, retry_after: float) -> None:
         """See Owner."""
 
+    def pace(self, session: Session, pieces: int) -> float:
+        """See edge.connection.Owner."""
+        return 0.0
+
     def control(self, session: Session) -> bool:
         """See Owner."""
         return True

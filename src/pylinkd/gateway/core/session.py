@@ -62,6 +62,9 @@ class Hold(IntEnum):
     VIOLATION = 16
     """It broke the protocol, or sends on although its connection closes."""
 
+    PACE = 64
+    """The small pieces of its stream come faster than its messages may."""
+
     ADMISSION = 32
     """Whether its user may have one connection more is being found out."""
 

@@ -36,6 +36,7 @@ _TEXT, _BINARY, _CLOSE, _PING, _PONG = (
 # that is counted.
 _FRAGMENT_COST = 512
 
+_SMALL_PIECE = 512  # bytes of a stream's piece below which it is counted as a message
 _IGNORED_FRAME_COST = 64  # bytes; what an empty frame takes of the time for others, beside its payload
 _IGNORED_MESSAGES = 2  # of the largest size, that are read and thrown away once a connection closes
 _ANSWERED_STEP = 0.005  # seconds between two looks whether everything is answered that came before a violation
@@ -83,6 +84,9 @@ class Owner(Protocol):
 
     def exceeded(self, session: Session, id: MessageId | None, retry_after: float) -> None:
         """A message came that is one too many."""
+
+    def pace(self, session: Session, pieces: int) -> float:
+        """Count small pieces of a stream; the seconds for which nothing more should be read of it."""
 
     def control(self, session: Session) -> bool:
         """Count a control frame; ``False``: it is one too many and gets no answer."""
@@ -302,7 +306,20 @@ class Connection(WSListener):
         if last:
             upload.end()
         elif chunk:
+            if len(chunk) < _SMALL_PIECE:
+                self._pace(1)
             upload.chunk(chunk)
+
+    def _pace(self, pieces: int) -> None:
+        """Read no more while small pieces of a stream come too fast: each costs as much as a message."""
+        if not self.open:
+            return
+        wait = self._owner.pace(self.session, pieces)
+        if wait and not (pieces and self._holds & Hold.PACE):
+            self.hold(Hold.PACE)
+            asyncio.get_running_loop().call_later(wait, self._pace, 0)
+        elif not pieces and not wait:
+            self.release(Hold.PACE)
 
     def _close_received(self, frame: WSFrame) -> None:
         if self.open:

@@ -104,12 +104,16 @@ class HttpApplication:
 
     async def _answer(self, request: Request) -> Response:
         try:
+            health = self._health.get(request.scope["path"])
             preflight = None if self._cors is None else self._cors.preflight(request)
+            if health is None and preflight is None and not self._is_websocket(request.scope["path"]):
+                return _response(await self._act(request))
+            # No action counts these.
+            self._door.count(self._address(request, joined(request.scope["headers"])))
             if preflight is not None:
                 return preflight
-            health = self._health.get(request.scope["path"])
             if health is None:
-                return _response(await self._act(request))
+                raise BadRequestError("This path speaks WebSocket: ask with Connection: Upgrade, Upgrade: websocket.")
             if request.method not in ("GET", "HEAD"):
                 raise MethodNotAllowedError({"GET"})
             return health()
@@ -133,8 +137,6 @@ class HttpApplication:
 
     async def _act(self, request: Request) -> HttpResponse:
         """Have an action answer. Whatever the head alone can be refused for comes before the body is read."""
-        if self._is_websocket(request.scope["path"]):
-            raise BadRequestError("This path speaks WebSocket: ask with Connection: Upgrade, Upgrade: websocket.")
         headers = joined(request.scope["headers"])
         address = self._address(request, headers)
         identity = await self._door.identify(self._credentials(request, headers), address)

@@ -143,6 +143,14 @@ class Door:
         self._limits.request(address, identity)
         return identity
 
+    def count(self, address: str) -> None:
+        """Count a request that needs no identity, such as one for the gateway's health.
+
+        Raises:
+            RateLimitedError: If the address has asked too often.
+        """
+        self._limits.request(address, None)
+
     async def recognize(self, token: str, address: str) -> Identity:
         """Who shows a token in an open connection.
 

@@ -199,6 +199,19 @@ class Limits:
                 account.paid = paid
         return 0.0
 
+    def pace(self, session: Session, pieces: int) -> float:
+        """Count small pieces of a stream, which have arrived, as messages; the seconds for which to read no more.
+
+        A piece of a stream cannot be refused without losing the stream, so that its client waits instead.
+        """
+        meter = session.meter or self._meter(session)
+        rate = self._messages
+        if meter.exempt or rate is None or not self._enforced:
+            return 0.0
+        now = self._clock()
+        meter.messages = max(meter.messages, now) + rate.interval * pieces
+        return max(0.0, meter.messages - now - rate.period)
+
     def control(self, session: Session) -> bool:
         """Count a ping or a pong; ``False``: it is one too many. With too many of these the session is closed."""
         rate = self._settings.controls

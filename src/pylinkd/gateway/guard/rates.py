@@ -135,9 +135,11 @@ class Rates:
 
     def _forget(self, now: float) -> None:
         # A tenth at once, so that a flood of new keys does not walk the table for each.
-        self._accounts = {key: account for key, account in self._accounts.items() if account.paid > now}
+        for key in [key for key, account in self._accounts.items() if account.paid <= now]:
+            self._in_use[key] = self._accounts.pop(key)
         while len(self._accounts) > self._most * 0.9:
-            del self._accounts[next(iter(self._accounts))]
+            key = next(iter(self._accounts))
+            self._in_use[key] = self._accounts.pop(key)
 
     def __len__(self) -> int:
         return len(self._accounts)

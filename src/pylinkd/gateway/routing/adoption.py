@@ -48,14 +48,18 @@ class Adoption:
     def _step(self, service: Service) -> None:
         waiting = self._waiting[service]
         instance = service.available()
-        if instance is not None and instance.link.questions < _MOST_UNANSWERED:
-            for _ in range(min(_STEP, len(waiting))):
-                session = waiting.popleft()
-                attachment = service.attachments.get(session)
-                # It may have ended meanwhile, or have sent a message.
-                if attachment is not None and attachment.instance is None:
-                    self._pin(session, service)
-        if instance is None or not waiting:
-            del self._waiting[service]
-        else:
-            self._schedule(_PAUSE, lambda: self._step(service))
+        try:
+            if instance is not None and instance.link.questions < _MOST_UNANSWERED:
+                for _ in range(min(_STEP, len(waiting))):
+                    self._adopt(waiting.popleft(), service)
+        finally:
+            if instance is None or not waiting:
+                del self._waiting[service]
+            else:
+                self._schedule(_PAUSE, lambda: self._step(service))
+
+    def _adopt(self, session: Session, service: Service) -> None:
+        attachment = service.attachments.get(session)
+        # It may have ended meanwhile, or have sent a message.
+        if attachment is not None and attachment.instance is None:
+            self._pin(session, service)
