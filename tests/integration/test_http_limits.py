@@ -380,6 +380,26 @@ async def test_slow_reader_gets_all_of_its_answer(tmp_path: Path, more: str) -> 
             await clients[1][0].readexactly(12_000_000)
 
 
+async def test_large_answers_that_nobody_reads_have_a_total(tmp_path: Path) -> None:
+    """60 clients ask for 12 MB each and read nothing: a few are kept, and one that reads gets everything meanwhile."""
+    env = {"LINKD_ANSWERS_LIMIT": str(16 * MEBIBYTE)}
+    async with platform(tmp_path, WEB, env=env) as running, contextlib.AsyncExitStack() as stack:
+        pid = running.gateway.process.pid
+        before = resident(pid)
+        for _ in range(60):
+            _, writer = await stack.enter_async_context(raw_connection(running))
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(b"GET /huge HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        await running.gateway.wait_logged("answer_cut", 40)
+
+        # Without a total it is half a gigabyte; what is on its way from the service comes on top of the limit.
+        assert resident(pid) - before < 160 * MEBIBYTE
+        async with running.http_client(timeout=WAIT) as http:
+            assert len((await http.get("/large")).content) == 4_000_000
+
+
 async def test_requests_that_no_action_counts_are_counted(tmp_path: Path) -> None:
     """Health, and plain requests for a path of WebSockets, cost as much as others."""
     env = {"LINKD_LIMITS": "enforce", "LINKD_USER_MESSAGE_RATE": "4/1h"}

@@ -40,6 +40,7 @@ from .edge.receptions import Receptions
 from .edge.serving import Serving
 from .edge.stages import Deadlines
 from .edge.tls import Certificate, Handshaking
+from .edge.unread import Unread
 from .edge.upgrade import Upgrade
 from .guard.addresses import parse_networks
 from .guard.guard import Guard
@@ -192,7 +193,8 @@ class Gateway:
             hosts,
             self._formats,
         )
-        self._listener = self._make_listener(upgrade, hosts)
+        unread = Unread(settings.answers_limit, self.traffic)
+        self._listener = self._make_listener(upgrade, hosts, unread)
         metrics = Metrics(
             traffic=self.traffic,
             registry=self._registry,
@@ -212,6 +214,7 @@ class Gateway:
             max_head_size=settings.max_head_size,
             deadlines=self._deadlines(),
             bound=Unfinished(_MOST_ADMIN_CONNECTIONS, _MOST_ADMIN_CONNECTIONS),
+            unread=unread,
         )
         self._admin = Listener(
             lambda: HttpArrival(serving),
@@ -222,7 +225,7 @@ class Gateway:
             watches_descriptors=False,
         )
 
-    def _make_listener(self, upgrade: Upgrade, hosts: Hosts) -> Listener:
+    def _make_listener(self, upgrade: Upgrade, hosts: Hosts, unread: Unread) -> Listener:
         """The port for clients.
 
         Raises:
@@ -237,6 +240,7 @@ class Gateway:
             max_head_size=settings.max_head_size,
             deadlines=self._deadlines(),
             bound=Unfinished(settings.max_http_connections, settings.max_http_connections_per_address),
+            unread=unread,
             upgrade=upgrade,
         )
         certificate = None if settings.certfile is None else Certificate(settings.certfile, settings.keyfile)

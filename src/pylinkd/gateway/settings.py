@@ -263,6 +263,10 @@ class Settings(ProcessSettings):
     """Bytes that bodies of HTTP requests over 16 KiB may take, all connections together, twice their size each, and one
     address a quarter; further requests wait unread for half of ``body_timeout``, and then get 503."""
 
+    answers_limit: Annotated[int, Field(ge=2**20)] = 64 * 2**20
+    """Bytes of HTTP answers that may wait for clients that do not read them, all together; beyond them the client that
+    has not read for longest is cut."""
+
     outbox_limit: Annotated[int, Field(ge=4096)] = 2**20
     """Bytes that may wait for one client, what the transport holds included."""
 

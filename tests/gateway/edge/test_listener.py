@@ -13,6 +13,7 @@ from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.listener import AddressInUseError, Listener, bind
 from pylinkd.gateway.edge.serving import Serving
 from pylinkd.gateway.edge.stages import Deadlines
+from pylinkd.gateway.edge.unread import Unread
 from pylinkd.gateway.guard.hosts import Hosts
 from pylinkd.gateway.guard.unfinished import Unfinished
 
@@ -30,6 +31,7 @@ def listener(port: int, host: str = "127.0.0.1") -> Listener:
         max_head_size=1024,
         deadlines=Deadlines(),
         bound=Unfinished(10, 10),
+        unread=Unread(2**20, Traffic()),
     )
     return Listener(asyncio.Protocol, serving, host, port, "LINKD_PORT")
 

@@ -109,6 +109,7 @@ class Metrics(Collector):
         bytes_ = {"in": traffic.bytes_in, "out": traffic.bytes_out}
         yield _counters("linkd_message_bytes", "Bytes of these messages", "direction", bytes_)
         yield CounterMetricFamily("linkd_events_dropped", "Events dropped for slow clients", traffic.events_dropped)
+        yield CounterMetricFamily("linkd_answers_cut", "HTTP answers cut since nobody read them", traffic.answers_cut)
 
     def _queues(self) -> Iterator[Metric]:
         waiting = [session.outbox.size + session.outbox.held for session in self._congested()]

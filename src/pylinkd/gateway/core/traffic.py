@@ -50,6 +50,7 @@ class Traffic:
         bytes_in: Their payloads, inflated.
         messages_out: Answers and events to clients.
         bytes_out: Their frames as they leave.
+        answers_cut: HTTP answers that were cut, since too much waited for clients that do not read.
         events_dropped: Events dropped for clients that read too slowly.
         handshakes: Opening handshakes by outcome: ``accepted``, or the status of the refusal.
         http: Connections that speak plain HTTP or are not WebSockets yet, by stage (edge/stages.py), now.
@@ -63,6 +64,7 @@ class Traffic:
     """
 
     __slots__ = (
+        "answers_cut",
         "bytes_in",
         "bytes_out",
         "descriptors_exhausted",
@@ -81,6 +83,7 @@ class Traffic:
 
     def __init__(self) -> None:
         self.messages_in = self.bytes_in = self.messages_out = self.bytes_out = self.events_dropped = 0
+        self.answers_cut = 0
         self.handshakes: Counter[str] = Counter()
         self.http: Counter[str] = Counter()
         self.descriptors_exhausted = 0

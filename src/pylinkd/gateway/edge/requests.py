@@ -86,6 +86,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self._end()
+        self._serving.unread.release(self._transport)
         self._can_write.set()
         if self._exchange is not None:
             self._exchange.abandon()
@@ -93,12 +94,14 @@ class HttpConnection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """See asyncio.Protocol: the client does not read."""
         self._can_write.clear()
+        self._serving.unread.hold(self._transport, self._transport.get_write_buffer_size())
         self._sending.begin()
         self._progress.enter(Stage.SENDING, self._serving.deadlines.sending)
 
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
         self._can_write.set()
+        self._serving.unread.release(self._transport)
         if self._closing:
             return
         if self._exchange is not None and self._exchange.answered:
@@ -345,7 +348,12 @@ class HttpConnection(asyncio.BufferedProtocol):
         if not self._closing:
             on_end, self._on_end = self._on_end, lambda: None
             self._end()
-            close_gently(self._transport, self._serving.traffic, self._serving.deadlines.sending, on_end)
+
+            def gone() -> None:
+                self._serving.unread.release(self._transport)
+                on_end()
+
+            close_gently(self._transport, self._serving.traffic, self._serving.deadlines.sending, gone)
 
     def _end(self) -> None:
         if self._closing:

@@ -16,6 +16,7 @@ from ..guard.hosts import Hosts
 from ..guard.unfinished import Unfinished
 from .handshake import Head
 from .stages import Deadlines
+from .unread import Unread
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -34,6 +35,7 @@ class Serving:
         max_head_size: Bytes of a request's head; of what stands around a body, too.
         deadlines: How long a connection may stay in each stage.
         bound: How many connections there may be.
+        unread: Counts what waits for clients that do not read.
         upgrade: Answers a head that asks for WebSocket; ``None``: none is taken.
 
     Attributes:
@@ -51,6 +53,7 @@ class Serving:
         max_head_size: int,
         deadlines: Deadlines,
         bound: Unfinished,
+        unread: Unread,
         upgrade: Callable[[asyncio.Transport, Head], None] | None = None,
     ) -> None:
         self._app = app
@@ -59,6 +62,7 @@ class Serving:
         self.max_head_size = max_head_size
         self.deadlines = deadlines
         self.bound = bound
+        self.unread = unread
         self.upgrade = upgrade
         self.connections: set[Any] = set()
         self.idle: dict[HttpConnection, None] = {}
