@@ -156,7 +156,9 @@ class JsonCodec:
                     data.decode()
             except _MALFORMED as cause:
                 raise BadRequestError("The answer's data is not JSON.") from cause
-        return b"".join((b'{"type":"response","id":', self._encode(id), b',"data":', data or b"null", b"}"))
+        else:
+            data = b"null"
+        return b"".join((b'{"type":"response","id":', self._encode(id), b',"data":', data, b"}"))
 
     def error(self, id: MessageId | None, error: LinkdError) -> bytes:
         """See Codec."""

@@ -113,10 +113,12 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        self.stay_awake()
+        now = self._loop.time()
+        if now - self.awake_at > _SLEPT:
+            self.stay_awake()
         if self._given_up:
             return
-        self.heard_at = self._loop.time()
+        self.heard_at = self.awake_at = now
         try:
             for frame in self._reader.feed(data):
                 kind = frame.WhichOneof("body")

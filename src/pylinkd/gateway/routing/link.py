@@ -119,12 +119,13 @@ class ServiceLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         self.heard_at = self._loop.time()
-        if self.paused:
+        if self._untaken is None:
+            frames = self._reader.feed(data)
+        elif self.paused:
             self._unread.append(data)  # it was under way when reading paused
+            return
         else:
-            self._take(self._reader.feed(data))
-
-    def _take(self, frames: Iterator[Frame]) -> None:
+            frames, self._untaken = self._untaken, None  # _take_rest, which comes without data
         try:
             for frame in frames:
                 if self._closing:
@@ -138,11 +139,10 @@ class ServiceLink(asyncio.Protocol):
 
     def _take_rest(self) -> None:
         """Take what was read while the service did not read."""
-        untaken, self._untaken = self._untaken, None
-        if untaken is not None:
-            self._take(untaken)
+        if self._untaken is not None:
+            self.data_received(b"")
         while self._unread and not self.paused:
-            self._take(self._reader.feed(self._unread.popleft()))
+            self.data_received(self._unread.popleft())
 
     def _handle(self, frame: Frame) -> None:
         kind = frame.WhichOneof("body")
@@ -183,7 +183,7 @@ class ServiceLink(asyncio.Protocol):
         if transport is not None and not self._closing:
             # What it answered before it ended counts.
             for data in read_rest(transport):
-                self._take(self._reader.feed(data))
+                self.data_received(data)
         self.congested = False
         self._stop_waiting()
         self.abandon()
