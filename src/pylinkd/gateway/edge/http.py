@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ...protocol.envelope import error_body
-from ...protocol.errors import BadRequestError, InternalError, LinkdError, PayloadTooLargeError
+from ...protocol.errors import BadRequestError, InternalError, LinkdError, PayloadTooLargeError, RateLimitedError
 from ...protocol.headers import check_header
 from ...protocol.identity import Identity
 from ...protocol.link import fill_identity
@@ -227,6 +227,8 @@ def _without_token(query: str) -> str:
 
 def _refused(error: LinkdError) -> Response:
     headers = refusal_headers(error)
+    if isinstance(error, RateLimitedError):
+        headers["Connection"] = "close"  # what is pipelined behind it would be refused as well, one by one
     if isinstance(error, MethodNotAllowedError):
         headers["Allow"] = ", ".join([*error.allowed, *(["HEAD"] if "GET" in error.allowed else [])])
     return Response(msgspec.json.encode({"error": error_body(error)}), status_code=error.code, headers=headers)
