@@ -23,6 +23,8 @@ from .siege_ways import WAYS, Way
 
 _ADDRESSES = 8  # a gateway limits what one address may have; who attacks has some
 _FIRST_ADDRESS = 66
+_LOOK = 1.0  # seconds between two looks at whether connections that are not read from are there still
+_ENDED = (7, 8)  # TCP_CLOSE, TCP_CLOSE_WAIT: the first byte of TCP_INFO (Linux, net/tcp_states.h)
 _TURN = 0.01  # seconds between two looks at who is missing, and who may send again
 _OPENED_AT_ONCE = 20  # connections of a turn, until all are there
 _OPENED_AGAIN = 1  # of a turn, instead of those that ended: what is meant is no flood of handshakes
@@ -39,16 +41,18 @@ class Attacker:
         sent: Bytes of the way's block.
         due: When the next block may be sent.
         at: How much of the present block has been sent.
+        gone: When it was found to have ended, if it is not read from.
         tail: What came last.
     """
 
-    __slots__ = ("at", "begun", "due", "sent", "socket", "tail")
+    __slots__ = ("at", "begun", "due", "gone", "sent", "socket", "tail")
 
     def __init__(self, client: socket.socket, now: float) -> None:
         self.socket = client
         self.begun = self.due = now
         self.sent = 0
         self.at = 0
+        self.gone: float | None = None
         self.tail = b""
 
 
@@ -75,11 +79,14 @@ class Attack:
     def run(self, seconds: float) -> None:
         """Attack."""
         until = time.monotonic() + seconds
-        due = 0.0
+        due = looked = 0.0
         while (now := time.monotonic()) < until:
             if now >= due:
                 due = now + _TURN
                 self._turn(now)
+            if now >= looked + _LOOK and not self._way.reads:
+                looked = now
+                self._notice(now)
             for key, events in self._selector.select(max(0.0, due - time.monotonic())):
                 if events & selectors.EVENT_READ:
                     self._read(key.data)
@@ -156,6 +163,13 @@ class Attack:
         if not data or (self._way.websocket and not self._way.stubborn and close_code(attacker.tail) is not None):
             self._end(attacker)
 
+    def _notice(self, now: float) -> None:
+        """Note how long connections were open that the gateway has ended, though nobody reads what it said."""
+        for attacker in self._attackers:
+            state = attacker.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+            if attacker.gone is None and state in _ENDED:
+                attacker.gone = now
+
     def look(self) -> None:
         """Read at last what waits for those that did not read: some have ended."""
         for attacker in list(self._attackers):
@@ -178,7 +192,8 @@ class Attack:
                 self._selector.unregister(attacker.socket)
             attacker.socket.close()
             self.ends[self._fate(attacker)] += 1
-            self.longest = max(self.longest, time.monotonic() - attacker.begun)
+            ended = time.monotonic() if attacker.gone is None else attacker.gone
+            self.longest = max(self.longest, ended - attacker.begun)
 
     def _fate(self, attacker: Attacker) -> str:
         if self._way.websocket:

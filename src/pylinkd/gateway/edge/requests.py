@@ -56,6 +56,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._exchange: Exchange | None = None
         self._progress = Progress(serving.traffic.http, self._expired)
         self._sending = Sending(transport)
+        self._pipelined = b""  # what came behind the request before, until it is this connection's turn
         self._blank = 0  # bytes of empty lines before a request
         self._came = 0  # bytes since the head
         self._allowed = 0  # of them: the body's content, and what may stand around it
@@ -118,6 +119,9 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _received(self, data: bytes) -> None:
         if self._closing:
+            return
+        if self._pipelined:
+            self._pipelined += data  # TLS may deliver what it had decrypted before reading paused
             return
         if self._progress.stage in (Stage.IDLE, Stage.HEAD) and not self._conn.trailing_data[0]:
             data = self._after_blank(data)
@@ -290,16 +294,25 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.read_on()  # what is left of the body
 
     def _next(self) -> None:
-        """Begin with the next request."""
-        rest, _ = self._conn.trailing_data
+        """Begin with the next request, when it is this connection's turn if the request is there already."""
+        self._pipelined, _ = self._conn.trailing_data
         self._conn = h11.Connection(h11.SERVER, self._serving.max_head_size)
         self._exchange = None
         self._blank = 0
         self._progress.enter(Stage.IDLE, self._serving.deadlines.idle)
         self._serving.rest(self)
-        self.read_on()
-        if rest:
-            self._received(rest)
+        if self._pipelined:
+            self._pause()
+            self._serving.line_up(self)
+        else:
+            self.read_on()
+
+    def take_pipelined(self) -> None:
+        """It is this connection's turn: take the request that came behind the one before."""
+        if not self._closing:
+            data, self._pipelined = self._pipelined, b""
+            self.read_on()
+            self._received(data)
 
     def refuse(self, error: LinkdError) -> None:
         """Answer a request that cannot be taken or completed, and close."""

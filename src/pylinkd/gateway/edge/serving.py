@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .requests import HttpConnection
 
 _STEP = 0.02  # seconds between two looks at who is left
+_PIPELINED_AT_ONCE = 4  # requests of a turn of the event loop: a pipeline waits for everybody else, not they for it
 
 
 class Serving:
@@ -69,6 +71,7 @@ class Serving:
         self._idle_by_site: dict[str, dict[HttpConnection, None]] = {}
         self.closing = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pipelined: deque[HttpConnection] = deque()
         self._date = 0, b""
 
     def run(self, exchange: Exchange) -> None:
@@ -83,6 +86,19 @@ class Serving:
         if self._date[0] != now:
             self._date = now, formatdate(now, usegmt=True).encode()
         return [(b"date", self._date[1])]
+
+    def line_up(self, connection: HttpConnection) -> None:
+        """The connection's next request is there already: it is taken in its turn, a few in each turn of the loop."""
+        self._pipelined.append(connection)
+        if len(self._pipelined) == 1:
+            asyncio.get_running_loop().call_soon(self._take_pipelined)
+
+    def _take_pipelined(self) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(min(_PIPELINED_AT_ONCE, len(self._pipelined))):
+            loop.call_soon(self._pipelined.popleft().take_pipelined)
+        if self._pipelined:
+            loop.call_soon(self._take_pipelined)
 
     def enter(self, address: str, *, shared: bool) -> bool:
         """Count one more HTTP connection; ``False``: there are too many, though an idle one was closed for it.
