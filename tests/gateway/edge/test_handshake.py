@@ -17,9 +17,10 @@ from pylinkd.gateway.edge.handshake import (
     OpeningRequest,
     VersionRequiredError,
     acceptance,
-    parse_target,
+    parse_query,
     refusal,
 )
+from pylinkd.gateway.edge.head import HttpVersionError
 from pylinkd.protocol.errors import BadRequestError, LinkdError, RateLimitedError, UnauthorizedError
 
 PEER = "192.0.2.7"
@@ -146,31 +147,40 @@ def test_second_host_is_refused() -> None:
 )
 def test_path_is_decoded(target: str, path: str) -> None:
     """As a service claims it."""
-    assert parse_target(target)[0] == path
+    assert OpeningRequest.of(head(target)).path == path
 
 
 def test_double_slash_is_part_of_the_path() -> None:
     """``//ws/chat`` is a path in origin form (RFC 9112 §3.2.1), not a host and another path."""
-    assert parse_target("//evil/ws/chat")[0] == "//evil/ws/chat"
+    assert OpeningRequest.of(head("//evil/ws/chat")).path == "//evil/ws/chat"
 
 
-@pytest.mark.parametrize("target", ["http://[::1/ws", "/ws?" + "&".join(f"p{n}=" for n in range(33))])
+@pytest.mark.parametrize(
+    "target", ["ftp://example.org/ws", "http:///ws", "ws", "/ws#top", "/ws?" + "&".join(f"p{n}=" for n in range(33))]
+)
 def test_targets_that_are_none_are_refused(target: str) -> None:
     """Malformed, or with more parameters than anybody needs."""
     with pytest.raises(BadRequestError, match="target"):
-        parse_target(target)
+        OpeningRequest.of(head(target))
+
+
+@pytest.mark.parametrize("version", ["0.9", "2.0", "3.0"])
+def test_other_major_versions_of_http_are_refused(version: str) -> None:
+    """RFC 9110 §15.6.6."""
+    with pytest.raises(HttpVersionError):
+        OpeningRequest.of(head()._replace(version=version))
 
 
 @given(st.lists(st.tuples(st.text("ab&=;%+é", max_size=5), st.text("ab&=;%+é", max_size=5)), max_size=5))
 def test_query_is_read_as_the_standard_library_reads_it(parameters: list[tuple[str, str]]) -> None:
     """Escaped or not, with and without values."""
     for query in (urlencode(parameters), "&".join(f"{name}={value}" for name, value in parameters)):
-        assert parse_target(f"/ws?{query}")[1] == parse_qsl(query, keep_blank_values=True)
+        assert parse_query(query) == parse_qsl(query, keep_blank_values=True)
 
 
 def test_most_parameters_are_taken() -> None:
     """32 of them."""
-    assert len(parse_target("/ws?" + "&".join(f"p{n}=" for n in range(32)))[1]) == 32
+    assert len(parse_query("&".join(f"p{n}=" for n in range(32)))) == 32
 
 
 @given(

@@ -34,6 +34,12 @@ def client(header: str, value: str, peer: str = PROXY) -> str:
         (", 203.0.113.7,", "203.0.113.7"),
         ("nonsense, 10.0.0.5", "10.0.0.5"),
         ("203.0.113.7, unknown", PROXY),
+        ("203.0.113.7:x", PROXY),
+        ("203.0.113.7:", PROXY),
+        ("[2001:db8:2::7]x", PROXY),
+        ("[2001:db8:2::7", PROXY),
+        ("fe80::1%eth0", PROXY),
+        ("203.0.113.7%0", PROXY),
         ('203.0.113.9, "198.51.100.1', PROXY),
         ("203.0.113.9, " + "1" * 10_000, PROXY),
         ("", PROXY),
@@ -82,6 +88,8 @@ def test_x_forwarded_for_is_read_from_the_right(value: str, expected: str) -> No
         ("=1.1.1.1", PROXY),
         ("proto=https", PROXY),
         ("for=unknown", PROXY),
+        ('for="[2001:db8:2::7]:_port"', "2001:db8:2::7"),
+        ('for="[2001:db8:2::7]x"', PROXY),
         ("for=_hidden, for=10.0.0.4", "10.0.0.4"),
         ("for=1.1.1.1, broken, for=10.0.0.4", "10.0.0.4"),
         ("", PROXY),
@@ -175,6 +183,13 @@ def test_long_header_is_read_in_short_time(pattern: str) -> None:
 def test_name_is_taken_in_any_case(name: str, known: str) -> None:
     """As HTTP does."""
     assert check_name(name) == known
+
+
+@pytest.mark.parametrize("name", ["Authorization", "cookie", "host", "Sec-WebSocket-Key", "origin"])
+def test_header_that_says_something_else_is_refused(name: str) -> None:
+    """It would be the client's own."""
+    with pytest.raises(ValueError, match="something else"):
+        check_name(name)
 
 
 @pytest.mark.parametrize("name", ["", "x forwarded for", "x-forwarded-for,forwarded", "x:", "ü", "x" * 65])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import h11
 
 from ...protocol.errors import BadRequestError, LinkdError
-from .head import HeadTooLargeError, options
+from .head import HeadTooLargeError, check_version, options
 
 
 class BodyTimeoutError(LinkdError):
@@ -37,7 +37,9 @@ def check_framing(event: h11.Request, fields: list[tuple[bytes, bytes]]) -> None
 
     Raises:
         BadRequestError: If it is such a request.
+        HttpVersionError: If it is in another major version of HTTP.
     """
+    check_version(event.http_version)
     names = {name for name, _ in fields}
     if b"transfer-encoding" in names and (b"content-length" in names or event.http_version < b"1.1"):
         raise BadRequestError("The length of the request's body is ambiguous.")

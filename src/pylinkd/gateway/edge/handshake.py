@@ -16,7 +16,7 @@ from ...protocol.envelope import error_body
 from ...protocol.errors import BadRequestError, LinkdError
 from ..guard.credentials import TOKEN_PARAMETER
 from ..guard.door import refusal_headers
-from .head import Fields, joined, split_target
+from .head import Fields, check_version, joined, split_target
 
 _VERSION = "13"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
@@ -74,8 +74,10 @@ class OpeningRequest(msgspec.Struct, frozen=True):
 
         Raises:
             BadRequestError: If it is not a valid opening handshake.
-            VersionRequiredError: If it is one of another version.
+            HttpVersionError: If it is in another major version of HTTP.
+            VersionRequiredError: If it is one of another version of the WebSocket protocol.
         """
+        check_version(head.version.encode())
         headers = joined(head.fields)
         if head.version != "1.1":
             raise BadRequestError("An upgrade needs HTTP/1.1.")
@@ -90,49 +92,44 @@ class OpeningRequest(msgspec.Struct, frozen=True):
         key = headers.get("sec-websocket-key", "")
         if not _is_key(key):
             raise BadRequestError("Sec-WebSocket-Key is not the base64 of 16 bytes.")
-        if not head.target.startswith(b"/"):
-            authority = split_target(head.method, head.target)[0]
-            if authority is not None:  # it counts instead of the Host header (RFC 9112 §3.2.2)
-                headers["host"] = authority.decode("latin-1")
-        path, parameters = parse_target(head.target.decode("latin-1"))
+        authority, path, query = split_target(head.method, head.target)
+        if authority is not None:  # it counts instead of the Host header (RFC 9112 §3.2.2)
+            headers["host"] = authority.decode("latin-1")
+        parameters = parse_query(query.decode("latin-1"))
         tokens = [value for name, value in parameters if name == TOKEN_PARAMETER]
         metadata = {name: value for name, value in reversed(parameters) if name != TOKEN_PARAMETER}
         offered = headers.get("sec-websocket-protocol", "")
         subprotocols = [name.strip() for name in offered.split(",") if name.strip()]
-        return cls(path=path, tokens=tokens, metadata=metadata, headers=headers, key=key, subprotocols=subprotocols)
+        return cls(
+            path=urllib.parse.unquote(path.decode("latin-1")),
+            tokens=tokens,
+            metadata=metadata,
+            headers=headers,
+            key=key,
+            subprotocols=subprotocols,
+        )
 
 
-def parse_target(target: str) -> tuple[str, list[tuple[str, str]]]:
-    """Path and query parameters of a request target.
-
-    Raises:
-        BadRequestError: If it is no path, or has too many parameters.
-    """
-    try:
-        if target.startswith("/"):
-            # Origin form (RFC 9112 §3.2.1). Not by urlsplit, to which "//host/path" names a host.
-            path, _, query = target.partition("#")[0].partition("?")
-        else:
-            _, _, path, query, _ = urllib.parse.urlsplit(target)
-        parameters = _parse_query(query)
-    except ValueError as cause:
-        raise BadRequestError("The request's target is not well formed.") from cause
-    return urllib.parse.unquote(path), parameters
-
-
-def _parse_query(query: str) -> list[tuple[str, str]]:
-    """Names and values.
+def parse_query(query: str) -> list[tuple[str, str]]:
+    """Names and values of a target's query.
 
     Raises:
-        ValueError: If there are too many.
+        BadRequestError: If there are too many.
     """
     if "%" in query or "+" in query:
-        return urllib.parse.parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
+        try:
+            return urllib.parse.parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
+        except ValueError as cause:
+            raise _too_many_parameters() from cause
     # Nearly always: nothing is escaped, and it takes a fifth of the time.
     parts = [part for part in query.split("&") if part]
     if len(parts) > _MAX_PARAMETERS:
-        raise ValueError("too many parameters")
+        raise _too_many_parameters()
     return [(name, value) for name, _, value in (part.partition("=") for part in parts)]
+
+
+def _too_many_parameters() -> BadRequestError:
+    return BadRequestError(f"The request's target has more than {_MAX_PARAMETERS} parameters.")
 
 
 def _is_key(key: str) -> bool:

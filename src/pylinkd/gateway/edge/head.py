@@ -26,6 +26,24 @@ class HeadTimeoutError(LinkdError):
     default_message = "The request's head took too long."
 
 
+class HttpVersionError(LinkdError):
+    """The request is in another major version of HTTP (RFC 9110 §15.6.6)."""
+
+    default_code = 505
+    default_type = "HTTP_VERSION_NOT_SUPPORTED"
+    default_message = "Only HTTP/1.1 is spoken here."
+
+
+def check_version(version: bytes) -> None:
+    """Check the version of HTTP in a request line.
+
+    Raises:
+        HttpVersionError: If its major version is another.
+    """
+    if not version.startswith(b"1."):
+        raise HttpVersionError()
+
+
 def head_size(target: bytes, fields: Fields) -> int:
     """Bytes of a request's head, but for the method and the version."""
     return len(target) + sum(len(name) + len(value) + 4 for name, value in fields)
@@ -67,6 +85,8 @@ def split_target(method: bytes, target: bytes) -> tuple[bytes | None, bytes, byt
         BadRequestError: If it is none of the four forms.
     """
     authority = None
+    if b"#" in target:
+        raise BadRequestError("A request's target has no fragment.")
     if target.startswith(b"/"):
         rest = target
     elif method == b"CONNECT":
@@ -79,6 +99,8 @@ def split_target(method: bytes, target: bytes) -> tuple[bytes | None, bytes, byt
             raise BadRequestError("The request's target is not well formed.")
         end = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
         authority, rest = rest[:end], rest[end:]
+        if not authority:
+            raise BadRequestError("The request's target names no host.")
         rest = rest if rest.startswith(b"/") else b"/" + rest
-    path, _, query = rest.partition(b"#")[0].partition(b"?")
+    path, _, query = rest.partition(b"?")
     return authority, path, query

@@ -49,7 +49,9 @@ def parse_network(text: str) -> Network:
 def parse_address(text: str) -> Address | None:
     """An address; the IPv4 one in an IPv6 address that stands for it; ``None``: it is none."""
     try:
-        address = ipaddress.ip_address(text.partition("%")[0])
+        address = ipaddress.ip_address(text)
+        if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+            address = ipaddress.IPv6Address(int(address))  # a zone is the machine's own affair (RFC 4007 §11)
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
@@ -99,7 +101,9 @@ class Proxies:
             return peer
         client = peer
         for hop in islice(hops(self._header, headers.get(self._header, "")), _MAX_HOPS):
-            address = None if hop is None or len(hop) > _MAX_NODE else parse_address(bare(hop))
+            # A zone is of no use to anybody but the machine that wrote it (RFC 4007 §11).
+            readable = hop is not None and len(hop) <= _MAX_NODE and "%" not in hop
+            address = parse_address(bare(hop)) if hop is not None and readable else None
             if address is None:
                 break  # "unknown", or malformed: the proxy before it is all that is known
             client = str(address)

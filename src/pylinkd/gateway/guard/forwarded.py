@@ -18,6 +18,13 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105  RFC 9110 §5.6.2
 # Colons and brackets belong into quotes (RFC 7239 §6); some proxies leave these out, and mean nothing else.
 _VALUE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z:\[\]-]+")
 _PARAMETER = re.compile(rf"({_TOKEN})=(.*)", re.DOTALL)
+_BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+)\](:([0-9]{1,5}|_[0-9A-Za-z._-]+))?")  # RFC 7239 §6
+_WITH_PORT = re.compile(r"([^:]*):([0-9]{1,5}|_[0-9A-Za-z._-]+)")
+# Headers that mean something else: who puts a client's address there breaks that, or believes what it says.
+_OTHERS = frozenset(
+    {"accept", "authorization", "connection", "content-length", "content-type", "cookie", "expect", "host", "origin"}
+    | {"keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "user-agent"}
+)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -25,10 +32,12 @@ def check_name(name: str) -> str:
     """The header's name in lower case.
 
     Raises:
-        ValueError: If it cannot be a header's name.
+        ValueError: If it cannot be a header's name, or is the name of one that says something else.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a header's name: write x-forwarded-for, forwarded, or one such as x-real-ip")
+    if name.lower() in _OTHERS or name.lower().startswith("sec-"):
+        raise ValueError(f"{name!r} says something else than where a client is: write x-forwarded-for, or forwarded")
     return name.lower()
 
 
@@ -49,10 +58,9 @@ def hops(header: str, value: str) -> Iterator[str | None]:
 
 
 def bare(node: str) -> str:
-    """An address without its port and its brackets (RFC 7239 §6)."""
-    if node.startswith("["):
-        return node[1:].partition("]")[0]
-    return node.partition(":")[0] if node.count(":") == 1 else node
+    """An address without its port and its brackets (RFC 7239 §6); a node of another form as it is."""
+    match = _BRACKETED.fullmatch(node) or _WITH_PORT.fullmatch(node)
+    return node if match is None else match[1]
 
 
 def _elements(value: str) -> Iterator[list[str]]:
