@@ -17,6 +17,7 @@ from .protocol.errors import (
     RateLimitedError,
     ServiceUnavailableError,
     UnauthorizedError,
+    UnknownActionError,
     UnknownMessageTypeError,
     ValidationError,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "Target",
     "TextPolicy",
     "UnauthorizedError",
+    "UnknownActionError",
     "UnknownMessageTypeError",
     "ValidationError",
     "WsContext",

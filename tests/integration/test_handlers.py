@@ -295,6 +295,6 @@ async def test_failed_call_names_its_target_in_the_log(tmp_path: Path) -> None:
     async with platform(tmp_path, NESTED) as running, client(running.url("/ws/nested")) as one:
         answer = await one.request("nested.ask", ["nobody"])
 
-        assert error_of(answer) == (404, "NOT_FOUND")
+        assert error_of(answer) == (500, "INTERNAL_ERROR")
         line = await running.programs[-1].wait_logged("handler_failed")
-        assert (line["target"], line["code"], line["level"]) == ("call nobody.down", 404, "info")
+        assert (line["target"], line["error_id"]) == ("call nobody.down", answer["error"]["details"]["errorId"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from pathlib import Path
 
@@ -119,6 +120,22 @@ async def test_every_session_ends_when_the_gateway_dies_after_a_redeploy(tmp_pat
 
         assert {line["reason"] for line in new.logged("test_disconnected")} == {"gateway_lost"}
         assert await ends_after(running, old, new) == 5
+
+
+async def test_every_session_ends_when_the_gateway_dies_while_the_service_stops(tmp_path: Path) -> None:
+    """The gateway hangs, so that a service that has finished waits for it, and is then killed."""
+    async with platform(tmp_path) as running, contextlib.AsyncExitStack() as stack:
+        service = await running.start_service(HANDOVER)
+        for _ in range(5):
+            one = await stack.enter_async_context(client(running.url(PATH)))
+            await one.ask("handover.who")
+        os.kill(running.gateway.process.pid, signal.SIGSTOP)
+        stopping = asyncio.create_task(service.stop())
+        await service.wait_logged("service_drained")
+        await running.gateway.kill()
+
+        assert await stopping == 0
+        assert len(service.logged("test_disconnecting")) == 5
 
 
 async def test_session_whose_beginning_was_killed_has_an_end(tmp_path: Path) -> None:

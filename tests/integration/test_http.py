@@ -288,8 +288,6 @@ async def test_call_of_an_action_without_result_is_none(web: Platform) -> None:
 @pytest.mark.parametrize(
     ("service", "action", "params", "error"),
     [
-        ("web", "nothing", None, (404, "NOT_FOUND")),
-        ("nobody", "hidden", None, (404, "NOT_FOUND")),
         ("web", "hidden.admin", None, (401, "UNAUTHORIZED")),
         ("web", "hidden.refuses", None, (403, "FORBIDDEN")),
         ("web", "items.add", {"name": 1}, (422, "VALIDATION_ERROR")),
@@ -308,6 +306,19 @@ async def test_error_of_a_call_is_the_callers(
 
     assert (caught["code"], caught["type"]) == error
     assert error_of(answer) == error
+
+
+@pytest.mark.parametrize(("service", "action"), [("web", "nothing"), ("nobody", "hidden")])
+async def test_call_of_an_action_that_does_not_exist(web: Platform, service: str, action: str) -> None:
+    """A mistake of the handler that calls: it may catch it, and its client gets 500, without the action's name."""
+    question = {"service": service, "action": action, "params": None}
+    async with client(web.url("/ws/caller")) as one:
+        caught = await one.ask("caller.try", question)
+        answer = await one.request("caller.call", question)
+
+    assert (caught["code"], caught["type"]) == (404, "UNKNOWN_ACTION")
+    assert error_of(answer) == (500, "INTERNAL_ERROR")
+    assert action not in answer["error"]["message"]
 
 
 async def test_call_is_refused_to_a_user_without_the_role(web: Platform) -> None:

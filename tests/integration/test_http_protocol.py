@@ -78,6 +78,8 @@ async def test_each_head_starts_empty(web: Platform) -> None:
         b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n",
         b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n",
         b"POST /upload HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n",
+        b"GET /items/1#top HTTP/1.1\r\nHost: a\r\n",
+        b"GET http:///items/1 HTTP/1.1\r\nHost: a\r\n",
         b"nonsense\r\n",
     ],
 )
@@ -193,6 +195,27 @@ async def test_whatever_is_asked_the_answer_is_json(web: Platform, line: str, st
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == status
     assert (b"\r\nallow: " in answer) == (status == 405)
+
+
+@pytest.mark.parametrize("upgrade", [b"", b"Connection: Upgrade\r\nUpgrade: websocket\r\n"])
+async def test_other_major_version_is_not_supported(web: Platform, upgrade: bytes) -> None:
+    """505 (RFC 9110 §15.6.6), for an opening handshake too."""
+    answer = await http_exchange(web, b"GET /items/1 HTTP/2.0\r\nHost: x\r\n" + upgrade + END)
+
+    assert answer.startswith(b"HTTP/1.1 505 ")
+
+
+@pytest.mark.plain  # TLS ends both directions (RFC 8446 §6.1 allows one, OpenSSL's users do not)
+async def test_client_that_sends_no_more_gets_its_answer(web: Platform) -> None:
+    """It closes its own side behind the request, as ``nc -N`` does: what was asked completely is answered."""
+    complete = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
+    incomplete = b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabcd"
+    for request, status in ((complete, b"200"), (incomplete, b"400")):
+        async with raw_connection(web) as (reader, writer):
+            writer.write(request)
+            writer.write_eof()
+            async with asyncio.timeout(WAIT):
+                assert (await reader.read()).startswith(b"HTTP/1.1 " + status)
 
 
 async def test_empty_lines_before_a_request_are_passed_over(web: Platform) -> None:

@@ -15,6 +15,7 @@ TABLE = {
     "ForbiddenError": (403, "FORBIDDEN"),
     "NotFoundError": (404, "NOT_FOUND"),
     "UnknownMessageTypeError": (404, "UNKNOWN_MESSAGE_TYPE"),
+    "UnknownActionError": (404, "UNKNOWN_ACTION"),
     "HandlerTimeoutError": (408, "TIMEOUT"),
     "ConflictError": (409, "CONFLICT"),
     "PayloadTooLargeError": (413, "PAYLOAD_TOO_LARGE"),

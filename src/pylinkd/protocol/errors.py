@@ -6,7 +6,8 @@
     ├── UnauthorizedError            401   UNAUTHORIZED
     ├── ForbiddenError               403   FORBIDDEN
     ├── NotFoundError                404   NOT_FOUND
-    │   └── UnknownMessageTypeError  404   UNKNOWN_MESSAGE_TYPE
+    │   ├── UnknownMessageTypeError  404   UNKNOWN_MESSAGE_TYPE
+    │   └── UnknownActionError       404   UNKNOWN_ACTION
     ├── HandlerTimeoutError          408   TIMEOUT
     ├── ConflictError                409   CONFLICT
     ├── PayloadTooLargeError         413   PAYLOAD_TOO_LARGE
@@ -124,6 +125,13 @@ class UnknownMessageTypeError(NotFoundError):
     default_message = "No service handles messages of this type."
 
 
+class UnknownActionError(NotFoundError):
+    """No service offers the action that a handler called; a mistake of the handler's, not of its caller."""
+
+    default_type = "UNKNOWN_ACTION"
+    default_message = "No service offers this action."
+
+
 class HandlerTimeoutError(LinkdError):
     """The handler did not finish in its time and was cancelled."""
 
@@ -183,6 +191,7 @@ _CLASSES: tuple[type[LinkdError], ...] = (
     ForbiddenError,
     NotFoundError,
     UnknownMessageTypeError,
+    UnknownActionError,
     HandlerTimeoutError,
     ConflictError,
     PayloadTooLargeError,

@@ -339,7 +339,7 @@ class Context(Generic[DB]):
             What the action returned, decoded from JSON.
 
         Raises:
-            NotFoundError: If there is no such action.
+            UnknownActionError: If there is no such action.
             PayloadTooLargeError: If the params take more than 16 MiB; ``details["limit"]`` has the bytes. Not caught,
                 it is answered with 500.
             ServiceUnavailableError: If no instance of the service takes calls now, or it ended during this one.

@@ -420,20 +420,28 @@ class Connector:
             except (LinkdError, RefusedError) as error:
                 log.error("registration_refused", error=str(error))
 
-    async def finish(self, timeout: float) -> None:
-        """Leave: everything is answered. Returns when the gateway has read it all, or after ``timeout`` seconds."""
-        self._stopping = True
+    async def finish(self, timeout: float) -> bool:
+        """Leave: everything is answered. Returns when the gateway has read it all, or after ``timeout`` seconds.
+
+        Returns:
+            Whether there was a gateway until then. Where there was not the service may ``rejoin`` another.
+        """
         link = self.link
         if link is None:
-            return
+            return False
         frame = Frame()
         frame.draining.finished = True
         try:
             async with asyncio.timeout(timeout):
                 await link.ask(frame)
-        except (TimeoutError, LinkdError):
-            return
+        except TimeoutError:
+            self._stopping = True
+            return True
+        except LinkdError:
+            return False
+        self._stopping = True
         await asyncio.wait([link.closed], timeout=_CLOSE_TIMEOUT)
+        return True
 
     def stop(self) -> None:
         """Do not connect again, and close the link."""

@@ -19,6 +19,7 @@ from ..protocol.errors import (
     PayloadTooLargeError,
     RateLimitedError,
     ServiceUnavailableError,
+    UnknownActionError,
 )
 from ..protocol.link import MAX_FRAME_SIZE, LinkProtocolError
 from ..protocol.link_pb2 import Frame
@@ -31,7 +32,8 @@ log = structlog.get_logger("linkd.service")
 
 _ABOUT_THE_MESSAGE = frozenset({PayloadTooLargeError.default_code, RateLimitedError.default_code})
 """Codes that tell a client of its own message: too large, or too many and therefore not handled. Where ``ctx`` raised
-them they are about what the handler asked for, and the handler may have done a part: they are answered with 500."""
+them they are about what the handler asked for, and the handler may have done a part: they are answered with 500, as an
+action is that the handler called and that does not exist."""
 
 
 class Answerable(Protocol):
@@ -115,7 +117,7 @@ class Question(Job):
         target, error.target = error.target, None
         if target is None:
             return error
-        if error.code in _ABOUT_THE_MESSAGE:
+        if error.code in _ABOUT_THE_MESSAGE or isinstance(error, UnknownActionError):
             return self._internal(error, target=target)
         # What a client can bring about as often as it likes is no warning.
         write = log.warning if is_fault(error) else log.info

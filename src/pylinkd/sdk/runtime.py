@@ -9,7 +9,14 @@ from typing import Any, Protocol
 
 import structlog
 
-from ..protocol.errors import InternalError, LinkdError, NotFoundError, ServiceUnavailableError, UnknownMessageTypeError
+from ..protocol.errors import (
+    InternalError,
+    LinkdError,
+    NotFoundError,
+    ServiceUnavailableError,
+    UnknownActionError,
+    UnknownMessageTypeError,
+)
 from ..protocol.link import PROTOCOL_VERSION, read_identity
 from ..protocol.link_pb2 import CODEC_MSGPACK, Frame, Registered
 from ..protocol.link_pb2 import Session as WireSession
@@ -193,6 +200,10 @@ class Runtime:
         """
         if not await self.dispatcher.drain(timeout):
             log.error("handlers_cancelled", unfinished=self.dispatcher.unfinished)
+        return await self.close()
+
+    async def close(self) -> int:
+        """Cancel what is being handled; how much ignored that. Later calls do nothing."""
         stuck = await self.dispatcher.close(_CANCEL_TIMEOUT)
         if stuck:
             log.error("handlers_stuck", handlers=stuck)
@@ -368,7 +379,8 @@ class Runtime:
         call = frame.call
         handler = self.service.action.find(call.action)
         if handler is None:
-            link.fail(frame.request_id, NotFoundError(f"No service offers the action {call.service}.{call.action}."))
+            unknown = UnknownActionError(f"No service offers the action {call.service}.{call.action}.")
+            link.fail(frame.request_id, unknown)
         else:
             self.dispatcher.add(ActionJob.of_call(self, link, frame.request_id, handler, call))
 

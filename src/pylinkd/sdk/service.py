@@ -315,8 +315,15 @@ class Service(Generic[DB]):
             with contextlib.suppress(ServiceUnavailableError, TimeoutError):
                 async with asyncio.timeout(_DRAINING_TIMEOUT):
                     await connector.link.ask(frame)
-        await runtime.dispatcher.drain(deadline - monotonic())
+        finished = await runtime.dispatcher.drain(deadline - monotonic())
         left = deadline - monotonic()
+        if finished:
+            log.info("service_drained", service=self.name)
+            runtime.dispatcher.pause()  # what comes now is not answered, and so another instance's
+            finished = await connector.finish(_ANSWERS_TIMEOUT)
+        if finished:
+            self._stuck = await runtime.close()
+            return
         if await self._end_orphaned(runtime, connector):  # the gateway died meanwhile
             left = max(left, _LAST_ENDS_TIMEOUT)
         self._stuck = await runtime.stop(left)

@@ -26,6 +26,7 @@ from ..protocol.errors import (
     NotFoundError,
     RateLimitedError,
     UnauthorizedError,
+    UnknownActionError,
     UnknownMessageTypeError,
 )
 from ..protocol.identity import Identity
@@ -460,7 +461,7 @@ class Gateway:
         async def answer() -> None:
             try:
                 if provided is None:
-                    raise NotFoundError(f"No service offers the action {key[0]}.{key[1]}.")
+                    raise UnknownActionError(f"No service offers the action {key[0]}.{key[1]}.")
                 result = Frame()
                 result.call_result.data = encode(await provided(decode_result(frame.call.params)))
                 future.set_result(result)

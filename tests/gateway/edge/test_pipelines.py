@@ -20,6 +20,7 @@ _REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 async def test_few_pipelined_requests_are_taken_in_a_turn_of_the_loop() -> None:
+    """The first request of a connection is taken at once, those behind it four in a turn, of all connections."""
     loop = asyncio.get_running_loop()
     turn = 0
     asked: Counter[object] = Counter()  # requests of each client

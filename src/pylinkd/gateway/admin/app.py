@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ...protocol.envelope import error_body
-from ...protocol.errors import LinkdError
+from ...protocol.errors import InternalError, LinkdError
 from .api import AdminApi
 from .metrics import Metrics
 
@@ -24,8 +24,14 @@ def admin_app(metrics: Metrics, api: AdminApi | None) -> Starlette:
 
     return Starlette(
         routes=[Route("/metrics", scrape), *([] if api is None else api.routes)],
-        exception_handlers={HTTPException: _refused},
+        exception_handlers={HTTPException: _refused, Exception: _failed},
     )
+
+
+async def _failed(request: Request, cause: Exception) -> Response:
+    """A fault of ours: it is raised again and logged behind this answer."""
+    body = msgspec.json.encode({"error": error_body(InternalError())})
+    return Response(body, status_code=500, headers={"Content-Type": "application/json", "Cache-Control": "no-store"})
 
 
 async def _refused(request: Request, cause: Exception) -> Response:

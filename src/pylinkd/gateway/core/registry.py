@@ -9,13 +9,15 @@ from ...protocol.identity import Identity
 from .format import Format
 from .session import Session
 
+_NONE: dict[Session, None] = {}
+
 
 class Registry:
     """All sessions of this gateway. A session is in it from its opening until its end, exactly once."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
-        self._users: dict[str, set[Session]] = {}
+        self._users: dict[str, dict[Session, None]] = {}
         self._formats: Counter[Format] = Counter()
 
     def add(self, session: Session) -> None:
@@ -23,12 +25,12 @@ class Registry:
         self._sessions[session.id] = session
         self._formats[session.format] += 1
         if session.identity is not None:
-            self._users.setdefault(session.identity.user, set()).add(session)
+            self._users.setdefault(session.identity.user, {})[session] = None
 
     def identify(self, session: Session, identity: Identity) -> None:
         """The session signs in, or renews its token. A session's user never changes."""
         if session.identity is None:
-            self._users.setdefault(identity.user, set()).add(session)
+            self._users.setdefault(identity.user, {})[session] = None
         session.identity = identity
 
     def remove(self, session: Session) -> None:
@@ -38,7 +40,7 @@ class Registry:
         if session.identity is not None:
             user = session.identity.user
             sessions = self._users[user]
-            sessions.discard(session)
+            del sessions[session]
             if not sessions:
                 del self._users[user]
 
@@ -47,8 +49,8 @@ class Registry:
         return self._sessions.get(id)
 
     def of_user(self, user: str) -> Collection[Session]:
-        """The user's sessions. Copy before doing anything that may end one of them."""
-        return self._users.get(user, frozenset())
+        """The user's sessions, in the order in which they signed in. Copy before doing anything that may end one."""
+        return self._users.get(user, _NONE)
 
     @property
     def formats(self) -> Iterator[Format]:

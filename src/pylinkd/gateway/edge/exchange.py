@@ -16,6 +16,9 @@ from ...protocol.errors import InternalError, LinkdError
 log = structlog.get_logger("linkd.http")
 
 _REASONS = {int(status): status.phrase.encode() for status in HTTPStatus}
+_PIECE = (
+    64 * 1024
+)  # bytes of an answer that are written together: TLS encrypts all it is given before it pauses anybody
 _BODILESS = (204, 304)  # statuses whose answers have no content (RFC 9110 §6.4.1)
 
 
@@ -48,6 +51,13 @@ class Exchange:
         carrier: Its connection.
         scope: ASGI's description of the request.
         headers: Further headers of every answer, made when it begins.
+        expected: Whether the client waits for 100 (Continue).
+
+    Attributes:
+        scope: As given.
+        started: A part of the answer was written.
+        answered: All of it was.
+        left: Bytes of the answer that are not written, since the client does not read.
     """
 
     __slots__ = (
@@ -61,6 +71,7 @@ class Exchange:
         "_news",
         "_task",
         "answered",
+        "left",
         "scope",
         "started",
     )
@@ -70,6 +81,7 @@ class Exchange:
     ) -> None:
         self.scope = scope
         self.started = self.answered = False
+        self.left = 0
         self._carrier = carrier
         self._headers = headers
         self._expected = expected
@@ -158,15 +170,22 @@ class Exchange:
             return
         if self._head is None:
             raise RuntimeError(f"{message['type']} came before http.response.start")
-        await self._carrier.writable()
-        if self._gone:
-            return
-        self._write(self._head, message.get("body", b""), more=message.get("more_body", False))
+        body = message.get("body", b"")
+        if self.scope["method"] == "HEAD" or self._head.status_code in _BODILESS:
+            body = b""
+        more = message.get("more_body", False)
+        for start in range(0, len(body) or 1, _PIECE):
+            self.left = len(body) - start
+            await self._carrier.writable()
+            if self._gone:
+                return
+            self.left = max(0, self.left - _PIECE)
+            self._write(self._head, body[start : start + _PIECE], more=more or self.left > 0)
 
-    def _write(self, head: h11.Response, body: bytes, *, more: bool) -> None:
+    def _write(self, head: h11.Response, piece: bytes, *, more: bool) -> None:
         events: list[h11.Event] = [] if self.started else [head]
-        if body and self.scope["method"] != "HEAD" and head.status_code not in _BODILESS:
-            events.append(h11.Data(data=body))
+        if piece:
+            events.append(h11.Data(data=piece))
         if not more:
             events.append(h11.EndOfMessage())
         self.started = True

@@ -46,7 +46,12 @@ def _nothing() -> None:
 
 
 def close_gently(
-    transport: asyncio.Transport, traffic: Traffic, timeout: float, on_end: Callable[[], None] = _nothing
+    transport: asyncio.Transport,
+    traffic: Traffic,
+    timeout: float,
+    on_end: Callable[[], None] = _nothing,
+    *,
+    linger: float = CLOSING_SECONDS,
 ) -> None:
     """Close the gateway's side at once, and the connection when the client has closed too.
 
@@ -57,6 +62,7 @@ def close_gently(
         traffic: Counts the connection.
         timeout: Seconds that the client may take to read what was written.
         on_end: Called once, when the connection is gone: until then it counts among those that there may be.
+        linger: Seconds that the client may take to close, once it has read everything; 0: it has closed its side.
     """
     if transport.is_closing():
         on_end()
@@ -66,7 +72,7 @@ def close_gently(
         asyncio.get_running_loop().call_later(timeout, transport.abort)
         on_end()
     else:
-        transport.set_protocol(Closing(transport, traffic, timeout, on_end))
+        transport.set_protocol(Closing(transport, traffic, timeout, on_end, min(timeout, linger)))
         transport.resume_reading()
 
 
@@ -74,12 +80,18 @@ class Closing(asyncio.BufferedProtocol):
     """Drops what a client still sends, and closes when it has closed. See close_gently."""
 
     def __init__(
-        self, transport: asyncio.Transport, traffic: Traffic, timeout: float, on_end: Callable[[], None]
+        self,
+        transport: asyncio.Transport,
+        traffic: Traffic,
+        timeout: float,
+        on_end: Callable[[], None],
+        linger: float,
     ) -> None:
         self._on_end = on_end
         self._transport = transport
         self._dropped = 0
         self._timeout = timeout
+        self._linger = linger
         self._progress = Progress(traffic.http, self._expired)
         self._sending = Sending(transport)
         if transport.get_write_buffer_size():
@@ -87,7 +99,7 @@ class Closing(asyncio.BufferedProtocol):
             transport.set_write_buffer_limits(high=0)  # resume_writing comes when all of it is with the kernel
             self._progress.enter(Stage.SENDING, timeout)
         else:
-            self._progress.enter(Stage.CLOSING, min(timeout, CLOSING_SECONDS))
+            self._progress.enter(Stage.CLOSING, linger)
         if transport.can_write_eof():
             transport.write_eof()
         else:
@@ -106,7 +118,7 @@ class Closing(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
         if self._progress.stage is Stage.SENDING:
-            self._progress.enter(Stage.CLOSING, min(self._timeout, CLOSING_SECONDS))
+            self._progress.enter(Stage.CLOSING, self._linger)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""

@@ -21,7 +21,7 @@ from .faults import AnswerTimeoutError, BodyTimeoutError, check_framing, protoco
 from .handshake import Head, refusal
 from .head import HeadTimeoutError, HeadTooLargeError, head_size, split_target, wants_websocket
 from .reading import BUFFER, received
-from .refuse import close_gently, log
+from .refuse import CLOSING_SECONDS, close_gently, log
 from .sending import Sending
 from .serving import Serving
 from .stages import Progress, Stage
@@ -63,6 +63,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._skipped = 0
         self._reading = True
         self._closing = False
+        self._half_closed = False  # the client sends no more
         self._can_write = asyncio.Event()
         self._can_write.set()
         self._server = transport.get_extra_info("sockname")
@@ -84,6 +85,15 @@ class HttpConnection(asyncio.BufferedProtocol):
         """See asyncio.BufferedProtocol."""
         self._received(received(nbytes))
 
+    def eof_received(self) -> bool:
+        """See asyncio.Protocol: the client sends no more, and gets the answer to what it asked (RFC 9112 §9.6)."""
+        if self._closing or self._exchange is None:
+            return False
+        self._half_closed = True
+        self._conn.receive_data(b"")
+        self._read_events()
+        return not self._closing
+
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self._end()
@@ -95,13 +105,17 @@ class HttpConnection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """See asyncio.Protocol: the client does not read."""
         self._can_write.clear()
-        self._serving.unread.hold(self._transport, self._transport.get_write_buffer_size())
-        self._sending.begin()
-        self._progress.enter(Stage.SENDING, self._serving.deadlines.sending)
+        if self._progress.stage is not Stage.SENDING:
+            left = 0 if self._exchange is None else self._exchange.left
+            self._serving.unread.hold(self._transport, self._transport.get_write_buffer_size() + left)
+            self._sending.begin(left)
+            self._progress.enter(Stage.SENDING, self._serving.deadlines.sending)
 
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
         self._can_write.set()
+        if not self._closing and self._exchange is not None and self._exchange.left:
+            return  # the next piece of the answer follows
         self._serving.unread.release(self._transport)
         if self._closing:
             return
@@ -266,7 +280,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _goes_on(self) -> bool:
         """Whether the connection can be used again once the request is answered as far as it has come."""
-        if self._serving.closing:
+        if self._serving.closing or self._half_closed:
             return False
         if self._conn.their_state is not h11.SEND_BODY:
             return True
@@ -352,7 +366,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.refuse(AnswerTimeoutError())
         elif stage is not Stage.SENDING:
             self._close()
-        elif self._sending.goes_on():
+        elif self._sending.goes_on(0 if self._exchange is None else self._exchange.left):
             self._progress.enter(Stage.SENDING, self._serving.deadlines.sending)
         else:
             self.cut()
@@ -366,7 +380,8 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._serving.unread.release(self._transport)
                 on_end()
 
-            close_gently(self._transport, self._serving.traffic, self._serving.deadlines.sending, gone)
+            linger = 0.0 if self._half_closed else CLOSING_SECONDS
+            close_gently(self._transport, self._serving.traffic, self._serving.deadlines.sending, gone, linger=linger)
 
     def _end(self) -> None:
         if self._closing:

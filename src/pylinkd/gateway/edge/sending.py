@@ -23,14 +23,14 @@ class Sending:
         self._transport = transport
         self._left = self._least = 0
 
-    def begin(self) -> None:
-        """More was written than the kernel takes."""
-        self._left = self._unread()
+    def begin(self, left: int = 0) -> None:
+        """More was written than the kernel takes; so many bytes are not written yet."""
+        self._left = self._unread() + left
         self._least = max(1, self._left // _PERIODS)
 
-    def goes_on(self) -> bool:
+    def goes_on(self, left: int = 0) -> bool:
         """Whether the client has read a fair part since the last call: a tenth of what there was at first."""
-        before, self._left = self._left, self._unread()
+        before, self._left = self._left, self._unread() + left
         return before - self._left >= self._least
 
     def _unread(self) -> int:

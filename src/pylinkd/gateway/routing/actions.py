@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ...protocol.errors import LinkdError, NotFoundError, ServiceUnavailableError
+from ...protocol.errors import LinkdError, NotFoundError, ServiceUnavailableError, UnknownActionError
 from ...protocol.identity import Identity
 from ...protocol.link import read_identity
 from ...protocol.link_pb2 import Action, Call, Frame, HttpRequest, HttpResponse
@@ -86,7 +86,7 @@ class Actions:
         service = self._services.get(call.service)
         known = service is not None and any(call.action in instance.actions for instance in service.offers)
         if service is None or not known:
-            raise NotFoundError(f"No service offers the action {call.service}.{call.action}.")
+            raise UnknownActionError(f"No service offers the action {call.service}.{call.action}.")
         instance = service.idlest(lambda instance: call.action in instance.actions)
         if instance is None or instance.link.congested:
             raise ServiceUnavailableError(retry_after=1.0)

@@ -7,7 +7,7 @@ refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from ...protocol.errors import CloseCode
@@ -113,10 +113,9 @@ class ConnectionLimit:
     def _heard_at(self, session: Session) -> float:
         return float("-inf") if session.connection is None else session.connection.heard_at
 
-    def _make_room(self, session: Session, user: str, open: Iterable[Session]) -> bool:
-        """Whether there is room, or was made."""
-        by_age = sorted(open, key=lambda other: other.connected_at)
-        if len(by_age) < self._most:
+    def _make_room(self, session: Session, user: str, open: Sequence[Session]) -> bool:
+        """Whether there is room beside these, the oldest of which comes first, or was made."""
+        if len(open) < self._most:
             return True
         if self._excess is Excess.REJECT:
             self._audit.record("too_many_connections", user=user, session=session.id, address=session.remote_address)
@@ -125,7 +124,7 @@ class ConnectionLimit:
                     CloseCode.RATE_LIMITED, "too many connections of this user", EndReason.TOO_MANY_CONNECTIONS
                 )
             return False
-        for oldest in by_age[: len(by_age) - self._most + 1]:
+        for oldest in open[: len(open) - self._most + 1]:
             assert oldest.connection is not None
             self._audit.record("replaced", user=user, session=oldest.id, address=oldest.remote_address)
             oldest.connection.close(CloseCode.REPLACED, "replaced by a newer connection", EndReason.REPLACED)
