@@ -3,9 +3,9 @@
 The database layer is ``pylinkd.db``, clean text ``pylinkd.text``, what a service's tests use ``pylinkd.testing``.
 """
 
+from .protocol.close import CloseCode
 from .protocol.errors import (
     BadRequestError,
-    CloseCode,
     ConflictError,
     ForbiddenError,
     HandlerTimeoutError,

@@ -53,7 +53,7 @@ class Subject:
         )
         self.transport = transport
         self._turns = Turns()
-        session = make_session(self._turns.turn, codec=codec, connected=False)
+        session = make_session(self._turns.delivery, codec=codec, connected=False)
         # What make_session does not offer; no message is too short to be compressed.
         session.format = Formats(0, 1).get(codec, window_bits)
         self._window_bits = window_bits
@@ -65,29 +65,29 @@ class Subject:
     # edge.connection.Owner
 
     def opened(self, session: Session, connection: Connection) -> None:
-        """See edge.connection.Owner."""
+        """See ConnectionOwner."""
         session.connection = connection
 
     def receiving(self, session: Session) -> None:
-        """See edge.connection.Owner."""
+        """See ConnectionOwner."""
 
     def received(self, session: Session, message: Message) -> None:
-        """See edge.connection.Owner."""
+        """See ConnectionOwner."""
         self.messages.append(message)
 
     def exceeded(self, session: Session, id: MessageId | None, retry_after: float) -> None:
-        """See edge.connection.Owner."""
+        """See ConnectionOwner."""
 
     def pace(self, session: Session, pieces: int) -> float:
-        """See edge.connection.Owner."""
+        """See ConnectionOwner."""
         return 0.0
 
     def control(self, session: Session) -> bool:
-        """See edge.connection.Owner."""
+        """See ConnectionOwner."""
         return True
 
     def ended(self, session: Session, reason: EndReason) -> None:
-        """See edge.connection.Owner."""
+        """See ConnectionOwner."""
         session.connection = None
         self.ends.append(reason)
 

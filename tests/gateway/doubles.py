@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from pylinkd.gateway.core.delivery import Delivery
 from pylinkd.gateway.core.format import PLAIN
-from pylinkd.gateway.core.outbox import Outbox, Policy, Turn
+from pylinkd.gateway.core.outbox import Outbox, Policy
 from pylinkd.gateway.core.session import EndReason, Session
+from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.protocol.envelope import JSON, Codec
 from pylinkd.protocol.identity import Identity
 
@@ -46,11 +48,17 @@ class Timers:
 
 
 class Turns:
-    """The end of a loop turn comes when a test says so."""
+    """The end of a loop turn comes when a test says so.
+
+    Attributes:
+        traffic: What was delivered.
+        delivery: Delivers at the end of the turn.
+    """
 
     def __init__(self) -> None:
         self._scheduled: list[Callable[[], None]] = []
-        self.turn = Turn(self._scheduled.append)
+        self.traffic = Traffic()
+        self.delivery = Delivery(self._scheduled.append, self.traffic)
 
     @property
     def scheduled(self) -> int:
@@ -143,12 +151,8 @@ class RecordingConnection:
         """Nothing changes for what is written."""
 
     def close(self, code: int, reason: str, end: EndReason) -> None:
-        """Begin to close: what waits leaves first, as with a real connection."""
+        """Keep the first call."""
         if self.closed is None:
-            self._session.settle()
-            frames = self._session.outbox.take()
-            if frames:
-                self.write(frames)
             self.closed = (code, reason, end)
 
     def dropped(self, events: int) -> None:
@@ -171,7 +175,7 @@ class RecordingConnection:
 
 
 def make_session(
-    turn: Turn,
+    delivery: Delivery,
     id: str = "s-1",
     *,
     codec: Codec = JSON,
@@ -194,7 +198,7 @@ def make_session(
         user_agent="test",
         connected_at=1000.0,
         metadata=metadata or {},
-        turn=turn,
+        delivery=delivery,
         outbox=Outbox(outbox_limit, outbox_policy),
     )
     if connected:

@@ -8,22 +8,15 @@ from typing import Any
 
 from pylinkd.gateway.guard.credentials import Credentials
 from pylinkd.gateway.guard.door import Approach, Door
-from pylinkd.gateway.guard.guard import Guard
-from pylinkd.gateway.guard.origins import Origins
+from pylinkd.gateway.guard.guard import Guard, GuardSettings
 from pylinkd.gateway.settings import DEVELOPMENT_SECRET
 
 ADDRESS = "192.0.2.7"
 
 
 def make_guard(**options: Any) -> Guard:
-    """A guard with the development secret; ``options`` as Guard has them."""
-    defaults: dict[str, Any] = {
-        "secret": DEVELOPMENT_SECRET,
-        "origins": Origins(),
-        "clock": time.time,
-        "monotonic": time.monotonic,
-    }
-    return Guard(**{**defaults, **options})
+    """A guard with the development secret; ``options`` as GuardSettings has them."""
+    return Guard(GuardSettings(**{"secret": DEVELOPMENT_SECRET, **options}), time.time, time.monotonic)
 
 
 def make_door(

@@ -70,13 +70,13 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
     settings = Settings(port=0, admin_port=0, link=tmp_path / "link.sock", max_connections_per_user=0, **rates)  # type: ignore[arg-type]
     made = Gateway(settings)
     yield made
-    await made._listener.close(0)
-    await made._admin.close(0)
+    await made.parts.listener.close(0)
+    await made.parts.admin.close(0)
 
 
 def start_service(gateway: Gateway) -> Process:
     """A service that has registered."""
-    process = Process(SimpleNamespace(commands=gateway._commands, link_window=8192))  # type: ignore[arg-type]
+    process = Process(SimpleNamespace(commands=gateway.parts.routing.commands, link_window=8192))  # type: ignore[arg-type]
     assert process.ask(Frame(register=registration())).WhichOneof("body") == "registered"
     return process
 
@@ -98,7 +98,7 @@ def opening(user: str) -> bytes:
 
 def arrive(gateway: Gateway, transport: RecordingTransport, head: bytes) -> None:
     """A connection, and its opening handshake."""
-    arrival: Any = gateway._listener._make()
+    arrival: Any = gateway.parts.listener._make()
     arrival.connection_made(transport)
     arrival.data_received(head)
 
@@ -107,7 +107,7 @@ async def test_message_costs_no_more_calls_than_it_did(gateway: Gateway) -> None
     """From the bytes of its frame to the link, and from the service's answer to the bytes that leave."""
     process, transport = start_service(gateway), transport_of(1)
     arrive(gateway, transport, opening("una"))
-    (session,) = gateway._registry
+    (session,) = gateway.parts.routing.registry
     process.open_all()
     websocket, link = transport.get_protocol(), process.link
     message = say(Opcode.TEXT, b'{"type":"chat.send","data":{"text":"hello"},"id":7}')
@@ -119,7 +119,7 @@ async def test_message_costs_no_more_calls_than_it_did(gateway: Gateway) -> None
         feed(websocket, message)
         link.flush()
         link.data_received(answers[number])
-        session.flush()
+        session.delivery.flush(session)
 
     cost = calls_each(one)
 
@@ -139,7 +139,7 @@ async def test_handshake_costs_no_more_calls_than_it_did(gateway: Gateway) -> No
 
     cost = calls_each(one)
 
-    assert len(gateway._registry) == WARM + REPEATED
+    assert len(gateway.parts.routing.registry) == WARM + REPEATED
     assert cost <= HANDSHAKE, f"a handshake costs {cost:.1f} calls now"
 
 

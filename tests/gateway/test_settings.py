@@ -61,7 +61,11 @@ def test_durations_are_milliseconds_outside_and_seconds_inside(monkeypatch: pyte
 
     settings = load_settings(Settings)
 
-    assert (settings.service_grace, settings.close_timeout, settings.shutdown_timeout) == (1.5, 0.001, 0.0)
+    assert (settings.routing.services.grace, settings.clients.close_timeout, settings.shutdown_timeout) == (
+        1.5,
+        0.001,
+        0.0,
+    )
 
 
 def test_production_needs_a_secret_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

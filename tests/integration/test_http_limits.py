@@ -359,7 +359,6 @@ async def test_large_answer_on_a_connection_that_closes_arrives(tmp_path: Path) 
         assert len(answer.partition(b"\r\n\r\n")[2]) == 4_000_000
 
 
-@pytest.mark.plain  # the layers of TLS on both sides keep a part of an answer themselves, which counts as read
 @pytest.mark.parametrize("more", ["", "Connection: close\r\n"])
 async def test_slow_reader_gets_all_of_its_answer(tmp_path: Path, more: str) -> None:
     """However long it takes, as long as it reads; who does not read is cut."""
@@ -381,7 +380,6 @@ async def test_slow_reader_gets_all_of_its_answer(tmp_path: Path, more: str) -> 
             await clients[1][0].readexactly(12_000_000)
 
 
-@pytest.mark.plain  # the layers of TLS on both sides keep a part of an answer themselves, which counts as read
 async def test_large_answers_that_nobody_reads_have_a_total(tmp_path: Path) -> None:
     """60 clients ask for 12 MB each and read nothing: a few are kept, and one that reads gets everything meanwhile."""
     env = {"LINKD_ANSWERS_LIMIT": str(16 * MEBIBYTE)}
@@ -449,7 +447,6 @@ async def test_exhausted_descriptors_are_logged_and_survived(tmp_path: Path) -> 
         assert len(running.gateway.logged("descriptors_exhausted")) == 1
 
 
-@pytest.mark.plain  # the layers of TLS on both sides keep a part of an answer themselves, which counts as read
 async def test_connection_counts_until_it_is_gone(tmp_path: Path) -> None:
     """Also while a client does not read its last answer: so many of these as of others."""
     env = {"LINKD_MAX_HTTP_CONNECTIONS": "2"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pylinkd.protocol import errors
-from pylinkd.protocol.errors import CloseCode, LinkdError, close_code_for
+from pylinkd.protocol.close import CloseCode, close_code_for
+from pylinkd.protocol.errors import LinkdError
 
 TABLE = {
     "LinkdError": (500, "INTERNAL_ERROR"),

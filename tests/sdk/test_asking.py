@@ -51,7 +51,6 @@ def service() -> Service[Any]:
 @pytest.mark.parametrize(
     ("answer", "level", "details"),
     [
-        (None, "info", None),
         (InternalError(details={"errorId": "1f"}), "warning", {"errorId": "1f"}),
         (ServiceUnavailableError(), "warning", None),
         (LinkdError("Late.", code=408, type="TIMEOUT"), "warning", None),
@@ -59,7 +58,7 @@ def service() -> Service[Any]:
     ],
 )
 async def test_failed_call_is_logged_once_with_its_target(
-    service: Service[Any], answer: LinkdError | None, level: str, details: Any
+    service: Service[Any], answer: LinkdError, level: str, details: Any
 ) -> None:
     """What the action answers is passed on as it is: clients are not told how services are put together."""
     error, logged = await ended_with(service, answer)
@@ -68,6 +67,15 @@ async def test_failed_call_is_logged_once_with_its_target(
     (line,) = logged
     assert (line["target"], line["log_level"], line["code"]) == ("call shop.items.price", level, error.code)
     assert (line["type"], line["user"]) == ("do", "una")
+
+
+async def test_call_of_an_action_that_does_not_exist_is_the_handlers_fault(service: Service[Any]) -> None:
+    """Its client gets 500; the log names the action."""
+    error, logged = await ended_with(service)
+
+    assert isinstance(error, InternalError)
+    (line,) = logged
+    assert (line["target"], line["log_level"]) == ("call shop.items.price", "error")
 
 
 async def test_other_questions_are_named_too() -> None:
@@ -144,7 +152,7 @@ async def test_refusal_of_a_session_is_logged_once(service: Service[Any]) -> Non
     with structlog.testing.capture_logs() as logs:
         async with run(service) as gateway:
             for _ in range(2):
-                with pytest.raises(NotFoundError):
+                with pytest.raises(InternalError):
                     await gateway.connect("una")
 
     assert len([line for line in logs if line["event"] == "handler_failed"]) == 2

@@ -9,22 +9,31 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from ..settings import ProcessSettings, is_service_link
+from .clients import ClientSettings
+from .core.drain import DrainSettings
 from .core.outbox import Policy
+from .edge.stages import Deadlines
 from .guard.addresses import parse_networks
 from .guard.credentials import is_cookie_name
 from .guard.forwarded import X_FORWARDED_FOR, check_name
+from .guard.guard import GuardSettings
 from .guard.hosts import Hosts
 from .guard.issuers import read_issuers
 from .guard.jws import MAX_SIZE as MAX_TOKEN_SIZE
 from .guard.limits import LimitSettings, Mode
 from .guard.origins import Origins
 from .guard.rates import Rate
-from .routing.connection_limit import Excess
+from .routing.assembly import RoutingSettings
+from .routing.connection_limit import ConnectionLimitSettings, Excess
+from .routing.parking import ParkingSettings
+from .routing.services import ServicesSettings
+from .routing.signin import SignInSettings
 
 DEVELOPMENT_SECRET = "linkd-development-secret-never-use-it-in-production"  # noqa: S105  published on purpose
 """Signs tokens where nothing else is set and the environment is not production."""
 
 _ADMIN_OFFSET = 10_000
+_STALL_FACTOR = 6  # a client may take so many times the head's time limit to read a part of an answer
 
 
 def parse_namespaces(text: str) -> list[tuple[str, str]]:
@@ -331,34 +340,33 @@ class Settings(ProcessSettings):
     drain_spread_ms: Annotated[int, Field(ge=0)] = 5_000
     """Time over which the released clients are told to come back, each at its own moment."""
 
-    @property
-    def origins(self) -> list[str]:
-        """``allowed_origins``, one by one."""
-        return [entry.strip() for entry in self.allowed_origins.split(",") if entry.strip()]
+    # in the groups that the parts take
 
     @property
-    def shared_namespaces(self) -> list[tuple[str, str]]:
-        """``namespaces`` as pairs of service and namespace."""
-        return parse_namespaces(self.namespaces)
+    def guard(self) -> GuardSettings:
+        """Who may do what."""
+        return GuardSettings(
+            secret=self.jwt_secret,
+            issuers=() if self.issuers is None else tuple(read_issuers(self.issuers)),
+            max_token_size=self.max_token_size,
+            token_in_query=self.token_in_query,
+            token_cookie=self.token_cookie,
+            origins=_entries(self.allowed_origins),
+            allowed=parse_networks(self.allowed_addresses),
+            denied=parse_networks(self.denied_addresses),
+            exempt=parse_networks(self.exempt_addresses),
+            trusted_proxies=parse_networks(self.trusted_proxies),
+            forwarded_header=self.forwarded_header,
+            proxy_protocol=self.proxy_protocol,
+            limits=self._limits,
+            max_unfinished=self.max_unfinished,
+            max_unfinished_each=self.max_unfinished_per_address,
+            token_lifetime=self.token_lifetime_ms / 1000,
+            audit_file=self.audit_file,
+        )
 
     @property
-    def served_hosts(self) -> list[str]:
-        """``hosts``, one by one."""
-        return _entries(self.hosts)
-
-    @property
-    def keep_alive_timeout(self) -> float:
-        """``keep_alive_timeout_ms`` in seconds."""
-        return self.keep_alive_timeout_ms / 1000
-
-    @property
-    def answer_timeout(self) -> float:
-        """``answer_timeout_ms`` in seconds."""
-        return self.answer_timeout_ms / 1000
-
-    @property
-    def limit_settings(self) -> LimitSettings:
-        """The limits."""
+    def _limits(self) -> LimitSettings:
         return LimitSettings(
             mode=self.limits,
             handshakes=Rate.parse(self.handshake_rate),
@@ -375,24 +383,55 @@ class Settings(ProcessSettings):
         )
 
     @property
-    def auth_timeout(self) -> float:
-        """``auth_timeout_ms`` in seconds."""
-        return self.auth_timeout_ms / 1000
+    def routing(self) -> RoutingSettings:
+        """How sessions and services are brought together."""
+        return RoutingSettings(
+            services=ServicesSettings(
+                grace=self.service_grace_ms / 1000,
+                startup_grace=self.startup_grace_ms / 1000,
+                namespaces=tuple(parse_namespaces(self.namespaces)),
+            ),
+            parking=ParkingSettings(
+                timeout=self.park_timeout_ms / 1000, max_messages=self.park_messages, max_bytes=self.park_bytes
+            ),
+            connection_limit=ConnectionLimitSettings(self.max_connections_per_user, self.connections_excess),
+            signin=SignInSettings(timeout=self.auth_timeout_ms / 1000, expiring=self.auth_expiring_ms / 1000),
+            session_window=self.session_window,
+            max_rooms_per_session=self.max_rooms_per_session,
+            link_uids=self.allowed_uids,
+            link_secret=self.link_secret,
+        )
 
     @property
-    def auth_expiring(self) -> float:
-        """``auth_expiring_ms`` in seconds."""
-        return self.auth_expiring_ms / 1000
+    def clients(self) -> ClientSettings:
+        """What clients may send."""
+        return ClientSettings(
+            close_timeout=self.close_timeout_ms / 1000,
+            max_message_size=self.max_message_size,
+            max_fragments=self.max_fragments,
+            # A buffer has up to twice the size of the largest message.
+            max_receptions=max(1, self.reception_limit // (2 * self.max_message_size)),
+            message_timeout=self.message_timeout_ms / 1000,
+            heartbeat_interval=self.heartbeat_interval_ms / 1000,
+            idle_timeout=self.idle_timeout_ms / 1000 if self.idle_timeout_ms else None,
+            drain=DrainSettings(self.drain_rate, self.drain_spread_ms / 1000),
+        )
 
     @property
-    def token_lifetime(self) -> float:
-        """``token_lifetime_ms`` in seconds."""
-        return self.token_lifetime_ms / 1000
+    def deadlines(self) -> Deadlines:
+        """How long a connection may stay in each stage before it is a WebSocket."""
+        return Deadlines(
+            head=self.head_timeout,
+            body=self.body_timeout,
+            answering=self.answer_timeout_ms / 1000,
+            sending=self.head_timeout * _STALL_FACTOR,
+            idle=self.keep_alive_timeout_ms / 1000,
+        )
 
     @property
-    def max_receptions(self) -> int:
-        """How many large messages may arrive at once: a buffer has up to twice the size of the largest."""
-        return max(1, self.reception_limit // (2 * self.max_message_size))
+    def served_hosts(self) -> list[str]:
+        """``hosts``, one by one."""
+        return _entries(self.hosts)
 
     @property
     def chosen_admin_port(self) -> int:
@@ -400,16 +439,6 @@ class Settings(ProcessSettings):
         if self.admin_port is not None or not self.port:
             return self.admin_port or 0
         return self.port + _ADMIN_OFFSET if self.port + _ADMIN_OFFSET <= 65535 else self.port - _ADMIN_OFFSET
-
-    @property
-    def heartbeat_interval(self) -> float:
-        """``heartbeat_interval_ms`` in seconds."""
-        return self.heartbeat_interval_ms / 1000
-
-    @property
-    def idle_timeout(self) -> float | None:
-        """``idle_timeout_ms`` in seconds; ``None``: never."""
-        return self.idle_timeout_ms / 1000 if self.idle_timeout_ms else None
 
     @property
     def head_timeout(self) -> float:
@@ -420,36 +449,6 @@ class Settings(ProcessSettings):
     def body_timeout(self) -> float:
         """``body_timeout_ms`` in seconds."""
         return self.body_timeout_ms / 1000
-
-    @property
-    def message_timeout(self) -> float:
-        """``message_timeout_ms`` in seconds."""
-        return self.message_timeout_ms / 1000
-
-    @property
-    def park_timeout(self) -> float:
-        """``park_timeout_ms`` in seconds."""
-        return self.park_timeout_ms / 1000
-
-    @property
-    def drain_spread(self) -> float:
-        """``drain_spread_ms`` in seconds."""
-        return self.drain_spread_ms / 1000
-
-    @property
-    def service_grace(self) -> float:
-        """``service_grace_ms`` in seconds."""
-        return self.service_grace_ms / 1000
-
-    @property
-    def startup_grace(self) -> float:
-        """``startup_grace_ms`` in seconds."""
-        return self.startup_grace_ms / 1000
-
-    @property
-    def close_timeout(self) -> float:
-        """``close_timeout_ms`` in seconds."""
-        return self.close_timeout_ms / 1000
 
     @property
     def shutdown_timeout(self) -> float:
@@ -472,7 +471,7 @@ class Settings(ProcessSettings):
     @field_validator("allowed_origins")
     @classmethod
     def _origins_are_well_formed(cls, value: str) -> str:
-        Origins(entry.strip() for entry in value.split(",") if entry.strip())
+        Origins(_entries(value))
         return value
 
     @field_validator("link_certfile", "link_keyfile", mode="before")
@@ -515,7 +514,7 @@ class Settings(ProcessSettings):
             raise ValueError("LINKD_TOKEN_COOKIE must be the name of a cookie: letters, digits, - and _")
         if "max_token_size" in self.model_fields_set and self.max_token_size > self.max_head_size:
             raise ValueError("LINKD_MAX_TOKEN_SIZE exceeds LINKD_MAX_HEAD_SIZE: no request could carry such a token")
-        if self.token_cookie and "*" in self.origins:
+        if self.token_cookie and "*" in _entries(self.allowed_origins):
             raise ValueError("LINKD_TOKEN_COOKIE and LINKD_ALLOWED_ORIGINS=* would let any page act for its visitors")
         if self.proxy_protocol and not self.trusted_proxies:
             raise ValueError("LINKD_PROXY_PROTOCOL needs LINKD_TRUSTED_PROXIES: from whom to believe it")

@@ -1,4 +1,4 @@
-"""Errors that reach a client, close codes of a WebSocket, and mistakes that stop a start.
+"""Errors that reach a client, and mistakes that stop a start.
 
     LinkdError                       code  type
     ├── BadRequestError              400   BAD_REQUEST
@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from enum import IntEnum
 from typing import Any, ClassVar
 
 _LONGEST_RETRY = 86_400.0
@@ -216,44 +215,3 @@ class SetupError(Exception):
 
     The text is one sentence that says what to change. Never sent to a client.
     """
-
-
-class CloseCode(IntEnum):
-    """Close codes that Linkd sends (RFC 6455 §7.4; 4000–4999 are private use).
-
-    A client reconnects after 1001, 1006, 1011, 1012, 1013 and 4408; not after the others
-    unless the user acts.
-    """
-
-    NORMAL = 1000
-    GOING_AWAY = 1001
-    PROTOCOL_ERROR = 1002
-    UNSUPPORTED_DATA = 1003
-    INVALID_TEXT = 1007
-    POLICY_VIOLATION = 1008
-    MESSAGE_TOO_BIG = 1009
-    INTERNAL_ERROR = 1011
-    SERVICE_RESTART = 1012
-    TRY_AGAIN_LATER = 1013
-    UNAUTHORIZED = 4401
-    FORBIDDEN = 4403
-    IDLE = 4408
-    REPLACED = 4409
-    RATE_LIMITED = 4429
-
-
-def close_code_for(error: LinkdError) -> CloseCode:
-    """The close code that says the same as ``error``."""
-    match error.code:
-        case 401:
-            return CloseCode.UNAUTHORIZED
-        case 403:
-            return CloseCode.FORBIDDEN
-        case 429:
-            return CloseCode.RATE_LIMITED
-        case 503:
-            return CloseCode.TRY_AGAIN_LATER
-        case code if code < 500:
-            return CloseCode.POLICY_VIOLATION
-        case _:
-            return CloseCode.INTERNAL_ERROR

@@ -9,7 +9,8 @@ import msgspec
 import structlog
 from typing_extensions import TypeVar
 
-from ..protocol.errors import CloseCode, LinkdError, UnauthorizedError
+from ..protocol.close import CloseCode
+from ..protocol.errors import LinkdError, UnauthorizedError
 from ..protocol.identity import Identity
 from ..protocol.link import fill_identity
 from ..protocol.link_pb2 import Frame, RoomCommand

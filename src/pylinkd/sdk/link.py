@@ -10,29 +10,17 @@ import contextlib
 import errno
 import os
 import random
-import socket
 import ssl
-import struct
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Protocol
 
 import structlog
 
+from ..endpoint import Endpoint, peer_credentials, read_rest
 from ..protocol.errors import InternalError, LinkdError, PayloadTooLargeError, ServiceUnavailableError, SetupError
-from ..protocol.link import (
-    BATCH_FRAMES,
-    MAX_FIRST_FRAME_SIZE,
-    MAX_FRAME_SIZE,
-    Batch,
-    FrameReader,
-    LinkProtocolError,
-    encode,
-    fill_failure,
-    read_failure,
-)
+from ..protocol.link import MAX_FIRST_FRAME_SIZE, MAX_FRAME_SIZE, LinkProtocolError, encode, read_failure
 from ..protocol.link_pb2 import Frame, Registered
 from ..protocol.rendezvous import Rendezvous, RendezvousError
-from ..sockets import read_rest
 
 log = structlog.get_logger("linkd.link")
 
@@ -52,7 +40,6 @@ _SLEPT = 15.0  # seconds without a turn of the loop; the gateway gives a process
 _MOST_QUESTIONS = 10_000  # that wait for the gateway at once
 
 _MAX_REGISTRATION = MAX_FIRST_FRAME_SIZE - 11  # the request's number takes up to 11 bytes
-_CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
 class RefusedError(SetupError):
@@ -70,7 +57,7 @@ class Asker(Protocol):
         """
 
 
-class Owner(Protocol):
+class LinkOwner(Protocol):
     """What the link needs of the runtime."""
 
     def registration(self) -> Frame:
@@ -92,24 +79,16 @@ class Owner(Protocol):
         """The link broke; it is being made anew unless the service stops."""
 
 
-class Link(asyncio.Protocol):
+class Link(Endpoint):
     """One connection to the gateway. A broken one is replaced by a new object."""
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: LinkOwner) -> None:
+        super().__init__()
         self._owner = owner
-        self._loop = asyncio.get_running_loop()
-        self._reader = FrameReader()
-        self._batch = Batch()
         self._questions: dict[int, asyncio.Future[Frame]] = {}
-        self._last_id = 0
-        self._transport: asyncio.Transport | None = None
         self._given_up = self._registered = False
         self.heard_at = self.awake_at = self._loop.time()
         self.closed: asyncio.Future[None] = self._loop.create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
-        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -216,44 +195,11 @@ class Link(asyncio.Protocol):
         self._write(encoded)
         return future
 
-    def answer(self, request_id: int, frame: Frame) -> None:
-        """Answer the gateway's question.
-
-        Raises:
-            LinkProtocolError: If the answer is too large. Nothing was sent.
-        """
-        frame.request_id = request_id
-        encoded = encode(frame)
-        if self._transport is not None:
-            self._write(encoded)
-
-    def fail(self, request_id: int, error: LinkdError) -> None:
-        """Answer the gateway's question with an error."""
-        frame = Frame()
-        fill_failure(frame.failure, error)
-        self.answer(request_id, frame)
-
     def close(self) -> None:
         """End the connection after what was written has left."""
         if self._transport is not None:
-            self._flush()
+            self.flush()
             self._transport.close()
-
-    def abort(self) -> None:
-        """End the connection at once."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def _write(self, encoded: bytes) -> None:
-        waiting = self._batch.add(encoded)
-        if waiting == 1:
-            self._loop.call_soon(self._flush)
-        elif waiting >= BATCH_FRAMES:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._batch and self._transport is not None:
-            self._transport.write(self._batch.take())
 
 
 class Connector:
@@ -268,7 +214,7 @@ class Connector:
         RendezvousError: If the file with whom to believe about certificates cannot be used.
     """
 
-    def __init__(self, rendezvous: Rendezvous, owner: Owner, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(self, rendezvous: Rendezvous, owner: LinkOwner, jitter: Callable[[], float] = random.random) -> None:
         self._rendezvous = rendezvous
         self._name = str(rendezvous.address)
         self._tls = _client_context(rendezvous) if rendezvous.address.path is None else None
@@ -370,12 +316,11 @@ class Connector:
                 return (await loop.create_connection(link, address.host, address.port, ssl=self._tls))[1]
             transport, opened = await loop.create_unix_connection(link, str(address.path))
         # Somebody else may have put a socket there while no gateway was: they would get messages and the secret.
-        connection = transport.get_extra_info("socket")
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        uid = _CREDENTIALS.unpack(credentials)[1]
-        if uid not in self._rendezvous.uids:
+        credentials = peer_credentials(transport)
+        if credentials is None or credentials.uid not in self._rendezvous.uids:
             opened.abort()
-            reason = f"a process of user {uid} listens there: list it in LINKD_LINK_UIDS if that is the gateway"
+            user = "unknown" if credentials is None else credentials.uid
+            reason = f"a process of user {user} listens there: list it in LINKD_LINK_UIDS if that is the gateway"
             raise PermissionError(errno.EACCES, reason)
         return opened
 

@@ -78,7 +78,7 @@ class _Nobody:
 
 
 class Runtime:
-    """What is alive of a service: its sessions and its jobs. An Owner (link.py), and the contexts' Host.
+    """What is alive of a service: its sessions and its jobs. A LinkOwner (link.py), and the contexts' Host.
 
     Args:
         service: What the author wrote.
@@ -131,10 +131,10 @@ class Runtime:
         """See context.Host."""
         return self.service.db
 
-    # link.Owner
+    # link.LinkOwner
 
     def registration(self) -> Frame:
-        """See link.Owner."""
+        """See link.LinkOwner."""
         service = self.service
         frame = Frame()
         register = frame.register
@@ -171,7 +171,7 @@ class Runtime:
         return frame
 
     def registered(self, link: Asker, answer: Registered) -> None:
-        """See link.Owner."""
+        """See link.LinkOwner."""
         if link is self.link:
             return  # the gateway has taken over a change
         self.link = link
@@ -210,15 +210,15 @@ class Runtime:
         return stuck
 
     def paused(self) -> None:
-        """See link.Owner."""
+        """See link.LinkOwner."""
         self.dispatcher.pause()
 
     def resumed(self) -> None:
-        """See link.Owner."""
+        """See link.LinkOwner."""
         self.dispatcher.resume()
 
     def lost(self) -> None:
-        """See link.Owner. What had not begun is forgotten: the gateway has answered it, or asks another instance."""
+        """See LinkOwner. What had not begun is forgotten: the gateway has answered it, or asks another instance."""
         self.link = Offline()
         sockets = [*self.sockets.values(), *self._orphans.values()]
         self.dispatcher.discard(_is_the_gateways, [socket._mailbox for socket in sockets])
@@ -233,7 +233,7 @@ class Runtime:
             stream.abort("gateway_lost")
 
     def received(self, link: Answerable, kind: str, frame: Frame) -> None:
-        """See link.Owner."""
+        """See link.LinkOwner."""
         handle = self._handle.get(kind)
         if handle is not None:
             handle(link, frame)

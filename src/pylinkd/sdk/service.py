@@ -321,6 +321,7 @@ class Service(Generic[DB]):
             log.info("service_drained", service=self.name)
             runtime.dispatcher.pause()  # what comes now is not answered, and so another instance's
             finished = await connector.finish(_ANSWERS_TIMEOUT)
+            runtime.dispatcher.resume()
         if finished:
             self._stuck = await runtime.close()
             return

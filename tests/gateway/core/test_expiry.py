@@ -16,7 +16,7 @@ TURNS = Turns()
 
 def session(expires_at: float | None) -> Session:
     """A session whose token ends then."""
-    return make_session(TURNS.turn, identity=Identity(user="una", name="una", expires_at=expires_at))
+    return make_session(TURNS.delivery, identity=Identity(user="una", name="una", expires_at=expires_at))
 
 
 def test_client_is_told_and_then_it_is_over() -> None:

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from pylinkd.gateway.core.fanout import Broadcast
+from pylinkd.gateway.core.broadcast import Broadcast
 from pylinkd.gateway.core.format import PLAIN, Formats
 from pylinkd.protocol.envelope import JSON, MSGPACK, Codec
 

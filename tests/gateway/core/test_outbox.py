@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from pylinkd.gateway.core.outbox import Kind, Outbox, Policy, Squeezed
 
-from ..doubles import Turns
-
 
 def test_outbox_keeps_the_order() -> None:
     """Oldest first, and everything once."""
@@ -63,59 +61,6 @@ def test_outbox_never_holds_more_than_its_limit(limit: int, steps: list[bytes | 
         assert outbox.size <= limit or len(outbox.frames) == 1
 
     assert gave + outbox.take() == took
-
-
-class Sender:
-    """Keeps the order in which senders are flushed; may fail, or add another."""
-
-    def __init__(
-        self, name: str, log: list[str], turns: Turns, *, fails: bool = False, then: Sender | None = None
-    ) -> None:
-        self._name, self._log, self._turns, self._fails, self._then = name, log, turns, fails, then
-
-    def flush(self) -> None:
-        """Send what waits."""
-        self._log.append(self._name)
-        if self._then is not None:
-            self._turns.turn.add(self._then)
-            self._then = None
-        if self._fails:
-            raise RuntimeError(self._name)
-
-
-def test_turn_flushes_all_at_its_end() -> None:
-    """One end of turn for all senders, in the order in which they came."""
-    turns, log = Turns(), list[str]()
-    for name in "abc":
-        turns.turn.add(Sender(name, log, turns))
-
-    assert (turns.scheduled, log) == (1, [])
-    turns.end()
-    assert log == ["a", "b", "c"]
-
-
-def test_turn_begins_anew() -> None:
-    """What is added while a turn ends is flushed at the end of the next."""
-    turns, log = Turns(), list[str]()
-    turns.turn.add(Sender("a", log, turns, then=Sender("b", log, turns)))
-
-    turns.end()
-
-    assert log == ["a", "b"]
-
-
-def test_sender_that_fails_costs_the_others_nothing() -> None:
-    """One client's trouble is no other's: everybody after it is flushed too."""
-    turns, log = Turns(), list[str]()
-    turns.turn.add(Sender("a", log, turns))
-    turns.turn.add(Sender("b", log, turns, fails=True))
-    turns.turn.add(Sender("c", log, turns))
-
-    with pytest.raises(RuntimeError, match="b"):
-        turns.end()
-    turns.end()
-
-    assert log == ["a", "b", "c"]
 
 
 ANSWER, EVENT, VOLATILE = Kind.ANSWER, Kind.EVENT, Kind.VOLATILE

@@ -12,9 +12,9 @@ from ..doubles import Turns, make_session, user
 def test_session_is_found_by_id_and_user() -> None:
     """All of a user's sessions, and nobody else's."""
     registry, turns = Registry(), Turns()
-    phone = make_session(turns.turn, "phone", identity=user("una"))
-    laptop = make_session(turns.turn, "laptop", identity=user("una"))
-    other = make_session(turns.turn, "other", identity=user("bob"))
+    phone = make_session(turns.delivery, "phone", identity=user("una"))
+    laptop = make_session(turns.delivery, "laptop", identity=user("una"))
+    other = make_session(turns.delivery, "other", identity=user("bob"))
     for session in (phone, laptop, other):
         registry.add(session)
 
@@ -27,7 +27,7 @@ def test_session_is_found_by_id_and_user() -> None:
 def test_strangers_have_no_user() -> None:
     """Who did not sign in is found by id alone."""
     registry, turns = Registry(), Turns()
-    session = make_session(turns.turn)
+    session = make_session(turns.delivery)
     registry.add(session)
 
     assert session in registry
@@ -37,7 +37,7 @@ def test_strangers_have_no_user() -> None:
 def test_nothing_is_left_of_a_removed_session() -> None:
     """The user goes with the last of their sessions."""
     registry, turns = Registry(), Turns()
-    sessions = [make_session(turns.turn, id, identity=user("una")) for id in ("a", "b")]
+    sessions = [make_session(turns.delivery, id, identity=user("una")) for id in ("a", "b")]
     for session in sessions:
         registry.add(session)
 
@@ -63,7 +63,7 @@ def test_formats_are_those_of_the_sessions() -> None:
     """A format is there from its first session to its last."""
     registry, turns = Registry(), Turns()
     text, packed, more = (
-        make_session(turns.turn, id, codec=codec) for id, codec in (("a", JSON), ("b", MSGPACK), ("c", MSGPACK))
+        make_session(turns.delivery, id, codec=codec) for id, codec in (("a", JSON), ("b", MSGPACK), ("c", MSGPACK))
     )
     assert set(registry.formats) == set()
     for session in (text, packed, more):

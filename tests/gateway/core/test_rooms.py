@@ -20,7 +20,7 @@ NAMES = ("lobby", "kitchen", "attic")
 
 def test_joining_twice_is_joining_once() -> None:
     """Membership has no count."""
-    rooms, session = Rooms(LIMIT), make_session(Turns().turn)
+    rooms, session = Rooms(LIMIT), make_session(Turns().delivery)
 
     rooms.join(session, "chat", "lobby")
     rooms.join(session, "chat", "lobby")
@@ -32,7 +32,7 @@ def test_joining_twice_is_joining_once() -> None:
 
 def test_leaving_what_was_not_joined_changes_nothing() -> None:
     """Neither an unknown room, nor somebody else's membership."""
-    rooms, turn = Rooms(LIMIT), Turns().turn
+    rooms, turn = Rooms(LIMIT), Turns().delivery
     member, other = make_session(turn, "a"), make_session(turn, "b")
     rooms.join(member, "chat", "lobby")
 
@@ -45,7 +45,7 @@ def test_leaving_what_was_not_joined_changes_nothing() -> None:
 
 def test_room_vanishes_with_its_last_member() -> None:
     """Rooms that nobody is in cost nothing."""
-    rooms, turn = Rooms(LIMIT), Turns().turn
+    rooms, turn = Rooms(LIMIT), Turns().delivery
     first, second = make_session(turn, "a"), make_session(turn, "b")
     for session in (first, second):
         rooms.join(session, "chat", "lobby")
@@ -59,7 +59,7 @@ def test_room_vanishes_with_its_last_member() -> None:
 
 def test_namespaces_part_rooms_of_one_name() -> None:
     """Two services' lobby are two rooms."""
-    rooms, session = Rooms(LIMIT), make_session(Turns().turn)
+    rooms, session = Rooms(LIMIT), make_session(Turns().delivery)
     rooms.join(session, "chat", "lobby")
 
     assert list(rooms.members("game", "lobby")) == []
@@ -69,7 +69,7 @@ def test_namespaces_part_rooms_of_one_name() -> None:
 
 def test_session_in_too_many_rooms_is_told() -> None:
     """The limit is refused by name, and the refusal changes nothing."""
-    rooms, session = Rooms(2), make_session(Turns().turn)
+    rooms, session = Rooms(2), make_session(Turns().delivery)
     rooms.join(session, "chat", "a")
     rooms.join(session, "game", "b")
 
@@ -86,7 +86,7 @@ class RoomsAgainstAModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        turn = Turns().turn
+        turn = Turns().delivery
         self.rooms = Rooms(LIMIT)
         self.sessions = [make_session(turn, f"s-{number}") for number in range(3)]
         self.model: set[tuple[Session, str, str]] = set()

@@ -18,9 +18,9 @@ from ..doubles import Turns, connection_of, make_session
 def test_frames_of_one_turn_leave_in_one_write() -> None:
     """One system call for a burst, in order."""
     turns = Turns()
-    session = make_session(turns.turn)
+    session = make_session(turns.delivery)
 
-    assert all([session.send(b"a"), session.send(b"b"), session.send(b"c")])
+    assert all([session.delivery.send(session, frame) for frame in (b"a", b"b", b"c")])
     assert connection_of(session).writes == []
     turns.end()
 
@@ -30,9 +30,9 @@ def test_frames_of_one_turn_leave_in_one_write() -> None:
 def test_next_turn_is_another_write() -> None:
     """Nothing is sent twice."""
     turns = Turns()
-    session = make_session(turns.turn)
+    session = make_session(turns.delivery)
     for frame in (b"a", b"b"):
-        session.send(frame)
+        session.delivery.send(session, frame)
         turns.end()
 
     assert connection_of(session).writes == [[b"a"], [b"b"]]
@@ -41,16 +41,16 @@ def test_next_turn_is_another_write() -> None:
 def test_frames_wait_for_a_slow_client() -> None:
     """While the socket takes no more they stay in the outbox; they leave together when it does."""
     turns = Turns()
-    session = make_session(turns.turn)
+    session = make_session(turns.delivery)
     connection = connection_of(session)
     connection.writable = False
 
     for frame in (b"a", b"b"):
-        assert session.send(frame)
+        assert session.delivery.send(session, frame)
         turns.end()
     assert connection.writes == []
     connection.writable = True
-    session.flush()
+    session.delivery.flush(session)
 
     assert connection.writes == [[b"a", b"b"]]
 
@@ -58,37 +58,37 @@ def test_frames_wait_for_a_slow_client() -> None:
 def test_session_without_connection_takes_nothing() -> None:
     """Who is gone is not reached, and nothing waits for them."""
     turns = Turns()
-    session = make_session(turns.turn, connected=False)
+    session = make_session(turns.delivery, connected=False)
 
-    assert not session.send(b"a")
-    session.flush()
+    assert not session.delivery.send(session, b"a")
+    session.delivery.flush(session)
     assert session.outbox.take() == []
 
 
 def test_client_that_does_not_read_is_closed() -> None:
     """Beyond the limit: 1013, once, at the end of the turn; what waited is dropped and nothing more is taken."""
     turns = Turns()
-    session = make_session(turns.turn, outbox_limit=10)
+    session = make_session(turns.delivery, outbox_limit=10)
     connection = connection_of(session)
     connection.writable = False
 
-    assert session.send(b"12345678")
-    assert not session.send(b"9012")
+    assert session.delivery.send(session, b"12345678")
+    assert not session.delivery.send(session, b"9012")
     assert connection.closed is None  # whoever is iterating over a room is not disturbed
     turns.end()
 
     assert connection.closed == (1013, "reading too slowly", EndReason.SLOW_CONSUMER)
     assert connection.writes == []
-    assert not session.send(b"x")
+    assert not session.delivery.send(session, b"x")
 
 
 def test_client_that_reads_is_never_too_slow() -> None:
     """Two answers in one turn, together above the limit, reach a client whose socket takes them."""
     turns = Turns()
-    session = make_session(turns.turn, outbox_limit=10)
+    session = make_session(turns.delivery, outbox_limit=10)
     connection = connection_of(session)
 
-    taken = [session.send(b"12345678"), session.send(b"90123456")]
+    taken = [session.delivery.send(session, b"12345678"), session.delivery.send(session, b"90123456")]
     turns.end()
 
     assert connection.closed is None
@@ -99,14 +99,14 @@ def test_client_that_reads_is_never_too_slow() -> None:
 def test_dropped_events_are_told() -> None:
     """To the connection at once, and to a client that speaks a subprotocol of ours ahead of what is left."""
     turns = Turns()
-    session = make_session(turns.turn, outbox_limit=40, outbox_policy=Policy.DROP_OLDEST, controls=True)
+    session = make_session(turns.delivery, outbox_limit=40, outbox_policy=Policy.DROP_OLDEST, controls=True)
     connection = connection_of(session)
     connection.writable = False
     events = [text_frame(b'{"type":"a","data":%d}' % number) for number in range(3)]
 
-    assert [session.send(event, Kind.EVENT) for event in events] == [True] * 3
+    assert [session.delivery.send(session, event, Kind.EVENT) for event in events] == [True] * 3
     connection.writable = True
-    session.flush()
+    session.delivery.flush(session)
     session.answer(1, b"")
     turns.end()
 
@@ -123,7 +123,7 @@ def test_dropped_events_are_told() -> None:
 def test_answers_are_in_the_sessions_codec(codec: Codec) -> None:
     """Text frames for JSON, binary ones for MessagePack."""
     turns = Turns()
-    session = make_session(turns.turn, codec=codec)
+    session = make_session(turns.delivery, codec=codec)
 
     session.answer(7, b"")
     session.fail("c-1", ForbiddenError("No."))
@@ -145,7 +145,7 @@ def test_answers_are_in_the_sessions_codec(codec: Codec) -> None:
 def test_nothing_is_lost_unless_the_client_is_closed(limit: int, steps: list[str | int]) -> None:
     """Whatever the client's pace: what ``send`` took arrives in order and once, or the client is closed as too slow."""
     turns = Turns()
-    session = make_session(turns.turn, outbox_limit=limit)
+    session = make_session(turns.delivery, outbox_limit=limit)
     connection = connection_of(session)
     took: list[bytes] = []
     for number, step in enumerate(steps):
@@ -155,14 +155,14 @@ def test_nothing_is_lost_unless_the_client_is_closed(limit: int, steps: list[str
             connection.writable = False
         elif step == "free":
             connection.writable = True
-            session.flush()
+            session.delivery.flush(session)
         else:
             assert isinstance(step, int)
             frame = text_frame(f"{number}".encode() + b"x" * step)
-            if session.send(frame):
+            if session.delivery.send(session, frame):
                 took.append(frame)
     connection.writable = True
-    session.flush()
+    session.delivery.flush(session)
     turns.end()
 
     if connection.closed is None:

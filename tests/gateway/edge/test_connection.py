@@ -50,7 +50,7 @@ class Client:
         self.fails = False
         self.transport = transport
         self.turns = Turns()
-        self.session = make_session(self.turns.turn, codec=codec, connected=False)
+        self.session = make_session(self.turns.delivery, codec=codec, connected=False)
         self.connection = Connection(self, self.session, transport)
         read_frames(transport, self.connection, LIMIT)
         self._websocket = transport.get_protocol()
@@ -71,7 +71,7 @@ class Client:
         """See Owner."""
 
     def pace(self, session: Session, pieces: int) -> float:
-        """See edge.connection.Owner."""
+        """See ConnectionOwner."""
         return 0.0
 
     def control(self, session: Session) -> bool:
@@ -232,7 +232,7 @@ async def test_client_that_breaks_the_protocol_is_closed(
 
 async def test_nothing_is_taken_after_the_gateway_closes(client: Client) -> None:
     """What was under way when the gateway began to close is not handed on, nor answered."""
-    client.connection.close(4401, "bye", EndReason.DISCONNECTED)
+    client.session.close(4401, "bye", EndReason.DISCONNECTED)
 
     client.say(say(Opcode.TEXT, b'{"type":"a"}'), say(Opcode.PING, b"x"))
 
@@ -263,16 +263,16 @@ async def test_broken_connection_is_an_end_too(client: Client) -> None:
 
 async def test_what_waits_leaves_before_the_close_frame(client: Client) -> None:
     """An answer and the close of one turn arrive in that order."""
-    client.session.send(client.session.format.frame(b'{"last":1}'))
-    client.connection.close(1000, "", EndReason.DISCONNECTED)
+    client.session.delivery.send(client.session, client.session.format.frame(b'{"last":1}'))
+    client.session.close(1000, "", EndReason.DISCONNECTED)
 
     assert [frame.opcode for frame in client.heard] == [Opcode.TEXT, Opcode.CLOSE]
 
 
 async def test_only_the_first_close_counts(client: Client) -> None:
     """Code and end are those of the first."""
-    client.connection.close(4401, "first", EndReason.DISCONNECTED)
-    client.connection.close(1001, "second", EndReason.SHUTDOWN)
+    client.session.close(4401, "first", EndReason.DISCONNECTED)
+    client.session.close(1001, "second", EndReason.SHUTDOWN)
 
     assert client.close_heard == Close(4401, "first")
     client.lose()
@@ -282,9 +282,9 @@ async def test_only_the_first_close_counts(client: Client) -> None:
 async def test_full_socket_holds_frames_back(client: Client) -> None:
     """Nothing is written while the kernel takes no more; it follows in order when it does."""
     client.connection.pause_writing()
-    client.session.send(client.session.format.frame(b"1"))
+    client.session.delivery.send(client.session, client.session.format.frame(b"1"))
     client.turns.end()
-    client.session.send(client.session.format.frame(b"2"))
+    client.session.delivery.send(client.session, client.session.format.frame(b"2"))
     assert client.heard == []
 
     client.connection.resume_writing()
@@ -296,7 +296,7 @@ async def test_large_burst_arrives_whole(client: Client) -> None:
     """However many bytes one flush has."""
     payloads = [b"%d" % number * 3000 for number in range(30)]
     for payload in payloads:
-        client.session.send(client.session.format.frame(payload))
+        client.session.delivery.send(client.session, client.session.format.frame(payload))
 
     assert [frame.payload for frame in client.heard] == payloads
 
@@ -309,7 +309,7 @@ async def test_reading_stops_and_goes_on(client: Client) -> None:
     assert client.transport.reading
 
     client.connection.hold(Hold.WINDOW)
-    client.connection.close(1000, "", EndReason.DISCONNECTED)
+    client.session.close(1000, "", EndReason.DISCONNECTED)
 
     assert client.transport.reading
 
@@ -331,7 +331,7 @@ async def test_client_that_does_not_answer_a_close_is_cut(socket_transport: Sock
     """After the close timeout, whatever it does."""
     client = Client(socket_transport)
     client.close_timeout = 0.0
-    client.connection.close(1000, "", EndReason.DISCONNECTED)
+    client.session.close(1000, "", EndReason.DISCONNECTED)
 
     for _ in range(5):
         await asyncio.sleep(0)
@@ -348,7 +348,7 @@ async def test_connection_that_is_gone_takes_orders_in_silence(client: Client) -
     client.connection.hold(Hold.WINDOW)
     client.connection.release(Hold.WINDOW)
     client.connection.write([b"x"])
-    client.connection.close(1000, "", EndReason.DISCONNECTED)
+    client.session.close(1000, "", EndReason.DISCONNECTED)
     client.connection.cut()
 
     assert client.ends == [EndReason.CONNECTION_LOST]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pylinkd.gateway.edge.deflate import Inflater, negotiate
 from pylinkd.gateway.edge.violation import ProtocolViolation
-from pylinkd.protocol.errors import CloseCode
+from pylinkd.protocol.close import CloseCode
 
 BOTH = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 

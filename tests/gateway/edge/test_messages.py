@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pylinkd.gateway.edge.messages import Messages, Opcode
 from pylinkd.gateway.edge.violation import ProtocolViolation
-from pylinkd.protocol.errors import CloseCode
+from pylinkd.protocol.close import CloseCode
 
 MOST_FRAGMENTS = 20
 RSV1, RSV2, RSV3 = 4, 2, 1

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from picows import WSTransport
 from websockets.frames import Opcode
 
-from pylinkd.gateway.core.outbox import Outbox, Turn
+from pylinkd.gateway.core.outbox import Outbox
 from pylinkd.gateway.core.session import EndReason, Session
 from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
@@ -24,6 +24,7 @@ from pylinkd.gateway.guard.guard import Guard
 from pylinkd.gateway.guard.hosts import Hosts
 from pylinkd.gateway.guard.issuers import Issuer
 from pylinkd.gateway.guard.keys import KeySet, PublicKey
+from pylinkd.protocol.control import Dropped
 from pylinkd.protocol.envelope import MSGPACK, Message
 
 from ...processes import make_token
@@ -42,7 +43,7 @@ class PicowsConnection(Connection):
     def __init__(self, transport: SocketTransport) -> None:
         self.frames: list[tuple[int, bool, bytes]] = []
         self.closes: list[bytes] = []
-        super().__init__(Owner(), make_session(Turns().turn, connected=False), transport)
+        super().__init__(Owner(), make_session(Turns().delivery, connected=False), transport)
 
     def on_ws_frame(self, transport: WSTransport, frame: Any) -> None:
         self.frames.append((int(frame.msg_type), bool(frame.fin), frame.get_payload_as_bytes()))
@@ -105,7 +106,7 @@ class Owner:
         session.connection = connection
         self.sessions.append(session)
         if self._greeting:
-            session.notify("hello", b"1")
+            session.delivery.send(session, session.encode(Dropped(1)))
 
     def receiving(self, session: Session) -> None:
         """Nothing holds it back."""
@@ -116,7 +117,7 @@ class Owner:
         """See Owner."""
 
     def pace(self, session: Session, pieces: int) -> float:
-        """See edge.connection.Owner."""
+        """See ConnectionOwner."""
         return 0.0
 
     def control(self, session: Session) -> bool:
@@ -144,7 +145,7 @@ def upgrade(owner: Owner, *, open: bool = True, there: bool = True, guard: Guard
         guard.proxies,
         guard.unfinished,
         owner,
-        Turn(lambda flush: None),
+        Turns().delivery,
         lambda: Outbox(4096),
         lambda: next(ids),
         lambda: 1234.5,

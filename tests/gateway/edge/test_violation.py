@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pylinkd.gateway.edge.violation import ProtocolViolation, check_text
-from pylinkd.protocol.errors import CloseCode
+from pylinkd.protocol.close import CloseCode
 
 
 @pytest.mark.parametrize("text", ["", "ascii", "hé", "😀", "\x00", "\ufeff", "\U0010ffff"])

@@ -26,7 +26,7 @@ def limits(clock: Clock, **rates: Any) -> Limits:
 
 def session(user: str | None = None) -> Session:
     """A client."""
-    return make_session(Turns().turn, identity=None if user is None else Identity(user=user, name=user))
+    return make_session(Turns().delivery, identity=None if user is None else Identity(user=user, name=user))
 
 
 @given(now=st.floats(0, 1e6), count=st.integers(1, 50), period=st.sampled_from([0.001, 1.0, 10.0, 3600.0]))

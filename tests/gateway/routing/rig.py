@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from pylinkd.gateway.core.fanout import Fanout
-from pylinkd.gateway.core.registry import Registry
-from pylinkd.gateway.core.rooms import Rooms
 from pylinkd.gateway.core.session import EndReason, Session
-from pylinkd.gateway.core.traffic import Traffic
-from pylinkd.gateway.guard.peers import Peers
-from pylinkd.gateway.routing.actions import Actions
-from pylinkd.gateway.routing.commands import Commands
-from pylinkd.gateway.routing.connection_limit import ConnectionLimit, Excess
-from pylinkd.gateway.routing.inbound import Inbound
+from pylinkd.gateway.routing.assembly import Routing, RoutingSettings
+from pylinkd.gateway.routing.connection_limit import ConnectionLimitSettings, Excess
 from pylinkd.gateway.routing.link import ServiceLink
-from pylinkd.gateway.routing.parking import Parking
-from pylinkd.gateway.routing.services import Services
-from pylinkd.gateway.routing.sessions import Sessions
+from pylinkd.gateway.routing.parking import ParkingSettings
+from pylinkd.gateway.routing.services import ServicesSettings
 from pylinkd.protocol.envelope import JSON, Codec, Message, MessageId
 from pylinkd.protocol.errors import LinkdError
 from pylinkd.protocol.identity import Identity
@@ -153,13 +146,14 @@ def registration(
     )
 
 
-class Rig:
-    """Everything between clients and services.
+class Rig(Routing):
+    """Everything between clients and services, on clocks and timers that a test moves.
 
     Attributes:
-        clock: The services' clock.
+        clock: Unix time, and that of the services.
         turns: Ends the loop's turns for what is sent to clients.
         timers: What waits for a time.
+        guard: Who may do how much.
     """
 
     def __init__(
@@ -178,53 +172,29 @@ class Rig:
         **guard: Any,
     ) -> None:
         self.link_window = link_window
-        self.window = window
         self.clock = Clock()
         self.turns = Turns()
-        self.registry = Registry()
-        self.rooms = Rooms(max_rooms)
         self.timers = Timers(self.clock)
-        self.services = Services(
-            self.clock,
-            grace=GRACE,
-            startup_grace=STARTUP_GRACE,
-            schedule=self.timers.schedule,
-            namespaces=tuple(namespaces),
-        )
         self.guard = make_guard(**guard)
-        self.sessions = Sessions(self.registry, self.rooms, self.services)
-        self.connection_limit = ConnectionLimit(
-            self.registry,
-            self.guard.audit,
-            most=max_per_user,
-            excess=excess,
-            clock=self.clock,
-            schedule=self.timers.schedule,
+        settings = RoutingSettings(
+            services=ServicesSettings(grace=GRACE, startup_grace=STARTUP_GRACE, namespaces=tuple(namespaces)),
+            parking=ParkingSettings(timeout=park, max_messages=park_messages, max_bytes=PARK_BYTES),
+            connection_limit=ConnectionLimitSettings(max_per_user, excess),
+            session_window=window,
+            max_rooms_per_session=max_rooms,
+            link_uids=frozenset(uids),
+            link_secret=secret,
         )
-        self.inbound = Inbound(
-            self.services,
-            self.guard.limits,
-            window,
-            lambda give_up: Parking(
-                self.clock,
-                self.timers.schedule,
-                give_up,
-                timeout=park,
-                max_messages=park_messages,
-                max_bytes=PARK_BYTES,
-            ),
-        )
-        self.actions = Actions(self.services)
-        self.commands = Commands(
+        super().__init__(
+            settings,
+            guard=self.guard,
+            delivery=self.turns.delivery,
+            traffic=self.turns.traffic,
             gateway_instance="gateway-1",
-            peers=Peers({*uids}, secret),
-            registry=self.registry,
-            rooms=self.rooms,
-            services=self.services,
-            inbound=self.inbound,
-            actions=self.actions,
-            limits=self.guard.limits,
-            fanout=Fanout(self.turns.turn, Traffic()),
+            open=lambda: True,
+            clock=time.time,
+            monotonic=self.clock,
+            schedule=self.timers.schedule,
         )
 
     def connect(self) -> Process:
@@ -249,17 +219,16 @@ class Rig:
     ) -> Session:
         """A client whose opening handshake is done."""
         session = make_session(
-            self.turns.turn, id, path=path, identity=identity, codec=codec, metadata=metadata, connected=False
+            self.turns.delivery, id, path=path, identity=identity, codec=codec, metadata=metadata, connected=False
         )
         session.connection = RecordingConnection(session)
         session.connection.heard_at = self.clock()
-        self.connection_limit.admit(session, identity, lambda: self.sessions.open(session))
+        self.connection_limit.admit(session, identity, lambda: self.lifecycle.open(session))
         return session
 
     def end(self, session: Session, reason: EndReason = EndReason.CLIENT_CLOSED) -> None:
         """The client is gone."""
-        self.inbound.forget(session)
-        self.sessions.end(session, reason)
+        self.lifecycle.detach(session, reason)
 
     def send(self, session: Session, type: str = "chat.send", id: MessageId | None = None, data: Any = None) -> None:
         """The client sends a message."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pylinkd.gateway.core.session import Session
-from pylinkd.gateway.routing.services import EVERY_SERVICE
+from pylinkd.gateway.routing.claims import EVERY_SERVICE
 from pylinkd.protocol.envelope import MSGPACK
 from pylinkd.protocol.errors import ConflictError, NotFoundError, ValidationError
 from pylinkd.protocol.link_pb2 import Frame, Handler

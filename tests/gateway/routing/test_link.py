@@ -258,7 +258,7 @@ async def test_question_to_a_lost_link_fails_at_once(rig: Rig) -> None:
     rig.link.connection_lost(None)
 
     question = rig.ask()
-    rig.link.tell(Frame(), 1)
+    rig.link.answer(1, Frame())
     rig.link.fail(1, ConflictError())
     rig.link.close("again")
 
@@ -301,7 +301,7 @@ async def test_full_socket_makes_a_link_congested() -> None:
 
 async def test_what_was_written_leaves_before_the_end(rig: Rig) -> None:
     """close() is no abort."""
-    rig.link.tell(Frame(), 7)
+    rig.link.answer(7, Frame())
 
     with structlog.testing.capture_logs():
         rig.link.close("why")

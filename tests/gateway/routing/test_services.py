@@ -88,8 +88,8 @@ async def test_path_and_types_of_a_service_that_left_may_be_taken(rig: Rig) -> N
 
     rig.start("game", path="/ws/chat", types=["chat.send"])
 
-    assert rig.services.by_path["/ws/chat"].name == "game"
-    assert rig.services.by_type["chat.send"].name == "game"
+    assert rig.services.claims.by_path["/ws/chat"].name == "game"
+    assert rig.services.claims.by_type["chat.send"].name == "game"
 
 
 async def test_service_that_comes_back_leaves_others_their_path(rig: Rig) -> None:
@@ -100,7 +100,7 @@ async def test_service_that_comes_back_leaves_others_their_path(rig: Rig) -> Non
     rig.start("chat", path="/ws/other")
 
     assert rig.services.knows("/ws/other")
-    assert rig.services.by_path["/ws/main"].name == "game"
+    assert rig.services.claims.by_path["/ws/main"].name == "game"
 
 
 async def test_process_may_not_change_its_name(rig: Rig) -> None:
@@ -137,7 +137,7 @@ async def test_refused_change_leaves_what_was(rig: Rig) -> None:
 
     assert answer.WhichOneof("body") == "failure"
     assert not process.transport.closing
-    assert rig.services.by_type["chat.send"].name == "chat"
+    assert rig.services.claims.by_type["chat.send"].name == "chat"
 
 
 # paths
@@ -441,7 +441,7 @@ async def test_session_that_nobody_knew_ends_in_silence(rig: Rig) -> None:
 
 async def test_ends_that_wait_have_a_bound(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go first, and the log says which."""
-    monkeypatch.setattr("pylinkd.gateway.routing.services._MAX_FAREWELLS", 2)
+    monkeypatch.setattr("pylinkd.gateway.routing.service._MAX_FAREWELLS", 2)
     first = rig.start()
     sessions = [rig.open(f"s-{number}") for number in range(3)]
     first.open_all()

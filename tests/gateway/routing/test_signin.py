@@ -30,9 +30,10 @@ async def test_clock_that_jumps_changes_no_deadline(jump: float) -> None:
     signin = SignIn(
         recognize=recognize,
         registry=rig.registry,
-        sessions=rig.sessions,
+        lifecycle=rig.lifecycle,
         connection_limit=rig.connection_limit,
         services=rig.services,
+        attachments=rig.attachments,
         expiry=Expiry(lead=60.0, leeway=5.0),
         unfinished=rig.guard.unfinished,
         audit=rig.guard.audit,
@@ -40,7 +41,7 @@ async def test_clock_that_jumps_changes_no_deadline(jump: float) -> None:
         monotonic=monotonic,
         timeout=10.0,
     )
-    session = make_session(rig.turns.turn)
+    session = make_session(rig.turns.delivery)
     connection = connection_of(session)
     signin.opened(session, connection)
 

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ...protocol.close import CloseCode
 from ...protocol.envelope import error_body
 from ...protocol.errors import (
     BadRequestError,
-    CloseCode,
     ConflictError,
     LinkdError,
     NotFoundError,
@@ -164,7 +164,7 @@ class AdminApi:
 def _close(session: Session, code: CloseCode = CloseCode.UNAUTHORIZED, reason: str = "revoked") -> int:
     if session.connection is None or not session.connection.open:
         return 0
-    session.connection.close(code, reason, EndReason.REVOKED)
+    session.close(code, reason, EndReason.REVOKED)
     return 1
 
 

@@ -9,11 +9,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
+import msgspec
+
 from .session import Session
 
 _SLICE = 0.75  # of the time there is, in which all have to be released, so that the last can still be answered
 _GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, spread evenly however many there are
 _SOONEST = 0.1  # seconds; nobody is told to come back before the connection is closed
+
+
+class DrainSettings(msgspec.Struct, frozen=True):
+    """How fast clients are released.
+
+    Attributes:
+        rate: Sessions released per second; more if they would not be through in time.
+        spread: Seconds over which they are asked to return; longer where the release takes longer.
+    """
+
+    rate: float = 1000.0
+    spread: float = 5.0
 
 
 class Drain:
@@ -23,18 +37,17 @@ class Drain:
         sessions: Who is there.
         now: The time in seconds.
         within: Seconds that all of it may take.
-        rate: Sessions released per second; more if they would not be through in time.
-        spread: Seconds over which they are told to return; longer where the release takes longer.
+        settings: How fast.
     """
 
-    def __init__(self, sessions: Iterable[Session], now: float, *, within: float, rate: float, spread: float) -> None:
+    def __init__(self, sessions: Iterable[Session], now: float, within: float, settings: DrainSettings) -> None:
         self._waiting = deque(sessions)
         self._leaving: set[Session] = set()
         self._began = now
         self._released = 0
         count = len(self._waiting)
-        self._rate = max(rate, count / (within * _SLICE)) if within else float("inf")
-        self._spread = max(spread, count / self._rate)
+        self._rate = max(settings.rate, count / (within * _SLICE)) if within else float("inf")
+        self._spread = max(settings.spread, count / self._rate)
 
     def step(self, now: float) -> list[Session]:
         """Release those whose turn it is, and return those of the released that have got everything they wait for."""
@@ -43,7 +56,7 @@ class Drain:
             session = self._waiting.popleft()
             self._released += 1
             if session.connection is not None:
-                session.release(_SOONEST + self._spread * (self._released * _GOLDEN % 1))
+                session.drain(_SOONEST + self._spread * (self._released * _GOLDEN % 1))
                 self._leaving.add(session)
         finished = [session for session in self._leaving if session.served]
         self._leaving.difference_update(finished)
@@ -53,7 +66,7 @@ class Drain:
         """The time is over: release whoever is left, and return all that have not got everything."""
         for session in self._waiting:
             if session.connection is not None:
-                session.release(_SOONEST + self._spread * (self._released * _GOLDEN % 1))
+                session.drain(_SOONEST + self._spread * (self._released * _GOLDEN % 1))
                 self._released += 1
                 self._leaving.add(session)
         self._waiting.clear()

@@ -1,21 +1,15 @@
-"""What waits to be sent to one client, and the moment when it leaves.
-
-Frames queue in the session's outbox and leave together at the end of the loop turn: a burst of events, or the
-answers to requests that arrived together, cost one system call. Writing is the connection's (edge/connection.py).
-"""
+"""What waits to be sent to one client, its limit, and what is dropped for a client that does not read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum, IntEnum, StrEnum
-from typing import Protocol
 
 
 class Kind(IntEnum):
     """What a frame is to its client. The higher, the sooner it may be dropped for one that reads too slowly."""
 
     ANSWER = 0
-    """An answer, an error, or a word of the gateway's own: never dropped."""
+    """An answer, an error, or a control message: never dropped."""
 
     EVENT = 1
     """Dropped where the policy is to drop."""
@@ -56,15 +50,29 @@ class Outbox:
         size: Bytes of it.
         held: Bytes that the transport holds while it takes no more.
         dropped: Events dropped since the session began.
+        reported: Of these, how many the client knows of.
+        overflowed: The client is too slow for what may not be dropped; it takes nothing more, and is closed.
     """
 
-    __slots__ = ("_event_limit", "_kinds", "_limit", "_policy", "dropped", "frames", "held", "size")
+    __slots__ = (
+        "_event_limit",
+        "_kinds",
+        "_limit",
+        "_policy",
+        "dropped",
+        "frames",
+        "held",
+        "overflowed",
+        "reported",
+        "size",
+    )
 
     def __init__(self, limit: int, policy: Policy = Policy.DISCONNECT) -> None:
         self.frames: list[bytes] = []
         self.size = 0
         self.held = 0
-        self.dropped = 0
+        self.dropped = self.reported = 0
+        self.overflowed = False
         self._limit = limit
         # Where new events are what is dropped, older ones may not fill the room of the answers, which never are.
         self._event_limit = limit - limit // _ANSWERS_SHARE if policy is Policy.DROP_NEWEST else limit
@@ -129,53 +137,3 @@ class Outbox:
         self.size = 0
         self._kinds = None
         return frames
-
-
-class Flushable(Protocol):
-    """Something that has frames to send at the end of the turn."""
-
-    def flush(self) -> None:
-        """Send what waits."""
-
-
-class Unsettled(Protocol):
-    """Something that is on its way to outboxes."""
-
-    def settle(self) -> None:
-        """Put it into them."""
-
-
-class Turn:
-    """Collects who has something to send in this loop turn, and flushes them all at its end.
-
-    Args:
-        schedule: Runs a function at the end of the turn; ``loop.call_soon`` in the real gateway.
-
-    Attributes:
-        unsettled: What no outbox has yet although it was sent (fanout.py). Whoever puts something else into an outbox,
-            or closes, settles it first, so that order holds. ``None``: nothing.
-    """
-
-    __slots__ = ("_schedule", "_waiting", "unsettled")
-
-    def __init__(self, schedule: Callable[[Callable[[], None]], object]) -> None:
-        self._schedule = schedule
-        self._waiting: list[Flushable] = []
-        self.unsettled: Unsettled | None = None
-
-    def add(self, sender: Flushable) -> None:
-        """Flush ``sender`` at the end of this turn; once for each time it is added."""
-        if not self._waiting:
-            self._schedule(self._flush)
-        self._waiting.append(sender)
-
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for position, sender in enumerate(waiting, start=1):
-            try:
-                sender.flush()
-            except BaseException:
-                # Whoever comes after the one that failed is flushed all the same, in the next turn.
-                for other in waiting[position:]:
-                    self.add(other)
-                raise

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
+from ...protocol.control import Closing, Control
 from ...protocol.envelope import Codec, MessageId
-from ...protocol.errors import CloseCode, LinkdError
+from ...protocol.errors import LinkdError
 from ...protocol.identity import Identity
 from .format import Format
 from .meter import Meter
-from .outbox import Kind, Outbox, Squeezed, Turn
+from .outbox import Outbox
+
+if TYPE_CHECKING:
+    from .delivery import Delivery
 
 RoomKey = tuple[str, str]
 """Namespace and name of a room."""
@@ -101,7 +107,7 @@ class Connection(Protocol):
 
     @property
     def writable(self) -> bool:
-        """Whether the transport takes more; it is asked again through ``Session.flush`` when it does."""
+        """Whether the transport takes more; when it does again, the connection has the outbox flushed."""
 
     @property
     def unsent(self) -> int:
@@ -132,7 +138,7 @@ class Connection(Protocol):
         """Its client was told to come back later; only answers are still sent."""
 
     def close(self, code: int, reason: str, end: EndReason) -> None:
-        """Begin the closing handshake. Later calls change nothing."""
+        """Begin the closing handshake at once; ``Session.close`` sends first what waits. Later calls change nothing."""
 
     def dropped(self, events: int) -> None:
         """So many events were dropped since the client does not keep up with them."""
@@ -145,7 +151,7 @@ class Session:
         id: Opaque, made by the gateway, hard to guess.
         path: The path of the opening handshake.
         format: How its messages look on the wire.
-        controls: The client chose a Linkd subprotocol and is told ``linkd.*`` events.
+        controls: The client chose a Linkd subprotocol and gets control messages.
         identity: Who it is; ``None``: nobody signed in.
         remote_address: The peer's address.
         user_agent: As the client says.
@@ -155,18 +161,17 @@ class Session:
         rooms: Those it is in; rooms.py keeps it.
         in_flight: Messages that were handed to a service, or wait for one, and are not answered.
         upload: The stream that it sends; ``None``: none.
-        leaving: Seconds after which it was told to come back, since the gateway stops; ``None``: it was not.
+        leaving: Seconds after which its client should come back, since the gateway stops; ``None``: it goes on.
         meter: What it has used up of its limits; ``None``: nothing yet.
-        outbox: What waits to be sent.
+        outbox: What waits to be sent; delivery.py keeps it.
+        delivery: The door to its client.
     """
 
     __slots__ = (
-        "_dropped_told",
-        "_overflowed",
-        "_turn",
         "connected_at",
         "connection",
         "controls",
+        "delivery",
         "format",
         "id",
         "identity",
@@ -194,7 +199,7 @@ class Session:
         user_agent: str,
         connected_at: float,
         metadata: Mapping[str, str],
-        turn: Turn,
+        delivery: Delivery,
         outbox: Outbox,
     ) -> None:
         self.id = id
@@ -212,38 +217,8 @@ class Session:
         self.upload: Upload | None = None
         self.leaving: float | None = None
         self.meter: Meter | None = None
-        self._turn = turn
+        self.delivery = delivery
         self.outbox = outbox
-        self._dropped_told = 0
-        self._overflowed = False
-
-    def send(self, frame: bytes, kind: Kind = Kind.ANSWER) -> bool:
-        """Queue one frame for the end of the turn; ``False``: the client is gone or too slow to take it."""
-        if self.connection is None or self._overflowed:
-            return False
-        turn = self._turn
-        if turn.unsettled is not None:
-            turn.unsettled.settle()
-        outbox = self.outbox
-        if not outbox.push(frame, kind):
-            # The client may be reading well and the turn be a busy one: what waits leaves before this is judged.
-            self.flush()
-            if not outbox.push(frame, kind) and not self._squeeze(frame, kind):
-                return False
-        if len(outbox.frames) == 1:
-            turn.add(self)
-        return True
-
-    def _squeeze(self, frame: bytes, kind: Kind) -> bool:
-        before = self.outbox.dropped
-        outcome = self.outbox.squeeze(frame, kind)
-        if self.outbox.dropped > before and self.connection is not None:
-            self.connection.dropped(self.outbox.dropped - before)
-        if outcome is Squeezed.OVERFLOWED:
-            # Closing happens in flush(), not here: the caller may be iterating over the members of a room.
-            self._overflowed = True
-            self._turn.add(self)
-        return outcome is Squeezed.QUEUED
 
     @property
     def served(self) -> bool:
@@ -251,45 +226,24 @@ class Session:
         # An outbox holds something beyond the end of the turn only where the connection has more than it can pass on.
         return not self.in_flight and (self.connection is None or not self.connection.unsent)
 
-    def settle(self) -> None:
-        """Have what was sent to its rooms in its outbox."""
-        if self._turn.unsettled is not None:
-            self._turn.unsettled.settle()
-
-    def flush(self) -> None:
-        """Hand the outbox to the connection, as far as that takes it."""
-        connection = self.connection
-        if connection is None:
-            return
-        if self._overflowed:
-            self.outbox.take()
-            connection.close(CloseCode.TRY_AGAIN_LATER, "reading too slowly", EndReason.SLOW_CONSUMER)
-        elif connection.writable and self.outbox.frames:
-            if self.outbox.dropped != self._dropped_told:
-                self._tell_dropped()
-            connection.write(self.outbox.take())
-
-    def _tell_dropped(self) -> None:
-        """Say how many events are missing, ahead of those that are left: a gap is never silent."""
-        events, self._dropped_told = self.outbox.dropped - self._dropped_told, self.outbox.dropped
-        if self.controls:
-            notice = self.format.codec.event("linkd.dropped", b'{"events":%d}' % events)
-            self.outbox.frames.insert(0, self.format.frame(notice))
-
     @property
     def codec(self) -> Codec:
         """What its messages are written in."""
         return self.format.codec
 
-    def notify(self, type: str, data: bytes) -> None:
-        """Send an event of the gateway's own; ``data`` is JSON."""
-        self.send(self.format.frame(self.format.codec.event(type, data)))
+    def encode(self, control: Control) -> bytes:
+        """A control message as a frame of this session's."""
+        return self.format.frame(self.format.codec.event(control.type, msgspec.json.encode(control)))
 
-    def release(self, retry_after: float) -> None:
-        """Tell the client to come back in so many seconds: from now on it gets answers and nothing new."""
-        self.leaving = retry_after
+    def notify(self, control: Control) -> None:
+        """Send a control message, if the client wants any."""
         if self.controls:
-            self.notify("linkd.closing", b'{"retryAfterMs":%d}' % round(retry_after * 1000))
+            self.delivery.send(self, self.encode(control))
+
+    def drain(self, retry_after: float) -> None:
+        """Ask the client to come back in so many seconds: from now on it gets answers and nothing new."""
+        self.leaving = retry_after
+        self.notify(Closing(retry_after_ms=round(retry_after * 1000)))
         if self.connection is not None:
             self.connection.drain()
 
@@ -299,11 +253,15 @@ class Session:
         Raises:
             BadRequestError: If ``data`` is not in the session's codec. Nothing was sent.
         """
-        self.send(self.format.frame(self.format.codec.response(id, data)))
+        self.delivery.send(self, self.format.frame(self.format.codec.response(id, data)))
 
     def fail(self, id: MessageId | None, error: LinkdError) -> None:
         """Send the error that answers the message ``id``, or the one that had none."""
-        self.send(self.format.frame(self.format.codec.error(id, error)))
+        self.delivery.send(self, self.format.frame(self.format.codec.error(id, error)))
+
+    def close(self, code: int, reason: str, end: EndReason) -> None:
+        """Close its connection, if it has one, behind what was sent before. Later calls change nothing."""
+        self.delivery.close(self, code, reason, end)
 
     def __repr__(self) -> str:
         return f"<Session {self.id}>"

@@ -12,8 +12,9 @@ import msgspec
 import structlog
 from picows import WSFrame, WSListener, WSTransport
 
+from ...protocol.close import CloseCode
 from ...protocol.envelope import BadEnvelopeError, Message, MessageId
-from ...protocol.errors import BadRequestError, CloseCode
+from ...protocol.errors import BadRequestError
 from ..core.frames import close_frame, ping_frame, pong_frame
 from ..core.lifecycle import Lifecycle, State
 from ..core.outbox import Kind
@@ -56,7 +57,7 @@ _END_BY_CODE: dict[int, EndReason] = {
 }
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """What a connection needs of the gateway."""
 
     close_timeout: float
@@ -136,7 +137,7 @@ class Connection(WSListener):
         "writable",
     )
 
-    def __init__(self, owner: Owner, session: Session, transport: asyncio.Transport) -> None:
+    def __init__(self, owner: ConnectionOwner, session: Session, transport: asyncio.Transport) -> None:
         self._owner = owner
         self.session = session
         self._traffic = owner.traffic
@@ -184,7 +185,7 @@ class Connection(WSListener):
         self.session.outbox.push(answer, Kind.ANSWER)
         self._traffic.messages_out -= 1  # it is no message
         self._owner.opened(self.session, self)
-        self.session.flush()
+        self.session.delivery.flush(self.session)
 
     # picows.WSListener
 
@@ -215,7 +216,7 @@ class Connection(WSListener):
         except Exception:
             # The top of the stack for everything a message sets off: one client's trouble ends here.
             log.exception("connection_failed", session=self.session.id)
-            self.close(CloseCode.INTERNAL_ERROR, "internal error", EndReason.INTERNAL_ERROR)
+            self.session.close(CloseCode.INTERNAL_ERROR, "internal error", EndReason.INTERNAL_ERROR)
         if self._receiving and frame.last_in_buffer and not frame.tail_size:
             self._receiving = False
             self._owner.receptions.rest(self, self._owner.now)
@@ -360,7 +361,7 @@ class Connection(WSListener):
         if self._owed_pong is not None:
             owed, self._owed_pong = self._owed_pong, None
             self._send_control(pong_frame(owed))
-        self.session.flush()
+        self.session.delivery.flush(self.session)
 
     # core.session.Connection
 
@@ -427,17 +428,11 @@ class Connection(WSListener):
             self._advance(State.DRAINING)
 
     def close(self, code: int, reason: str, end: EndReason) -> None:
-        """See core.session.Connection. What waits in the outbox leaves first: a client that reads slowly gets it as
-        far as it reads within the close timeout.
-        """
+        """See core.session.Connection."""
         if not self.open:
             self._limit_closing()
             return
         self._end = end
-        self.session.settle()
-        frames = self.session.outbox.take()
-        if frames:
-            self.write(frames)
         self._send_close(close_frame(code, reason))
         # The client's close frame has to be read, whatever held it back.
         self.release(self._holds)
@@ -464,7 +459,7 @@ class Connection(WSListener):
             loop.call_later(_ANSWERED_STEP, self._close_when_answered, deadline)
             return
         code, reason = self._failure.code, self._failure.reason
-        self.close(code, reason, _END_BY_CODE.get(code, EndReason.PROTOCOL_ERROR))
+        self.session.close(code, reason, _END_BY_CODE.get(code, EndReason.PROTOCOL_ERROR))
         if self._transport is None:
             return
         if self._close_seen:

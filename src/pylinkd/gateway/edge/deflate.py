@@ -11,7 +11,7 @@ import zlib
 
 import msgspec
 
-from ...protocol.errors import CloseCode
+from ...protocol.close import CloseCode
 from ..core.format import MAX_WINDOW_BITS, MIN_WINDOW_BITS
 from .violation import ProtocolViolation
 

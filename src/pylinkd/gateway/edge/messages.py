@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 from enum import IntEnum
 
-from ...protocol.errors import CloseCode
+from ...protocol.close import CloseCode
 from .deflate import Inflater
 from .violation import ProtocolViolation, check_text, not_utf8
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import structlog
 
 from ...protocol.errors import InternalError, LinkdError, ServiceUnavailableError
+from ..core.delivery import Delivery
 from ..core.format import PLAIN, Format, Formats
-from ..core.outbox import Outbox, Turn
+from ..core.outbox import Outbox
 from ..core.session import Session
 from ..guard.addresses import Proxies
 from ..guard.credentials import Credentials
@@ -19,7 +20,7 @@ from ..guard.door import Admission, Approach, Door
 from ..guard.hosts import Hosts
 from ..guard.tokens import KeyMissingError
 from ..guard.unfinished import Unfinished
-from .connection import Connection, Owner
+from .connection import Connection, ConnectionOwner
 from .deflate import negotiate
 from .framing import read_frames
 from .handshake import Head, OpeningRequest, acceptance
@@ -38,7 +39,7 @@ class Upgrade:
         proxies: Tell where a client comes from.
         unfinished: Counts those that wait for a key.
         owner: Owns the connections that result.
-        turn: Flushes what the sessions send.
+        delivery: The door to the clients of the sessions that result.
         make_outbox: Makes what keeps a client's frames.
         make_id: Makes the ids of sessions, which nobody may guess.
         clock: Unix time in seconds.
@@ -51,8 +52,8 @@ class Upgrade:
         door: Door,
         proxies: Proxies,
         unfinished: Unfinished,
-        owner: Owner,
-        turn: Turn,
+        owner: ConnectionOwner,
+        delivery: Delivery,
         make_outbox: Callable[[], Outbox],
         make_id: Callable[[], str],
         clock: Callable[[], float],
@@ -64,7 +65,7 @@ class Upgrade:
         self._unfinished = unfinished
         self._waiting: set[asyncio.Task[None]] = set()
         self._owner = owner
-        self._turn = turn
+        self._delivery = delivery
         self._make_outbox = make_outbox
         self._make_id = make_id
         self._clock = clock
@@ -165,7 +166,7 @@ class Upgrade:
             user_agent=request.headers.get("user-agent", "")[:_MAX_USER_AGENT],
             connected_at=self._clock(),
             metadata=request.metadata,
-            turn=self._turn,
+            delivery=self._delivery,
             outbox=self._make_outbox(),
         )
         connection = Connection(self._owner, session, transport)

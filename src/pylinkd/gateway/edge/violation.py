@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...protocol.errors import CloseCode
+from ...protocol.close import CloseCode
 
 
 class ProtocolViolation(Exception):

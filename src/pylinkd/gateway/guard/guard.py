@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from .addresses import Addresses, Network, Proxies
 from .audit import Audit
 from .credentials import Places
@@ -22,10 +24,10 @@ from .unfinished import Unfinished
 _NO_LIMITS = LimitSettings(mode=Mode.OFF)
 
 
-class Guard:
-    """Every part of it. What is not told is open to all.
+class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may come in, from where, and how much they may do. What is left out is open to all.
 
-    Args:
+    Attributes:
         secret: Of HS256 tokens, where there are no issuers.
         issuers: Who may sign tokens.
         max_token_size: Most bytes of a token.
@@ -43,6 +45,32 @@ class Guard:
         max_unfinished_each: The same of one address.
         token_lifetime: Seconds that the longest-lived token is valid.
         audit_file: Where records of decisions go beside the log.
+    """
+
+    secret: str
+    issuers: Sequence[Issuer] = ()
+    max_token_size: int = MAX_SIZE
+    token_in_query: bool = True
+    token_cookie: str = ""
+    origins: Sequence[str] = ()
+    allowed: Sequence[Network] = ()
+    denied: Sequence[Network] = ()
+    exempt: Sequence[Network] = ()
+    trusted_proxies: Sequence[Network] = ()
+    forwarded_header: str = X_FORWARDED_FOR
+    proxy_protocol: bool = False
+    limits: LimitSettings = _NO_LIMITS
+    max_unfinished: int = 10_000
+    max_unfinished_each: int = 1_000
+    token_lifetime: float = 86_400.0
+    audit_file: Path | None = None
+
+
+class Guard:
+    """Every part of it.
+
+    Args:
+        settings: Who may do what.
         clock: Unix time in seconds.
         monotonic: Seconds that never go back.
 
@@ -51,41 +79,21 @@ class Guard:
         ValueError: If a key cannot be read.
     """
 
-    def __init__(
-        self,
-        *,
-        secret: str,
-        issuers: Sequence[Issuer] = (),
-        max_token_size: int = MAX_SIZE,
-        token_in_query: bool = True,
-        token_cookie: str = "",
-        origins: Origins,
-        allowed: Sequence[Network] = (),
-        denied: Sequence[Network] = (),
-        exempt: Sequence[Network] = (),
-        trusted_proxies: Sequence[Network] = (),
-        forwarded_header: str = X_FORWARDED_FOR,
-        proxy_protocol: bool = False,
-        limits: LimitSettings = _NO_LIMITS,
-        max_unfinished: int = 10_000,
-        max_unfinished_each: int = 1_000,
-        token_lifetime: float = 86_400.0,
-        audit_file: Path | None = None,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float],
-    ) -> None:
-        self.origins = origins
-        self.proxies = Proxies(trusted_proxies, forwarded_header)
-        self.addresses = Addresses(allowed=allowed, denied=denied, exempt=exempt, clock=clock, monotonic=monotonic)
-        self.audit = Audit(clock, monotonic, audit_file)
-        self.limits = Limits(limits, self.addresses, self.audit, monotonic)
-        self.revocations = Revocations(clock, monotonic, token_lifetime)
-        self.tokens = Tokens(secret, issuers, clock, max_token_size)
-        self.unfinished = Unfinished(max_unfinished, max_unfinished_each)
-        self.doorstep = Doorstep(
-            self.addresses, self.proxies, self.unfinished, self.audit, proxy_protocol=proxy_protocol
+    def __init__(self, settings: GuardSettings, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        self.origins = Origins(settings.origins)
+        self.proxies = Proxies(settings.trusted_proxies, settings.forwarded_header)
+        self.addresses = Addresses(
+            allowed=settings.allowed, denied=settings.denied, exempt=settings.exempt, clock=clock, monotonic=monotonic
         )
-        self._places = Places(query=token_in_query, cookie=token_cookie)
+        self.audit = Audit(clock, monotonic, settings.audit_file)
+        self.limits = Limits(settings.limits, self.addresses, self.audit, monotonic)
+        self.revocations = Revocations(clock, monotonic, settings.token_lifetime)
+        self.tokens = Tokens(settings.secret, settings.issuers, clock, settings.max_token_size)
+        self.unfinished = Unfinished(settings.max_unfinished, settings.max_unfinished_each)
+        self.doorstep = Doorstep(
+            self.addresses, self.proxies, self.unfinished, self.audit, proxy_protocol=settings.proxy_protocol
+        )
+        self._places = Places(query=settings.token_in_query, cookie=settings.token_cookie)
 
     def door(
         self, *, knows: Callable[[str], bool], takes_sessions: Callable[[str], bool], open: Callable[[], bool]

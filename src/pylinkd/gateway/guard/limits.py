@@ -12,8 +12,9 @@ from enum import StrEnum
 
 import msgspec
 
+from ...protocol.close import CloseCode
 from ...protocol.envelope import MessageId
-from ...protocol.errors import CloseCode, RateLimitedError
+from ...protocol.errors import RateLimitedError
 from ...protocol.identity import Identity
 from ..core.meter import Meter
 from ..core.session import EndReason, Session
@@ -273,7 +274,7 @@ class Limits:
             return
         meter.strikes, wait = rate.take(meter.strikes, self._clock())
         if wait and session.connection is not None and session.connection.open:
-            session.connection.close(CloseCode.RATE_LIMITED, "too many messages", EndReason.RATE_LIMITED)
+            session.close(CloseCode.RATE_LIMITED, "too many messages", EndReason.RATE_LIMITED)
             self.offend(session.remote_address, "went on after being refused")
 
     def _over(self, limit: str, session: Session, wait: float) -> float:

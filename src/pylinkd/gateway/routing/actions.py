@@ -10,8 +10,10 @@ from ...protocol.errors import LinkdError, NotFoundError, ServiceUnavailableErro
 from ...protocol.identity import Identity
 from ...protocol.link import read_identity
 from ...protocol.link_pb2 import Action, Call, Frame, HttpRequest, HttpResponse
+from .instance import Instance
 from .link import ServiceLink
-from .services import Instance, Service, Services
+from .service import Service
+from .services import Services
 
 
 class MethodNotAllowedError(LinkdError):
@@ -114,7 +116,7 @@ class Actions:
             return best[1:]
         if others:
             raise MethodNotAllowedError(others)
-        if self._services.settling:
+        if self._services.incomplete:
             raise ServiceUnavailableError(retry_after=1.0)
         raise NotFoundError()
 
@@ -192,7 +194,7 @@ class _Relay:
         self._request_id = request_id
 
     def answered(self, frame: Frame) -> None:
-        self._link.tell(Frame(call_result=frame.call_result), self._request_id)
+        self._link.answer(self._request_id, Frame(call_result=frame.call_result))
 
     def failed(self, error: LinkdError) -> None:
         self._link.fail(self._request_id, error)

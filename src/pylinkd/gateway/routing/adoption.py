@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from ..core.session import Session
 
 if TYPE_CHECKING:
-    from .services import Instance, Service
+    from .instance import Instance
+    from .service import Service
 
 _STEP = 256  # sessions at once, about 3 ms
 _PAUSE = 0.005  # seconds between two steps

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-from ...protocol.errors import CloseCode
+import msgspec
+
+from ...protocol.close import CloseCode
 from ...protocol.identity import Identity
 from ..core.registry import Registry
 from ..core.session import EndReason, Hold, Session
@@ -28,14 +30,25 @@ class Excess(StrEnum):
     EVICT_OLDEST = "evict_oldest"
 
 
+class ConnectionLimitSettings(msgspec.Struct, frozen=True):
+    """How many connections one user may have.
+
+    Attributes:
+        most: So many; 0: any number.
+        excess: What happens to more.
+    """
+
+    most: int = 5
+    excess: Excess = Excess.REJECT
+
+
 class ConnectionLimit:
     """Lets connections in while their user has few enough.
 
     Args:
         registry: The sessions.
         audit: Records what was refused or replaced.
-        most: Connections of a user; 0: any number.
-        excess: What happens to more.
+        settings: How many.
         clock: Seconds, monotonic; that of the connections' ``heard_at``.
         schedule: Runs a function after so many seconds.
     """
@@ -44,16 +57,15 @@ class ConnectionLimit:
         self,
         registry: Registry,
         audit: Audit,
+        settings: ConnectionLimitSettings,
         *,
-        most: int,
-        excess: Excess,
         clock: Callable[[], float],
         schedule: Callable[[float, Callable[[], None]], object],
     ) -> None:
         self._registry = registry
         self._audit = audit
-        self._most = most
-        self._excess = excess
+        self._most = settings.most
+        self._excess = settings.excess
         self._clock = clock
         self._schedule = schedule
 
@@ -119,13 +131,9 @@ class ConnectionLimit:
             return True
         if self._excess is Excess.REJECT:
             self._audit.record("too_many_connections", user=user, session=session.id, address=session.remote_address)
-            if session.connection is not None:
-                session.connection.close(
-                    CloseCode.RATE_LIMITED, "too many connections of this user", EndReason.TOO_MANY_CONNECTIONS
-                )
+            session.close(CloseCode.RATE_LIMITED, "too many connections of this user", EndReason.TOO_MANY_CONNECTIONS)
             return False
         for oldest in open[: len(open) - self._most + 1]:
-            assert oldest.connection is not None
             self._audit.record("replaced", user=user, session=oldest.id, address=oldest.remote_address)
-            oldest.connection.close(CloseCode.REPLACED, "replaced by a newer connection", EndReason.REPLACED)
+            oldest.close(CloseCode.REPLACED, "replaced by a newer connection", EndReason.REPLACED)
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from ...protocol.control import Abort
 from ...protocol.envelope import Message, MessageId
 from ...protocol.errors import (
     BadRequestError,
@@ -21,15 +22,16 @@ from ...protocol.link_pb2 import Frame
 from ...protocol.patterns import RESERVED_PREFIX
 from ..core.session import Hold, Session
 from ..guard.limits import Limits
+from .attachments import Attachments
+from .claims import EVERY_SERVICE
+from .instance import Instance
 from .link import ServiceLink
 from .parking import Parking
-from .services import EVERY_SERVICE, Attachment, Instance, Service, Services
+from .service import Attachment, Service
+from .services import Services
 from .streams import Upload, refuse_answer
 
 _SIGNED_IN = Requirement(auth=True)
-
-ABORT = "linkd.abort"
-"""The message with which a client gives its stream up."""
 
 
 class Inbound:
@@ -37,6 +39,7 @@ class Inbound:
 
     Args:
         services: Who handles what.
+        attachments: Which instance looks after which session.
         limits: How often a handler may be asked.
         window: Unanswered messages of one session from which on nothing more is read from it.
         make_parking: Makes what keeps messages while their service is replaced; given whom to tell of those that
@@ -46,11 +49,13 @@ class Inbound:
     def __init__(
         self,
         services: Services,
+        attachments: Attachments,
         limits: Limits,
         window: int,
         make_parking: Callable[[Callable[[Session, Message], None]], Parking],
     ) -> None:
-        self._services = services
+        self._claims = services.claims
+        self._attachments = attachments
         self._limits = limits
         self._window = window
         self._held: dict[ServiceLink, set[Session]] = {}
@@ -59,16 +64,16 @@ class Inbound:
 
     def route(self, session: Session, message: Message) -> None:
         """Hand the message to the service it is for, keep it until that is back, or answer why neither can be."""
-        if session.upload is not None and message.type == ABORT:
+        if session.upload is not None and message.type == Abort.type:
             session.upload.abort("aborted")
             return
-        services = self._services
+        claims = self._claims
         if session.path == EVERY_SERVICE:
-            service = services.by_type.get(message.type, services.catch_all)
+            service = claims.by_type.get(message.type, claims.catch_all)
             if service is None and session.identity is None:
-                service = services.decoy
+                service = claims.decoy
         else:
-            service = services.by_path.get(session.path)
+            service = claims.by_path.get(session.path)
         try:
             attachment = None if service is None else service.attachments.get(session)
             if service is not None and attachment is None and session.identity is None and service.auth:
@@ -123,7 +128,7 @@ class Inbound:
             # A draining instance finishes what it has of the session; what comes next waits, so that order holds.
             if attachment.in_order:
                 return None if self.parking.enabled else instance
-        return self._services.pin(session, service)
+        return self._attachments.pin(session, service)
 
     def _check(self, session: Session, message: Message, instance: Instance) -> None:
         """Raise what keeps the message from this instance."""
@@ -133,7 +138,7 @@ class Inbound:
             if instance.catch_all and not message.type.startswith(RESERVED_PREFIX):
                 requirement = OPEN
             elif session.identity is None and instance.protected:
-                # Who has not signed in shall not find out which types there are: by the same words, the same way.
+                # Who has not signed in shall not find out which types there are: it gets the same answer.
                 requirement = _SIGNED_IN
             else:
                 raise UnknownMessageTypeError(details={"type": message.type})
@@ -188,7 +193,7 @@ class Inbound:
 
     def receiving(self, session: Session) -> None:
         """A large message begins to arrive: while its link is congested it had better wait with its client."""
-        for instance in self._services.looking_after(session):
+        for instance in self._attachments.looking_after(session):
             if instance.link.congested:
                 self._hold_for(session, instance.link)
 

@@ -9,24 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator
-from typing import Protocol, cast
+from typing import Protocol
 
 import structlog
 
+from ...endpoint import Endpoint, read_rest
 from ...protocol.errors import InternalError, LinkdError, ServiceUnavailableError
-from ...protocol.link import (
-    BATCH_FRAMES,
-    MAX_FIRST_FRAME_SIZE,
-    MAX_FRAME_SIZE,
-    Batch,
-    FrameReader,
-    LinkProtocolError,
-    encode,
-    fill_failure,
-    read_failure,
-)
+from ...protocol.link import MAX_FIRST_FRAME_SIZE, MAX_FRAME_SIZE, LinkProtocolError, encode, read_failure
 from ...protocol.link_pb2 import Frame
-from ...sockets import read_rest
 from .peer import Peer, peer_of
 
 log = structlog.get_logger("linkd.link")
@@ -43,8 +33,8 @@ class LinkLostError(ServiceUnavailableError):
     """The service process died, or its link broke, before it answered."""
 
 
-class Question(Protocol):
-    """Something a service was asked, waiting for its answer. Exactly one of the methods is called, once."""
+class Waiter(Protocol):
+    """Waits for the answer to a question that a service was asked. Exactly one of the methods is called, once."""
 
     def answered(self, frame: Frame) -> None:
         """The service's answer is there; it is not a failure."""
@@ -53,8 +43,8 @@ class Question(Protocol):
         """The service answered with an error, or is gone."""
 
 
-class Receiver(Protocol):
-    """Who hears of what a service says unasked."""
+class LinkHandler(Protocol):
+    """Handles what a service says unasked."""
 
     def connected(self, link: ServiceLink) -> None:
         """A process connected; it has not said who it is."""
@@ -69,29 +59,25 @@ class Receiver(Protocol):
         """The process is gone; all its questions have failed already."""
 
 
-class ServiceLink(asyncio.Protocol):
+class ServiceLink(Endpoint):
     """One connected service process. Until it is registered it may send registrations, small and soon, nothing else.
 
     Args:
-        receiver: Told of everything that is no answer.
+        handler: Of everything that is no answer.
         window: Unanswered questions from which on the link counts as congested.
 
     Attributes:
         peer: Whose process it is.
         registered: Whether it was taken as a service.
-        congested: Whether whoever asks more should first let the service catch up. ``Receiver.ready`` ends it.
+        congested: Whether whoever asks more should first let the service catch up. ``LinkHandler.ready`` ends it.
         paused: Whether the service does not read what it is sent.
     """
 
-    def __init__(self, receiver: Receiver, window: int) -> None:
-        self._receiver = receiver
+    def __init__(self, handler: LinkHandler, window: int) -> None:
+        super().__init__(MAX_FIRST_FRAME_SIZE)
+        self._handler = handler
         self._window = window
-        self._reader = FrameReader(MAX_FIRST_FRAME_SIZE)
-        self._batch = Batch()
-        self._questions: dict[int, Question] = {}
-        self._last_id = 0
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
+        self._questions: dict[int, Waiter] = {}
         # While the service does not read what it is sent, nothing more is taken from it: neither what was read of it
         # already nor anything else. A service of ours reads whatever it has to write, so that both go on.
         self._untaken: Iterator[Frame] | None = None
@@ -109,12 +95,13 @@ class ServiceLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
-        self._transport = cast(asyncio.Transport, transport)
+        super().connection_made(transport)
+        assert self._transport is not None
         self._transport.set_write_buffer_limits(high=2**20)
         self.peer = peer_of(transport)
         reason = f"no registration within {REGISTER_TIMEOUT:g} seconds"
         self._overdue = self._loop.call_later(REGISTER_TIMEOUT, self.close, reason)
-        self._receiver.connected(self)
+        self._handler.connected(self)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -159,7 +146,7 @@ class ServiceLink(asyncio.Protocol):
                 self._relieve()
         elif kind is not None:
             try:
-                self._receiver.received(self, kind, frame)
+                self._handler.received(self, kind, frame)
             except LinkdError as error:
                 self.fail(frame.request_id, error)
             except Exception:
@@ -187,7 +174,7 @@ class ServiceLink(asyncio.Protocol):
         self.congested = False
         self._stop_waiting()
         self.abandon()
-        self._receiver.lost(self)
+        self._handler.lost(self)
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol."""
@@ -221,7 +208,7 @@ class ServiceLink(asyncio.Protocol):
         """How many questions are unanswered."""
         return len(self._questions)
 
-    def ask(self, frame: Frame, question: Question) -> int:
+    def ask(self, frame: Frame, question: Waiter) -> int:
         """Send a question and return its number. It fails at once if the process is gone or the frame too large."""
         self._last_id = frame.request_id = self._last_id + 1
         if self._transport is None:
@@ -239,27 +226,18 @@ class ServiceLink(asyncio.Protocol):
         self._write(encoded)
         return frame.request_id
 
-    def question(self, request_id: int) -> Question | None:
+    def question(self, request_id: int) -> Waiter | None:
         """The unanswered question with this number."""
         return self._questions.get(request_id)
 
-    def tell(self, frame: Frame, request_id: int) -> None:
+    def answer(self, request_id: int, frame: Frame) -> None:
         """Answer the service's question ``request_id``; without one (0) nobody waits and nothing is sent."""
-        if request_id and self._transport is not None:
-            frame.request_id = request_id
+        if request_id:
             try:
-                encoded = encode(frame)
+                super().answer(request_id, frame)
             except LinkProtocolError as error:  # another service's result, or a room of very many members
                 log.error("frame_too_large", service=self.name, error=str(error))
                 self.fail(request_id, InternalError())
-            else:
-                self._write(encoded)
-
-    def fail(self, request_id: int, error: LinkdError) -> None:
-        """Answer the service's question with an error."""
-        frame = Frame()
-        fill_failure(frame.failure, error)
-        self.tell(frame, request_id)
 
     def abandon(self) -> None:
         """Wait for no answer any more: every question fails now."""
@@ -284,28 +262,10 @@ class ServiceLink(asyncio.Protocol):
             self.flush()
             self._transport.close()
             # A process that hangs does not read either: closing waits for what was written, abort() does not.
-            self._loop.call_later(_CLOSE_TIMEOUT, self._abort)
-
-    def _abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    def flush(self) -> None:
-        """Write what waits."""
-        if self._transport is not None:
-            waiting = self._batch.take()
-            if waiting:
-                self._transport.write(waiting)
-
-    def _write(self, encoded: bytes) -> None:
-        waiting = self._batch.add(encoded)
-        if waiting == 1:
-            self._loop.call_soon(self.flush)
-        elif waiting >= BATCH_FRAMES:
-            self.flush()
+            self._loop.call_later(_CLOSE_TIMEOUT, self.abort)
 
     def _relieve(self) -> None:
         # Half a window of slack: otherwise each answer would wake one client that fills the window again.
         if self.congested and not self.paused and len(self._questions) <= self._window // 2:
             self.congested = False
-            self._receiver.ready(self)
+            self._handler.ready(self)

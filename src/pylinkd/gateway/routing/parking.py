@@ -8,9 +8,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from ...protocol.envelope import Message
 from ..core.session import Session
-from .services import Service
+from .service import Service
+
+
+class ParkingSettings(msgspec.Struct, frozen=True):
+    """How much waits, and for how long.
+
+    Attributes:
+        timeout: Seconds that a message may wait, and for which messages are taken for a service that is gone; 0: none
+            are taken.
+        max_messages: Most of them, all services together.
+        max_bytes: Most bytes of them, all services together.
+    """
+
+    timeout: float = 10.0
+    max_messages: int = 10_000
+    max_bytes: int = 16 * 2**20
 
 
 class Parked:
@@ -38,11 +55,8 @@ class Parking:
     Args:
         now: The clock, in seconds.
         schedule: Runs a function after so many seconds; ``loop.call_later`` in the real gateway.
-        give_up: Told of each message whose time is up.
-        timeout: Seconds that a message may wait, and for which messages are taken for a service that is gone; 0: none
-            are taken.
-        max_messages: Most of them, all services together.
-        max_bytes: Most bytes of them, all services together.
+        give_up: Called with each message whose time is up.
+        settings: How much waits, and for how long.
     """
 
     def __init__(
@@ -50,17 +64,14 @@ class Parking:
         now: Callable[[], float],
         schedule: Callable[[float, Callable[[], None]], object],
         give_up: Callable[[Session, Message], None],
-        *,
-        timeout: float,
-        max_messages: int,
-        max_bytes: int,
+        settings: ParkingSettings,
     ) -> None:
         self._now = now
         self._schedule = schedule
         self._give_up = give_up
-        self._timeout = timeout
-        self._max_messages = max_messages
-        self._max_bytes = max_bytes
+        self._timeout = settings.timeout
+        self._max_messages = settings.max_messages
+        self._max_bytes = settings.max_bytes
         self._waiting: dict[Session, dict[Service, deque[Parked]]] = {}
         self._sweeping = False
         self.messages = 0

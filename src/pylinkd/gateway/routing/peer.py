@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from dataclasses import dataclass
 
-_CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
+from ...endpoint import peer_credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +23,8 @@ class Peer:
 
 def peer_of(transport: asyncio.BaseTransport) -> Peer:
     """The process behind a transport."""
-    connection = transport.get_extra_info("socket")
-    if connection is not None and connection.family == socket.AF_UNIX:
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        pid, uid, _ = _CREDENTIALS.unpack(credentials)
-        return Peer(uid, f"uid {uid}, pid {pid}")
+    credentials = peer_credentials(transport)
+    if credentials is not None:
+        return Peer(credentials.uid, f"uid {credentials.uid}, pid {credentials.pid}")
     name = transport.get_extra_info("peername")
     return Peer(None, f"{name[0]} port {name[1]}" if name else "unknown")

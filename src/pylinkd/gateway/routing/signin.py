@@ -9,10 +9,10 @@ from functools import partial
 import msgspec
 import structlog
 
+from ...protocol.close import CloseCode
+from ...protocol.control import Auth, Authenticated, AuthExpiring
 from ...protocol.envelope import Message
 from ...protocol.errors import (
-    BadRequestError,
-    CloseCode,
     ConflictError,
     ForbiddenError,
     InternalError,
@@ -24,18 +24,24 @@ from ..core.registry import Registry
 from ..core.session import Connection, EndReason, Session
 from ..guard.audit import Audit
 from ..guard.unfinished import Unfinished
+from .attachments import Attachments
 from .connection_limit import ConnectionLimit
+from .lifecycle import Lifecycle
 from .services import Services
-from .sessions import Sessions
 
 log = structlog.get_logger("linkd.sessions")
 
-AUTH = "linkd.auth"
-"""The message with which a client signs in, or renews its token: ``{"token": "..."}``."""
 
+class SignInSettings(msgspec.Struct, frozen=True):
+    """How long signing in may take, and how early its end is announced.
 
-class _Auth(msgspec.Struct):
-    token: str
+    Attributes:
+        timeout: Seconds in which a client has to sign in, where its service wants that.
+        expiring: Seconds before a token's end at which its client is asked for a new one.
+    """
+
+    timeout: float = 10.0
+    expiring: float = 60.0
 
 
 class SignIn:
@@ -44,12 +50,13 @@ class SignIn:
     Args:
         recognize: Says whom a token speaks of, shown by a client at this address.
         registry: The sessions.
-        sessions: Opens those that may.
+        lifecycle: Opens those that may come in.
         connection_limit: Decides whether their user may have one more.
-        services: Say whether they want to know, and are told.
+        services: Say whether they want to know.
+        attachments: Announces it to them.
         expiry: Watches the tokens.
         unfinished: Counts those that have not signed in yet.
-        audit: Told of what happens.
+        audit: Records what happens.
         clock: Unix time in seconds, by which tokens end.
         monotonic: Seconds that never go back, by which clients are waited for.
         timeout: Seconds in which a client has to sign in.
@@ -60,9 +67,10 @@ class SignIn:
         *,
         recognize: Callable[[str, str], Awaitable[Identity]],
         registry: Registry,
-        sessions: Sessions,
+        lifecycle: Lifecycle,
         connection_limit: ConnectionLimit,
         services: Services,
+        attachments: Attachments,
         expiry: Expiry,
         unfinished: Unfinished,
         audit: Audit,
@@ -72,9 +80,10 @@ class SignIn:
     ) -> None:
         self._recognize = recognize
         self._registry = registry
-        self._sessions = sessions
+        self._lifecycle = lifecycle
         self._connection_limit = connection_limit
         self._services = services
+        self._attachments = attachments
         self._expiry = expiry
         self._unfinished = unfinished
         self._audit = audit
@@ -93,13 +102,13 @@ class SignIn:
         elif self._unfinished.enter(session.remote_address):
             self.waiting[session] = self._monotonic() + self._timeout
         else:
-            connection.close(CloseCode.TRY_AGAIN_LATER, "too many sign in", EndReason.LIMIT)
+            session.close(CloseCode.TRY_AGAIN_LATER, "too many sign in", EndReason.LIMIT)
 
     def _let_in(self, session: Session) -> None:
         self._connection_limit.admit(session, session.identity, partial(self._enter, session))
 
     def _enter(self, session: Session) -> None:
-        self._sessions.open(session)
+        self._lifecycle.open(session)
         if session.identity is not None:
             self._expiry.watch(session)
 
@@ -108,7 +117,7 @@ class SignIn:
         try:
             if session in self._signing_in:
                 raise ConflictError("The last token is being looked at.", type="SIGNING_IN")
-            token = _token(session, message)
+            token = Auth.read(session.codec, bytes(message.data)).token
         except LinkdError as error:
             session.fail(message.id, error)
             return
@@ -129,13 +138,9 @@ class SignIn:
             session.fail(message.id, InternalError())
         else:
             if message.id is not None:
-                ends = identity.expires_at
-                told = {
-                    "user": identity.user,
-                    "name": identity.name,
-                    "expiresAt": None if ends is None else round(ends * 1000),
-                }
-                session.answer(message.id, _encode(session, told))
+                ends = None if identity.expires_at is None else round(identity.expires_at * 1000)
+                answer = Authenticated(user=identity.user, name=identity.name, expires_at=ends)
+                session.answer(message.id, answer.encode(session.codec))
         finally:
             self._signing_in.pop(session, None)
 
@@ -165,7 +170,7 @@ class SignIn:
         """An open session has signed in, or renewed its token."""
         self._registry.identify(session, identity)
         self._expiry.watch(session)
-        self._services.identified(session)
+        self._attachments.identified(session)
 
     def ended(self, session: Session) -> None:
         """The connection is gone."""
@@ -194,36 +199,13 @@ class SignIn:
                 break
             self._stop_waiting(session)
             self._audit.record("not_signed_in", session=session.id, address=session.remote_address)
-            _close(session, "sign in first", EndReason.TIMEOUT)
+            session.close(CloseCode.UNAUTHORIZED, "sign in first", EndReason.TIMEOUT)
         now = self._clock()
         for session, stage in self._expiry.due(now):
             assert session.identity is not None
             if stage is Stage.EXPIRING:
                 left = max(0.0, (session.identity.expires_at or 0) - now)
-                if session.controls:
-                    session.notify("linkd.auth.expiring", b'{"expiresInMs":%d}' % round(left * 1000))
+                session.notify(AuthExpiring(expires_in_ms=round(left * 1000)))
             else:
                 self._audit.record("token_expired", session=session.id, user=session.identity.user)
-                _close(session, "the token has expired", EndReason.TOKEN_EXPIRED)
-
-
-def _close(session: Session, reason: str, end: EndReason) -> None:
-    if session.connection is not None:
-        session.connection.close(CloseCode.UNAUTHORIZED, reason, end)
-
-
-def _encode(session: Session, value: object) -> bytes:
-    return msgspec.msgpack.encode(value) if session.codec.binary else msgspec.json.encode(value)
-
-
-def _token(session: Session, message: Message) -> str:
-    """The token in the message.
-
-    Raises:
-        BadRequestError: If there is none.
-    """
-    decode = msgspec.msgpack.decode if session.codec.binary else msgspec.json.decode
-    try:
-        return decode(bytes(message.data), type=_Auth).token
-    except (msgspec.DecodeError, RecursionError) as cause:
-        raise BadRequestError('"data" must be an object with a "token".', details={"field": "token"}) from cause
+                session.close(CloseCode.UNAUTHORIZED, "the token has expired", EndReason.TOKEN_EXPIRED)

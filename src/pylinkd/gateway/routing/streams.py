@@ -23,7 +23,7 @@ _WINDOW = 4  # chunks that the handler has not taken, from which on nothing more
 
 
 class Upload:
-    """One stream. A Question (link.py): its answer is the handler's.
+    """One stream. A Waiter (link.py): what it gets is the handler's.
 
     Attributes:
         ended: The client has sent the end, or given up.
@@ -67,7 +67,7 @@ class Upload:
         self._untaken += 1
         frame = Frame()
         frame.stream_chunk.data = data
-        self._link.tell(frame, self._request_id)
+        self._link.answer(self._request_id, frame)
         if self._link.congested:
             self._hold(self._session, self._link)
         if self._untaken >= _WINDOW and self._session.connection is not None:
@@ -93,7 +93,7 @@ class Upload:
 
     def _finish(self, frame: Frame) -> None:
         if not self.ended and not self.replied:
-            self._link.tell(frame, self._request_id)
+            self._link.answer(self._request_id, frame)
         self.ended = True
         self._forget()
 
@@ -106,10 +106,10 @@ class Upload:
         if self._session.connection is not None:
             self._session.connection.release(Hold.STREAM)
 
-    # link.Question
+    # link.Waiter
 
     def answered(self, frame: Frame) -> None:
-        """See Question."""
+        """See Waiter."""
         try:
             if self._id is not None:
                 self._session.answer(self._id, frame.response.data)
@@ -119,7 +119,7 @@ class Upload:
             self._over()
 
     def failed(self, error: LinkdError) -> None:
-        """See Question."""
+        """See Waiter."""
         try:
             self._session.fail(self._id, error)
         finally:

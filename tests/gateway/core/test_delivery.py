@@ -1,17 +1,16 @@
-"""Events to many sessions."""
+"""What leaves for clients: when, in which order, and in how many writes."""
 
 from __future__ import annotations
 
 import pytest
 
-from pylinkd.gateway.core.fanout import Broadcast, Fanout
+from pylinkd.gateway.core.broadcast import Broadcast
 from pylinkd.gateway.core.format import PLAIN
-from pylinkd.gateway.core.session import Session
-from pylinkd.gateway.core.traffic import Traffic
+from pylinkd.gateway.core.session import EndReason, Session
 from pylinkd.protocol.envelope import JSON, MSGPACK
 from pylinkd.protocol.errors import BadRequestError
 
-from ..doubles import Turns, connection_of, make_session
+from ..doubles import RecordingConnection, Turns, connection_of, make_session
 
 MANY = 40
 """More than get an event through their outboxes alone."""
@@ -21,7 +20,7 @@ DATA = '{"text":"hé"}'.encode()
 
 
 class Hall:
-    """Some sessions, and the fan-out to them.
+    """Some sessions, and the door to them.
 
     Attributes:
         audience: All of them.
@@ -29,13 +28,13 @@ class Hall:
 
     def __init__(self, count: int) -> None:
         self.turns = Turns()
-        self.traffic = Traffic()
-        self.fanout = Fanout(self.turns.turn, self.traffic)
-        self.audience = tuple(make_session(self.turns.turn, f"s-{number}") for number in range(count))
+        self.traffic = self.turns.traffic
+        self.delivery = self.turns.delivery
+        self.audience = tuple(make_session(self.turns.delivery, f"s-{number}") for number in range(count))
 
     def send(self, number: int, *without: Session) -> int:
         """An event with this number in it, to all of them."""
-        return self.fanout.send(Broadcast("n", b"%d" % number), self.audience, frozenset(without))
+        return self.delivery.publish(Broadcast("n", b"%d" % number), self.audience, frozenset(without))
 
 
 @pytest.fixture(params=[3, MANY], ids=["few", "many"])
@@ -49,9 +48,34 @@ def numbers(session: Session) -> list[object]:
     return [message["data"] for message in connection_of(session).data()]
 
 
+def test_turn_has_one_end(hall: Hall) -> None:
+    """For all that is sent in it."""
+    for number in range(3):
+        hall.send(number)
+        hall.audience[number].answer(number, b"")
+
+    assert hall.turns.scheduled == 1
+
+
+def test_what_is_sent_while_a_turn_ends_leaves_at_the_end_of_the_next(hall: Hall) -> None:
+    """Such as what a close sets off."""
+    first, second = hall.audience[:2]
+
+    class Talkative(RecordingConnection):
+        def write(self, frames: list[bytes]) -> None:
+            super().write(frames)
+            second.answer("then", b"")
+
+    first.connection = Talkative(first)
+    first.answer("first", b"")
+    hall.turns.end()
+
+    assert [message["id"] for message in connection_of(second).data()] == ["then"]
+
+
 def test_recipients_of_one_codec_share_one_frame(hall: Hall) -> None:
     """Encoded and framed once: all are written the same object."""
-    assert hall.fanout.send(Broadcast("chat.message", DATA), hall.audience) == len(hall.audience)
+    assert hall.delivery.publish(Broadcast("chat.message", DATA), hall.audience) == len(hall.audience)
     hall.turns.end()
 
     frames = [connection_of(session).frames[0] for session in hall.audience]
@@ -61,9 +85,9 @@ def test_recipients_of_one_codec_share_one_frame(hall: Hall) -> None:
 
 def test_each_codec_gets_the_event_its_way(hall: Hall) -> None:
     """MessagePack clients get binary frames with the same data."""
-    packed = [make_session(hall.turns.turn, f"packed-{number}", codec=MSGPACK) for number in range(2)]
+    packed = [make_session(hall.turns.delivery, f"packed-{number}", codec=MSGPACK) for number in range(2)]
 
-    hall.fanout.send(Broadcast("chat.message", DATA), (packed[0], *hall.audience, packed[1]))
+    hall.delivery.publish(Broadcast("chat.message", DATA), (packed[0], *hall.audience, packed[1]))
     hall.turns.end()
 
     assert all(connection_of(session).data() == [EVENT] for session in (*packed, *hall.audience))
@@ -129,18 +153,18 @@ def test_client_that_does_not_read_gets_the_events_later_and_in_order(hall: Hall
     assert slow.outbox.size > 0
 
     connection_of(slow).writable = True
-    slow.flush()
+    slow.delivery.flush(slow)
     assert numbers(slow) == [1, 2]
     assert numbers(hall.audience[2]) == [1, 2]
 
 
 def test_client_that_never_reads_is_closed(hall: Hall) -> None:
     """An event does not pass its outbox's limit by waiting somewhere else."""
-    slow = make_session(hall.turns.turn, "slow", outbox_limit=4)
+    slow = make_session(hall.turns.delivery, "slow", outbox_limit=4)
     connection_of(slow).writable = False
-    slow.send(b"12345")
+    slow.delivery.send(slow, b"12345")
 
-    hall.fanout.send(Broadcast("chat.message", DATA), (slow, *hall.audience))
+    hall.delivery.publish(Broadcast("chat.message", DATA), (slow, *hall.audience))
     hall.turns.end()
 
     closed = connection_of(slow).closed
@@ -153,8 +177,7 @@ def test_who_is_closed_in_the_turn_has_the_event_before(hall: Hall) -> None:
     session = hall.audience[0]
 
     hall.send(1)
-    assert session.connection is not None
-    session.connection.close(4000, "out", None)  # type: ignore[arg-type]
+    session.close(4000, "out", EndReason.DISCONNECTED)
     hall.turns.end()
 
     assert numbers(session) == [1]
@@ -169,9 +192,8 @@ def test_who_is_gone_at_the_end_of_the_turn_holds_nobody_up(hall: Hall) -> None:
     assert all(numbers(session) == [1] for session in hall.audience[1:])
 
 
-def test_one_broken_connection_holds_nobody_up() -> None:
+def test_one_broken_connection_holds_nobody_up(hall: Hall) -> None:
     """The error is not hidden, and everybody else has the events in the next turn."""
-    hall = Hall(MANY)
     connection_of(hall.audience[1]).broken = True
 
     hall.send(1)
@@ -200,7 +222,7 @@ def test_large_events_do_not_pass_outboxes_all_at_once() -> None:
     large = Broadcast("n", b'"%s"' % (b"x" * 40_000))
 
     for _ in range(3):
-        hall.fanout.send(large, hall.audience)
+        hall.delivery.publish(large, hall.audience)
     hall.turns.end()
 
     assert [len(piece) < 64 * 1024 for writes in connection_of(hall.audience[0]).writes for piece in writes] == [
@@ -212,16 +234,16 @@ def test_codecs_that_nobody_speaks_are_not_asked() -> None:
     """What MessagePack cannot tell is no trouble while nobody speaks it."""
     hall = Hall(1)
 
-    assert hall.fanout.send(Broadcast("chat.message", b"%d" % 2**70, [PLAIN[JSON]]), hall.audience) == 1
+    assert hall.delivery.publish(Broadcast("chat.message", b"%d" % 2**70, [PLAIN[JSON]]), hall.audience) == 1
 
 
 def test_client_that_speaks_another_codec_may_come_between_two_events() -> None:
     """It gets the second only, its way."""
     hall = Hall(MANY)
-    hall.fanout.send(Broadcast("n", b"1", [PLAIN[JSON]]), hall.audience)
-    packed = make_session(hall.turns.turn, "packed", codec=MSGPACK)
-    hall.fanout.send(Broadcast("n", b"2"), (*hall.audience, packed))
-    hall.fanout.send(Broadcast("n", b"3"), hall.audience)
+    hall.delivery.publish(Broadcast("n", b"1", [PLAIN[JSON]]), hall.audience)
+    packed = make_session(hall.turns.delivery, "packed", codec=MSGPACK)
+    hall.delivery.publish(Broadcast("n", b"2"), (*hall.audience, packed))
+    hall.delivery.publish(Broadcast("n", b"3"), hall.audience)
     hall.turns.end()
 
     assert numbers(hall.audience[0]) == [1, 2, 3]
@@ -251,7 +273,7 @@ def test_few_get_the_events_of_different_rooms_in_one_write() -> None:
     hall = Hall(3)
 
     for number in range(3):
-        hall.fanout.send(Broadcast("n", b"%d" % number), hall.audience[: number + 1])
+        hall.delivery.publish(Broadcast("n", b"%d" % number), hall.audience[: number + 1])
     hall.turns.end()
 
     assert [len(connection_of(session).writes) for session in hall.audience] == [1, 1, 1]

@@ -1,0 +1,197 @@
+"""Every part of a gateway, built and joined: what it stands on is in the settings, what it does in the parts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable
+
+from ..protocol.errors import SetupError
+from .admin.api import AdminApi
+from .admin.app import admin_app
+from .admin.metrics import Metrics
+from .clients import Clients
+from .core.delivery import Delivery
+from .core.format import Formats
+from .core.ids import Ids
+from .core.outbox import Outbox
+from .core.traffic import Traffic
+from .edge.arrival import Arrival
+from .edge.bodies import Bodies
+from .edge.http import HttpApplication
+from .edge.listener import Listener
+from .edge.plain import HttpArrival
+from .edge.serving import Serving
+from .edge.tls import Certificate, Handshaking
+from .edge.unread import Unread
+from .edge.upgrade import Upgrade
+from .guard.guard import Guard
+from .guard.hosts import Hosts
+from .guard.unfinished import Unfinished
+from .routing.assembly import Routing
+from .routing.link import ServiceLink
+from .routing.socket import LinkPort, LinkSocket
+from .settings import Settings
+
+_MOST_ADMIN_CONNECTIONS = 100
+
+
+class AuditFileError(SetupError):
+    """The audit's file cannot be written; the text says what to change."""
+
+
+class Assembly:
+    """The parts of one gateway; none of them runs yet.
+
+    Args:
+        settings: What to listen on, and every limit.
+        open: Whether the gateway takes clients now.
+
+    Attributes:
+        traffic: What is counted.
+        guard: Who may do what.
+        routing: What lies between clients and services.
+        clients: The WebSockets.
+        upgrade: Opening handshakes.
+        listener: The port for clients.
+        admin: The port for operators.
+        link_socket: Where services connect.
+
+    Raises:
+        SetupError: If a file or an address of the settings cannot be used.
+    """
+
+    def __init__(self, settings: Settings, open: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
+        self._settings = settings
+        self.traffic = Traffic()
+        self.guard = _make_guard(settings, loop.time)
+        delivery = Delivery(loop.call_soon, self.traffic)
+        self.routing = Routing(
+            settings.routing,
+            guard=self.guard,
+            delivery=delivery,
+            traffic=self.traffic,
+            gateway_instance=secrets.token_urlsafe(8),
+            open=open,
+            clock=time.time,
+            monotonic=loop.time,
+            schedule=loop.call_later,
+        )
+        self.clients = Clients(self.routing, settings.clients, self.traffic)
+        self.link_socket = self._make_link_socket()
+        self._hosts = Hosts(settings.served_hosts)
+        self._unread = Unread(settings.answers_limit, self.traffic)
+        self._bodies = Bodies(settings.bodies_limit, settings.body_timeout / 2)
+        self.upgrade = Upgrade(
+            self.routing.door,
+            self.guard.proxies,
+            self.guard.unfinished,
+            self.clients,
+            delivery,
+            lambda: Outbox(settings.outbox_limit, settings.outbox_policy),
+            Ids(secrets.token_bytes),
+            time.time,
+            self._hosts,
+            Formats(settings.compression_threshold, settings.compression_level) if settings.compression else None,
+        )
+        self.listener = self._make_listener(lambda: open() and self.routing.services.ready)
+        self.admin = self._make_admin()
+
+    def _make_listener(self, ready: Callable[[], bool]) -> Listener:
+        settings, guard, routing = self._settings, self.guard, self.routing
+        application = HttpApplication(
+            door=routing.door,
+            proxies=guard.proxies,
+            router=routing.actions,
+            ready=ready,
+            is_websocket=routing.services.knows_path,
+            max_body_size=settings.max_body_size,
+            bodies=self._bodies,
+            origins=guard.origins,
+            cookies=bool(settings.token_cookie),
+        )
+        serving = Serving(
+            application,
+            traffic=self.traffic,
+            hosts=self._hosts,
+            max_head_size=settings.max_head_size,
+            deadlines=settings.deadlines,
+            bound=Unfinished(settings.max_http_connections, settings.max_http_connections_per_address),
+            unread=self._unread,
+            upgrade=self.upgrade,
+        )
+        certificate = None if settings.certfile is None else Certificate(settings.certfile, settings.keyfile)
+
+        def arrive(counted: str | None = None) -> Arrival:
+            return Arrival(guard.doorstep, self.upgrade, serving, counted)
+
+        def shake() -> Handshaking:
+            assert certificate is not None
+            return Handshaking(certificate, guard.doorstep, self.traffic, settings.head_timeout, arrive)
+
+        return Listener(
+            arrive if certificate is None else shake,
+            serving,
+            settings.host,
+            settings.port,
+            "LINKD_HOST and LINKD_PORT",
+            certificate,
+        )
+
+    def _make_admin(self) -> Listener:
+        settings, routing, clients = self._settings, self.routing, self.clients
+        metrics = Metrics(
+            traffic=self.traffic,
+            registry=routing.registry,
+            rooms=routing.rooms,
+            services=routing.services,
+            parking=routing.inbound.parking,
+            congested=lambda: clients.congested,
+            receptions=lambda: {"arriving": len(clients.receptions), "waiting": clients.receptions.waiting},
+            bodies=lambda: {"taken": self._bodies.taken, "waiting": self._bodies.waiting},
+            guard=self.guard,
+        )
+        api = AdminApi(settings.admin_key, routing.registry, self.guard) if settings.admin_key else None
+        serving = Serving(
+            admin_app(metrics, api),
+            traffic=self.traffic,
+            hosts=self._hosts,
+            max_head_size=settings.max_head_size,
+            deadlines=settings.deadlines,
+            bound=Unfinished(_MOST_ADMIN_CONNECTIONS, _MOST_ADMIN_CONNECTIONS),
+            unread=self._unread,
+        )
+        return Listener(
+            lambda: HttpArrival(serving),
+            serving,
+            settings.admin_host,
+            settings.chosen_admin_port,
+            "LINKD_ADMIN_HOST and LINKD_ADMIN_PORT",
+            watches_descriptors=False,
+        )
+
+    def _make_link_socket(self) -> LinkSocket | LinkPort:
+        settings = self._settings
+        address, certfile, keyfile = settings.link, settings.link_certfile, settings.link_keyfile
+
+        def factory() -> ServiceLink:
+            return ServiceLink(self.routing.commands, settings.link_window)
+
+        if address.path is not None:
+            others = settings.allowed_uids - {0, os.getuid()}
+            return LinkSocket(address.path, factory, shared=bool(others))
+        assert certfile is not None  # settings.py sees to both
+        assert keyfile is not None
+        return LinkPort(address, factory, certfile=certfile, keyfile=keyfile)
+
+
+def _make_guard(settings: Settings, monotonic: Callable[[], float]) -> Guard:
+    try:
+        return Guard(settings.guard, time.time, monotonic)
+    except OSError as cause:
+        raise AuditFileError(
+            f"{settings.audit_file} cannot be written: set LINKD_AUDIT_FILE to a file that can"
+        ) from cause

@@ -1,0 +1,198 @@
+"""The WebSockets of the gateway: where their messages go, who looks after the silent, how all are sent away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from ..protocol.close import CloseCode
+from ..protocol.control import Abort, Auth, Welcome
+from ..protocol.envelope import Message, MessageId
+from ..protocol.errors import RateLimitedError, ServiceUnavailableError, UnauthorizedError
+from .core.drain import Drain, DrainSettings
+from .core.heartbeat import Heartbeat, Verdict
+from .core.session import EndReason, Session
+from .core.traffic import Traffic
+from .edge.connection import Connection
+from .edge.framing import read_frames
+from .edge.receptions import Receptions
+from .routing.assembly import Routing
+
+log = structlog.get_logger("linkd")
+
+_DRAIN_STEP = 0.02  # seconds between two looks at who may go
+_OWN_PAUSE = 1.0  # seconds of the loop's delay from which on the gateway itself was paused (SIGSTOP, a frozen VM)
+
+
+class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What clients may send, and how long they may be silent.
+
+    Attributes:
+        close_timeout: Seconds that a client may take to answer a close frame.
+        max_message_size: Bytes of a message.
+        max_fragments: Of a message.
+        max_receptions: How many large messages may arrive at once.
+        message_timeout: Seconds that a message may take from its first fragment to its last.
+        heartbeat_interval: Seconds of silence after which a client is pinged.
+        idle_timeout: Seconds without a message after which one is closed; ``None``: never.
+        drain: How fast clients are released when the gateway stops.
+    """
+
+    close_timeout: float
+    max_message_size: int
+    max_fragments: int
+    max_receptions: int
+    message_timeout: float
+    heartbeat_interval: float
+    idle_timeout: float | None
+    drain: DrainSettings
+
+
+class Clients:
+    """All WebSockets. A ConnectionOwner (edge/connection.py), with whose attributes it says what clients may do.
+
+    Args:
+        routing: Where messages go.
+        settings: What clients may send.
+        traffic: What is counted.
+    """
+
+    def __init__(self, routing: Routing, settings: ClientSettings, traffic: Traffic) -> None:
+        self.close_timeout = settings.close_timeout
+        self.max_message_size = settings.max_message_size
+        self.max_fragments = settings.max_fragments
+        self.traffic = traffic
+        self.congested: set[Session] = set()
+        self.receptions: Receptions[Connection] = Receptions(
+            settings.max_receptions, self._shrink, patience=settings.message_timeout
+        )
+        self.now = asyncio.get_running_loop().time()
+        self.count = routing.limits.message if routing.limits.on else None
+        self._inbound = routing.inbound
+        self._signin = routing.signin
+        self._lifecycle = routing.lifecycle
+        self._limits = routing.limits
+        self._window = routing.window
+        self._drain = settings.drain
+        self._step = min(1.0, settings.heartbeat_interval / 8)
+        self._heartbeat: Heartbeat[Connection] = Heartbeat(
+            interval=settings.heartbeat_interval,
+            idle_timeout=settings.idle_timeout,
+            message_timeout=settings.message_timeout,
+            step=self._step,
+        )
+
+    def _shrink(self, connection: Connection) -> None:
+        """Read a connection's frames into a small buffer again."""
+        transport = connection.transport
+        if transport is not None and not transport.is_closing():
+            read_frames(transport, connection, self.max_message_size)
+
+    # edge.connection.ConnectionOwner
+
+    def opened(self, session: Session, connection: Connection) -> None:
+        """See ConnectionOwner."""
+        self._heartbeat.add(connection)
+        self._signin.opened(session, connection)
+        session.notify(Welcome(session=session.id, max_message_size=self.max_message_size, window=self._window))
+
+    def receiving(self, session: Session) -> None:
+        """See ConnectionOwner."""
+        self._inbound.receiving(session)
+
+    def received(self, session: Session, message: Message) -> None:
+        """See ConnectionOwner."""
+        if session.leaving is not None and message.type != Abort.type:
+            session.fail(message.id, ServiceUnavailableError("The gateway is stopping.", retry_after=session.leaving))
+        elif message.type == Auth.type:
+            self._signin.received(session, message)
+        elif self._signin.waiting and session in self._signin.waiting:
+            session.fail(message.id, UnauthorizedError())
+        else:
+            self._inbound.route(session, message)
+
+    def exceeded(self, session: Session, id: MessageId | None, retry_after: float) -> None:
+        """See ConnectionOwner."""
+        self._limits.refuse(session, id, RateLimitedError(retry_after=retry_after))
+
+    def pace(self, session: Session, pieces: int) -> float:
+        """See ConnectionOwner."""
+        return self._limits.pace(session, pieces)
+
+    def control(self, session: Session) -> bool:
+        """See ConnectionOwner."""
+        return self._limits.control(session)
+
+    def ended(self, session: Session, reason: EndReason) -> None:
+        """See ConnectionOwner."""
+        assert isinstance(session.connection, Connection)
+        self._heartbeat.discard(session.connection)
+        self._signin.ended(session)
+        self._lifecycle.detach(session, reason)
+
+    # silence
+
+    async def watch(self) -> None:
+        """Look after connections, for ever."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            due = clock() + self._step
+            await asyncio.sleep(self._step)
+            self.now = clock()
+            late = max(0.0, self.now - due)
+            self.traffic.loop_lag.observe(late)
+            if late > _OWN_PAUSE:
+                self._heartbeat.paused(late)
+                self.receptions.paused(late)
+                self._signin.paused(late)
+            for connection in self.receptions.overdue(self.now):
+                self._carry_out(connection, Verdict.STALLED)
+            try:
+                self._signin.sweep()
+            except Exception:
+                log.exception("sweep_failed")
+            for connection, verdict in self._heartbeat.due(self.now):
+                try:
+                    self._carry_out(connection, verdict)
+                except Exception:
+                    log.exception("heartbeat_failed")  # of one connection; the others' goes on
+
+    def _carry_out(self, connection: Connection, verdict: Verdict) -> None:
+        if verdict is Verdict.PING:
+            connection.ping()
+        elif verdict is Verdict.DEAD:
+            connection.cut()
+        elif verdict is Verdict.STALLED:
+            connection.session.close(CloseCode.POLICY_VIOLATION, "a message took too long", EndReason.LIMIT)
+        else:
+            connection.session.close(CloseCode.IDLE, "no message for too long", EndReason.IDLE)
+
+    # the end
+
+    async def release(self, code: CloseCode, within: float, give_up: Callable[[], None]) -> None:
+        """Send every client away, and wait for the closing handshakes; cut who is not through in time.
+
+        Args:
+            code: Of the close frames.
+            within: Seconds that all of it may take.
+            give_up: Called when the time for answers is over: whoever waits for one gets an error.
+        """
+        clock = asyncio.get_running_loop().time
+        for_answers = max(within - self.close_timeout, within / 2)
+        # Whoever is connected, signed in or not.
+        sessions = [connection.session for connection in self._heartbeat]
+        drain = Drain(sessions, clock(), for_answers, self._drain)
+        answered_by = clock() + for_answers
+        while not drain.done:
+            over = clock() >= answered_by
+            if over:
+                give_up()
+            for session in drain.give_up() if over else drain.step(clock()):
+                session.close(code, "the gateway stops", EndReason.SHUTDOWN)
+            await asyncio.sleep(_DRAIN_STEP)
+        closed_by = clock() + self.close_timeout
+        while len(self._heartbeat) and clock() < closed_by:
+            await asyncio.sleep(_DRAIN_STEP)

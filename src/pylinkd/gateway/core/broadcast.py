@@ -1,0 +1,42 @@
+"""An event for any number of sessions: encoded, compressed and framed once for each format, then shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ...protocol.envelope import Codec
+from .format import PLAIN, Format
+from .outbox import Kind
+
+
+class Broadcast:
+    """An event on its way.
+
+    Args:
+        type: The event's type.
+        data: Its data as JSON.
+        formats: Those of all sessions that may be among the recipients.
+        kind: Whether it may be dropped for a client that reads too slowly.
+
+    Attributes:
+        frames: Its frame in each of the formats.
+        size: Bytes of the largest of them.
+
+    Raises:
+        BadRequestError: If the data cannot be written in one of them: it then reaches nobody, not some.
+    """
+
+    __slots__ = ("frames", "kind", "size")
+
+    def __init__(
+        self, type: str, data: bytes, formats: Iterable[Format] = PLAIN.values(), kind: Kind = Kind.EVENT
+    ) -> None:
+        self.kind = kind
+        self.frames: dict[Format, bytes] = {}
+        payloads: dict[Codec, bytes] = {}
+        for format in formats:
+            payload = payloads.get(format.codec)
+            if payload is None:
+                payload = payloads[format.codec] = format.codec.event(type, data)
+            self.frames[format] = format.frame(payload)
+        self.size = max(map(len, self.frames.values()), default=0)

@@ -1,0 +1,228 @@
+"""The one door to clients: whatever is sent to a session passes ``Delivery``, and leaves in the order it was sent.
+
+Everything leaves at the end of the loop turn, so that a burst of events, or the answers to requests that arrived
+together, cost each client one system call. What is for one session waits in its outbox. An event for many waits for a
+pass of its own over its recipients, together with those before it for the same ones; where anything else is sent
+before the turn ends, it goes into the outboxes first, so that order holds. Measured with 10,000 members: 6.7 instead of
+8.2 µs a delivery, since a session's memory is fetched once, and twenty events cost little more than one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import filterfalse
+
+from ...protocol.close import CloseCode
+from ...protocol.control import Dropped
+from .broadcast import Broadcast
+from .outbox import Kind, Squeezed
+from .session import EndReason, Session
+from .traffic import Traffic
+
+_FEW = 32  # recipients up to which the outboxes are as fast, and join what each gets of different rooms in the turn
+_PIECE_LIMIT = 64 * 1024  # bytes that leave past an outbox, and so past its limit, at once
+
+Sessions = set[Session] | frozenset[Session]
+NOBODY: Sessions = frozenset()
+
+
+class Delivery:
+    """What leaves for clients.
+
+    Args:
+        schedule: Runs a function at the end of the loop turn; ``loop.call_soon`` in the real gateway.
+        traffic: Where it is counted.
+    """
+
+    __slots__ = ("_ending", "_queue", "_schedule", "_traffic", "_volley")
+
+    def __init__(self, schedule: Callable[[Callable[[], None]], object], traffic: Traffic) -> None:
+        self._schedule = schedule
+        self._traffic = traffic
+        self._queue: list[Session] = []  # whose outboxes have something
+        self._volley: _Volley | None = None
+        self._ending = False  # the end of the turn is scheduled
+
+    def send(self, session: Session, frame: bytes, kind: Kind = Kind.ANSWER) -> bool:
+        """Send one frame at the end of the turn; ``False``: the client is gone, or too slow to take it."""
+        outbox = session.outbox
+        if session.connection is None or outbox.overflowed:
+            return False
+        if self._volley is not None:
+            self._into_outboxes(self._volley)
+        if not outbox.push(frame, kind):
+            # The client may be reading well and the turn be a busy one: what waits leaves before this is judged.
+            self.flush(session)
+            if not outbox.push(frame, kind) and not self._squeeze(session, frame, kind):
+                return False
+        if len(outbox.frames) == 1:
+            self._enqueue(session)
+        return True
+
+    def _squeeze(self, session: Session, frame: bytes, kind: Kind) -> bool:
+        outbox = session.outbox
+        before = outbox.dropped
+        outcome = outbox.squeeze(frame, kind)
+        if outbox.dropped > before and session.connection is not None:
+            session.connection.dropped(outbox.dropped - before)
+        if outcome is Squeezed.OVERFLOWED:
+            # Closing happens in flush(), not here: the caller may be iterating over the members of a room.
+            outbox.overflowed = True
+            self._enqueue(session)
+        return outcome is Squeezed.QUEUED
+
+    def publish(self, broadcast: Broadcast, audience: tuple[Session, ...], without: Sessions = NOBODY) -> int:
+        """Send an event to those of the audience that are not in ``without``; how many these are.
+
+        One of them that reads too slowly may lose it, and learns that it did.
+        """
+        reached = len(audience) - (len(without.intersection(audience)) if without else 0)
+        self._traffic.fanout.observe(reached)
+        if reached > _FEW:
+            if self._volley is None or not self._volley.takes(broadcast, audience, without):
+                if self._volley is not None:
+                    # Who is among both recipients is to get both in one write, so the first goes into the outboxes.
+                    self._into_outboxes(self._volley)
+                volley = _Volley(audience, without)
+                self._wait(volley)
+            else:
+                volley = self._volley
+            volley.add(broadcast)
+        else:
+            for session in audience:
+                if session not in without:
+                    self.send(session, broadcast.frames[session.format], broadcast.kind)
+        return reached
+
+    def _into_outboxes(self, volley: _Volley) -> None:
+        """Something follows the events before their pass: they go the same way."""
+        self._volley = None
+        try:
+            for session in volley.left:
+                for broadcast in volley.broadcasts:
+                    self.send(session, broadcast.frames[session.format], broadcast.kind)
+        except BaseException:
+            self._wait(volley)
+            raise
+
+    def flush(self, session: Session) -> None:
+        """Hand the session's outbox to its connection, as far as that takes it."""
+        connection, outbox = session.connection, session.outbox
+        if connection is None:
+            return
+        if outbox.overflowed:
+            outbox.take()
+            connection.close(CloseCode.TRY_AGAIN_LATER, "reading too slowly", EndReason.SLOW_CONSUMER)
+        elif connection.writable and outbox.frames:
+            if outbox.dropped != outbox.reported:
+                _report_dropped(session)
+            connection.write(outbox.take())
+
+    def close(self, session: Session, code: int, reason: str, end: EndReason) -> None:
+        """Begin the closing handshake. What was sent before leaves first: a client that reads slowly gets it as far as
+        it reads within the close timeout. Later calls change nothing.
+        """
+        connection = session.connection
+        if connection is None:
+            return
+        if connection.open:
+            if self._volley is not None:
+                self._into_outboxes(self._volley)
+            frames = session.outbox.take()
+            if frames:
+                connection.write(frames)
+        connection.close(code, reason, end)
+
+    def _enqueue(self, session: Session) -> None:
+        if not self._ending:
+            self._ending = True
+            self._schedule(self._end_turn)
+        self._queue.append(session)
+
+    def _wait(self, volley: _Volley) -> None:
+        if not self._ending:
+            self._ending = True
+            self._schedule(self._end_turn)
+        self._volley = volley
+
+    def _end_turn(self) -> None:
+        self._ending = False
+        if self._volley is not None:
+            # First: what is in an outbox was sent before it, and whoever has something there gets both in one write.
+            volley, self._volley = self._volley, None
+            self._pass(volley)
+        queue, self._queue = self._queue, []
+        for position, session in enumerate(queue, start=1):
+            try:
+                self.flush(session)
+            except BaseException:
+                # Whoever comes after the one that failed is flushed all the same, in the next turn.
+                for other in queue[position:]:
+                    self._enqueue(other)
+                raise
+
+    def _pass(self, volley: _Volley) -> None:
+        """Events to their connections, and into the outboxes of those that do not take them."""
+        broadcasts = volley.broadcasts
+        pieces = {format: b"".join([one.frames[format] for one in broadcasts]) for format in broadcasts[0].frames}
+        passed = size = 0
+        try:
+            for session in volley.left:
+                connection = session.connection
+                if connection is None:
+                    continue  # it ended in this turn
+                piece = pieces[session.format]
+                # What waits already goes first. Asked of the size: the list is one more object that no cache holds.
+                if not session.outbox.size and connection.pass_on(piece):
+                    passed += 1
+                    size += len(piece)
+                else:
+                    for broadcast in broadcasts:
+                        self.send(session, broadcast.frames[session.format], broadcast.kind)
+        except BaseException:
+            self._wait(volley)  # whoever comes after the one that failed gets it all the same
+            raise
+        finally:
+            self._traffic.messages_out += passed * len(broadcasts)
+            self._traffic.bytes_out += size
+
+
+class _Volley:
+    """Events to the same sessions, before their pass.
+
+    Attributes:
+        broadcasts: The events.
+        left: Who has not got them: after an error the next attempt begins behind the session that it was about.
+    """
+
+    __slots__ = ("_audience", "_size", "_without", "broadcasts", "left")
+
+    def __init__(self, audience: tuple[Session, ...], without: Sessions) -> None:
+        self._audience = audience
+        self._without = without
+        self._size = 0
+        self.broadcasts: list[Broadcast] = []
+        self.left = iter(audience) if not without else filterfalse(without.__contains__, audience)
+
+    def takes(self, broadcast: Broadcast, audience: tuple[Session, ...], without: Sessions) -> bool:
+        """Whether the event has the same recipients, and room."""
+        return (
+            self._audience is audience
+            and self._without == without
+            and self._size + broadcast.size <= _PIECE_LIMIT
+            # Those of all sessions; they were others before a client came that speaks another one.
+            and self.broadcasts[0].frames.keys() == broadcast.frames.keys()
+        )
+
+    def add(self, broadcast: Broadcast) -> None:
+        """One more."""
+        self.broadcasts.append(broadcast)
+        self._size += broadcast.size
+
+
+def _report_dropped(session: Session) -> None:
+    """Say how many events are missing, ahead of those that are left: a gap is never silent."""
+    outbox = session.outbox
+    events, outbox.reported = outbox.dropped - outbox.reported, outbox.dropped
+    if session.controls:
+        outbox.frames.insert(0, session.encode(Dropped(events)))

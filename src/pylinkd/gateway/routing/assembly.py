@@ -1,0 +1,149 @@
+"""The parts between clients and services, built and joined in one place: for the gateway, and for tests without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from ..core.audience import Audiences
+from ..core.delivery import Delivery
+from ..core.expiry import Expiry
+from ..core.registry import Registry
+from ..core.rooms import Rooms
+from ..core.traffic import Traffic
+from ..guard.guard import Guard
+from ..guard.issuers import LEEWAY
+from ..guard.peers import Peers
+from .actions import Actions
+from .attachments import Attachments
+from .commands import Commands
+from .connection_limit import ConnectionLimit, ConnectionLimitSettings
+from .inbound import Inbound
+from .lifecycle import Lifecycle
+from .link import ServiceLink
+from .membership import Membership
+from .parking import Parking, ParkingSettings
+from .publishing import Publishing
+from .registration import Registration
+from .services import Services, ServicesSettings
+from .signin import SignIn, SignInSettings
+
+
+class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How sessions and services are brought together.
+
+    Attributes:
+        services: What becomes of services that are away.
+        parking: Messages that wait for one.
+        connection_limit: Connections of a user.
+        signin: How long a client may take to sign in.
+        session_window: Messages of one session that may be unanswered.
+        max_rooms_per_session: Rooms that one session may be in.
+        link_uids: Users whose processes may be services.
+        link_secret: What these have to know; empty: nothing.
+    """
+
+    services: ServicesSettings = ServicesSettings()
+    parking: ParkingSettings = ParkingSettings()
+    connection_limit: ConnectionLimitSettings = ConnectionLimitSettings()
+    signin: SignInSettings = SignInSettings()
+    session_window: int = 64
+    max_rooms_per_session: int = 1000
+    link_uids: frozenset[int] = frozenset()
+    link_secret: str = ""
+
+
+class Routing:
+    """Everything between the edge and the links.
+
+    Args:
+        settings: How sessions and services are brought together.
+        guard: Who may do how much.
+        delivery: The door to clients.
+        traffic: What is counted.
+        gateway_instance: One for each gateway process; services know by it whether their sessions live on.
+        open: Whether the gateway takes clients now.
+        clock: Unix time in seconds.
+        monotonic: Seconds that never go back.
+        schedule: Runs a function after so many seconds; ``loop.call_later`` in the real gateway.
+    """
+
+    def __init__(
+        self,
+        settings: RoutingSettings,
+        *,
+        guard: Guard,
+        delivery: Delivery,
+        traffic: Traffic,
+        gateway_instance: str,
+        open: Callable[[], bool],
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        schedule: Callable[[float, Callable[[], None]], object],
+    ) -> None:
+        self.limits = guard.limits
+        self.window = settings.session_window
+        self.registry = Registry()
+        self.rooms = Rooms(settings.max_rooms_per_session)
+        self.services = Services(monotonic, settings.services)
+        self.attachments = Attachments(self.services, schedule)
+        self.inbound = Inbound(
+            self.services,
+            self.attachments,
+            guard.limits,
+            settings.session_window,
+            lambda give_up: Parking(monotonic, schedule, give_up, settings.parking),
+        )
+        self.lifecycle = Lifecycle(
+            registry=self.registry,
+            rooms=self.rooms,
+            services=self.services,
+            attachments=self.attachments,
+            inbound=self.inbound,
+            traffic=traffic,
+        )
+        self.actions = Actions(self.services)
+        self.commands = Commands(
+            registration=Registration(
+                gateway_instance=gateway_instance,
+                peers=Peers(settings.link_uids, settings.link_secret),
+                services=self.services,
+                attachments=self.attachments,
+                inbound=self.inbound,
+            ),
+            publishing=Publishing(
+                registry=self.registry,
+                audiences=Audiences(self.registry, self.rooms),
+                services=self.services,
+                limits=guard.limits,
+                delivery=delivery,
+            ),
+            membership=Membership(self.registry, self.rooms),
+            actions=self.actions,
+            services=self.services,
+            inbound=self.inbound,
+        )
+        self.connection_limit = ConnectionLimit(
+            self.registry, guard.audit, settings.connection_limit, clock=monotonic, schedule=schedule
+        )
+        self.door = guard.door(knows=self.services.knows, takes_sessions=self.services.takes_sessions, open=open)
+        self.signin = SignIn(
+            recognize=self.door.recognize,
+            registry=self.registry,
+            lifecycle=self.lifecycle,
+            connection_limit=self.connection_limit,
+            services=self.services,
+            attachments=self.attachments,
+            expiry=Expiry(lead=settings.signin.expiring, leeway=LEEWAY),
+            unfinished=guard.unfinished,
+            audit=guard.audit,
+            clock=clock,
+            monotonic=monotonic,
+            timeout=settings.signin.timeout,
+        )
+
+    @property
+    def links(self) -> Collection[ServiceLink]:
+        """Those of all processes that are connected."""
+        return self.commands.links

@@ -1,0 +1,51 @@
+"""One process of a service, and what it offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...protocol.identity import Requirement
+from ...protocol.link_pb2 import Register
+from ...protocol.patterns import Pattern
+from ..guard.rates import Rate
+from .link import ServiceLink
+
+if TYPE_CHECKING:
+    from .service import Service
+
+
+class Instance:
+    """One process of a service, with what it registered."""
+
+    def __init__(self, link: ServiceLink, service: Service, registration: Register) -> None:
+        self.link = link
+        self.service = service
+        self.sessions = 0
+        self.draining = registration.draining
+        self.update(registration)
+
+    def update(self, registration: Register) -> None:
+        """Take over what the process offers now."""
+        self.registration = registration
+        self.handlers = {handler.type: Requirement.of(handler.auth, handler.roles) for handler in registration.handlers}
+        self.streams = {handler.type for handler in registration.handlers if handler.stream}
+        self.unordered = {handler.type for handler in registration.handlers if handler.unordered}
+        self.rates = {
+            handler.type: Rate(handler.rate_count, handler.rate_period_ms / 1000)
+            for handler in registration.handlers
+            if handler.rate_count and handler.rate_period_ms
+        }
+        self.protected = any(requirement.auth for requirement in self.handlers.values())
+        self.catch_all = registration.catch_all
+        self.events = [Pattern(text) for text in registration.events]
+        self.actions = {action.name: Requirement.of(action.auth, action.roles) for action in registration.actions}
+
+    def wants(self, event: str) -> bool:
+        """Whether it handles service events of this name."""
+        return any(pattern.matches(event) for pattern in self.events)
+
+
+def offers_of(registration: Register) -> set[str]:
+    """The names of everything that a process handles."""
+    names = {handler.type for handler in registration.handlers} | {action.name for action in registration.actions}
+    return names | set(registration.events) | ({"*"} if registration.catch_all else set())

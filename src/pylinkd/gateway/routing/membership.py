@@ -1,0 +1,86 @@
+"""What services do to single sessions: have them join and leave rooms, list either, disconnect them."""
+
+from __future__ import annotations
+
+from ...protocol.errors import BadRequestError, NotFoundError
+from ...protocol.link_pb2 import Frame, RoomCommand
+from ..core.registry import Registry
+from ..core.rooms import Rooms
+from ..core.session import EndReason, Session
+from .instance import Instance
+
+_MAX_ROOM_NAME = 256
+
+
+class Membership:
+    """Carries out what a service wants of its sessions.
+
+    Args:
+        registry: The sessions.
+        rooms: Their rooms.
+    """
+
+    def __init__(self, registry: Registry, rooms: Rooms) -> None:
+        self._registry = registry
+        self._rooms = rooms
+
+    def change(self, instance: Instance, frame: Frame) -> None:
+        """A session joins rooms, or leaves them."""
+        command = frame.room_command
+        session = self._session(instance, command.session)
+        namespace = instance.service.namespace
+        for room in command.rooms:
+            if not 1 <= len(room) <= _MAX_ROOM_NAME:
+                raise BadRequestError(f"A room's name has 1 to {_MAX_ROOM_NAME} characters.")
+        if command.verb == RoomCommand.JOIN:
+            self._rooms.join(session, namespace, *command.rooms)
+        elif command.verb == RoomCommand.LEAVE:
+            self._rooms.leave(session, namespace, *command.rooms)
+        else:
+            raise BadRequestError("A room command is to join or to leave.")
+        instance.link.done(frame.request_id)
+
+    def list(self, instance: Instance, frame: Frame) -> None:
+        """The rooms of a session, or the members of a room."""
+        query = frame.room_query
+        namespace = instance.service.namespace
+        answer = Frame()
+        if query.session:
+            session = self._session(instance, query.session)
+            answer.room_list.rooms.extend(self._rooms.names(session, namespace))
+            answer.room_list.SetInParent()  # an empty list is an answer too
+        else:
+            for member in self._rooms.members(namespace, query.room):
+                wire = answer.member_list.members.add()
+                wire.session = member.id
+                if member.identity is not None:
+                    wire.user = member.identity.user
+                    wire.name = member.identity.name
+            answer.member_list.SetInParent()
+        instance.link.answer(frame.request_id, answer)
+
+    def disconnect(self, instance: Instance, frame: Frame) -> None:
+        """Close a session's connection, or those of all sessions of a user."""
+        command = frame.session_command
+        code = command.close_code
+        if code != 1000 and not 3000 <= code <= 4999:
+            # RFC 6455 §7.4.2: what an application may send.
+            raise BadRequestError(f"A service closes with 1000 or 3000 to 4999, not with {code}.")
+        if command.user:
+            sessions = [one for one in self._registry.of_user(command.user) if instance.service.knows(one)]
+        else:
+            sessions = [self._session(instance, command.session)]
+        for session in sessions:
+            session.close(code, command.reason, EndReason.DISCONNECTED)
+        instance.link.done(frame.request_id)
+
+    def _session(self, instance: Instance, id: str) -> Session:
+        """The session, if the service knows it.
+
+        Raises:
+            NotFoundError: If it ended, or is another service's.
+        """
+        session = self._registry.get(id)
+        if session is None or not instance.service.knows(session):
+            raise NotFoundError("The session has ended.", type="SESSION_GONE")
+        return session

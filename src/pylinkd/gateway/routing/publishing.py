@@ -1,0 +1,106 @@
+"""Events: those that services send to clients, and those that they send to each other."""
+
+from __future__ import annotations
+
+import structlog
+
+from ...protocol.errors import BadRequestError, LinkdError
+from ...protocol.link_pb2 import Event, Frame
+from ...protocol.patterns import check_name
+from ..core.audience import Audience, Audiences
+from ..core.broadcast import Broadcast
+from ..core.delivery import Delivery
+from ..core.outbox import Kind
+from ..core.registry import Registry
+from ..guard.limits import Limits
+from .instance import Instance
+from .services import Services
+
+log = structlog.get_logger("linkd.services")
+
+
+class Publishing:
+    """Carries events from services to whom they are for.
+
+    Args:
+        registry: The sessions.
+        audiences: Finds those that an event is for.
+        services: The services.
+        limits: How many events a client may set off.
+        delivery: The door to clients.
+    """
+
+    def __init__(
+        self, *, registry: Registry, audiences: Audiences, services: Services, limits: Limits, delivery: Delivery
+    ) -> None:
+        self._registry = registry
+        self._audiences = audiences
+        self._services = services
+        self._limits = limits
+        self._delivery = delivery
+
+    def publish(self, instance: Instance, frame: Frame) -> None:
+        """An event for clients."""
+        publish, service = frame.publish, instance.service
+        _check_event(publish.type)
+        origin = self._registry.get(publish.origin) if publish.origin else None
+        if origin is not None:
+            self._limits.broadcast(origin, service.namespace, publish.rooms)
+        kind = Kind.VOLATILE if publish.volatile else Kind.EVENT
+        broadcast = Broadcast(publish.type, publish.data, self._registry.formats, kind)
+        audience = Audience(
+            service.namespace,
+            publish.rooms,
+            publish.users,
+            publish.sessions,
+            publish.everyone,
+            publish.except_sessions,
+            publish.except_users,
+        )
+        answer = Frame()
+        answer.published.reached = self._delivery.publish(
+            broadcast, self._audiences.recipients(audience, service), self._audiences.left_out(audience)
+        )
+        instance.link.answer(frame.request_id, answer)
+
+    def emit(self, instance: Instance, frame: Frame) -> None:
+        """An event for services: one instance of each that handles it gets it."""
+        event = frame.event
+        _check_event(event.type)
+        event.source = instance.service.name
+        answer = Frame()
+        answer.event_done.SetInParent()
+        for service in self._services:
+            taker = service.idlest(lambda instance: instance.wants(event.type))
+            if taker is not None:
+                taker.link.ask(Frame(event=event), _Receipt(service.name, event))
+                answer.event_done.reached += 1
+        instance.link.answer(frame.request_id, answer)
+
+
+class _Receipt:
+    """Notices when a service did not handle an event."""
+
+    __slots__ = ("_service", "_type")
+
+    def __init__(self, service: str, event: Event) -> None:
+        self._service = service
+        self._type = event.type
+
+    def answered(self, frame: Frame) -> None:
+        pass
+
+    def failed(self, error: LinkdError) -> None:
+        log.error("event_failed", service=self._service, type=self._type, error=error.type)
+
+
+def _check_event(type: str) -> None:
+    """Check an event's type.
+
+    Raises:
+        BadRequestError: If it is no name.
+    """
+    try:
+        check_name(type)
+    except ValueError as cause:
+        raise BadRequestError(str(cause)) from cause

@@ -1,0 +1,113 @@
+"""A service: a name, the processes that run it, and the sessions that it knows."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from ...protocol.link_pb2 import Frame
+from ..core.session import Session
+from .instance import Instance
+
+log = structlog.get_logger("linkd.services")
+
+_MAX_FAREWELLS = 10_000
+
+
+class Attachment:
+    """A session as one service sees it.
+
+    Attributes:
+        instance: Who looks after it; ``None``: nobody yet, or no longer.
+        began: Some instance was told of it, and has not refused it: its ``on_connect`` may have run.
+        opened: ``on_connect`` has succeeded.
+        in_order: Messages that its instance has and that keep order, so that the next may not overtake them.
+    """
+
+    __slots__ = ("began", "in_order", "instance", "opened")
+
+    def __init__(self) -> None:
+        self.instance: Instance | None = None
+        self.began = False
+        self.opened = False
+        self.in_order = 0
+
+
+class Service:
+    """Everything known under one service name. It stays known when its last instance leaves."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.path = ""
+        self.namespace = name
+        self.instances: list[Instance] = []
+        self.last: Instance | None = None
+        self.attachments: dict[Session, Attachment] = {}
+        self.farewells: deque[Frame] = deque()
+        self.left_at: float | None = None
+        self._admitted: tuple[Session, ...] | None = None
+
+    @property
+    def admitted(self) -> tuple[Session, ...]:
+        """The sessions that may hear of others: those whose ``on_connect`` has succeeded.
+
+        The same object for as long as nobody comes or goes, as with a room.
+        """
+        if self._admitted is None:
+            self._admitted = tuple(session for session, attachment in self.attachments.items() if attachment.opened)
+        return self._admitted
+
+    def admits(self, session: Session) -> bool:
+        """Whether the session is one of them."""
+        attachment = self.attachments.get(session)
+        return attachment is not None and attachment.opened
+
+    def knows(self, session: Session) -> bool:
+        """Whether the session was announced to it, let in or not."""
+        return session in self.attachments
+
+    def opened(self, attachment: Attachment) -> None:
+        """A session's ``on_connect`` has succeeded."""
+        attachment.opened = True
+        self._admitted = None
+
+    def detach(self, session: Session) -> Attachment | None:
+        """Forget a session; ``None``: it was not attached."""
+        attachment = self.attachments.pop(session, None)
+        if attachment is not None and attachment.opened:
+            self._admitted = None
+        return attachment
+
+    @property
+    def offers(self) -> list[Instance]:
+        """Those whose handlers and actions count: while no instance is there, the last one's, so that what it
+        handled is answered with 503 (come back) and not with 404 (never)."""
+        if self.instances:
+            return self.instances
+        return [] if self.last is None else [self.last]
+
+    @property
+    def auth(self) -> bool:
+        """Whether it wants to know who a session is before anything else."""
+        return any(instance.registration.auth for instance in self.offers)
+
+    def available(self) -> Instance | None:
+        """The instance with the fewest sessions that takes new ones."""
+        return min((i for i in self.instances if not i.draining), key=lambda i: i.sessions, default=None)
+
+    def idlest(self, offers: Callable[[Instance], bool]) -> Instance | None:
+        """Of the instances that offer something and take new questions, the one with the fewest unanswered.
+
+        While a new version rolls out, not every instance offers the same.
+        """
+        able = (instance for instance in self.instances if not instance.draining and offers(instance))
+        return min(able, key=lambda instance: instance.link.questions, default=None)
+
+    def keep(self, farewell: Frame) -> None:
+        """Keep the end of a session for the next instance."""
+        if len(self.farewells) >= _MAX_FAREWELLS:
+            lost = self.farewells.popleft()
+            log.error("disconnect_lost", service=self.name, session=lost.session_closed.session.id)
+        self.farewells.append(farewell)
