@@ -7,16 +7,15 @@ import time
 
 import msgspec
 
+from pylinkd.protocol.control import Closing, Dropped, Welcome
+from pylinkd.protocol.envelope import JSON, Received
+
 from .async_client import AsyncClient, open_client
 from .ledger_records import Answer, Connection, Request
 from .raw_client import HandshakeError
 
 _PROTOCOL = "Sec-WebSocket-Protocol: linkd.v1+json"
 _WELCOME_TIMEOUT = 60.0  # seconds; the gateway may be stopped meanwhile
-
-
-class _Error(msgspec.Struct):
-    code: int = 0
 
 
 class _Data(msgspec.Struct):
@@ -27,14 +26,7 @@ class _Data(msgspec.Struct):
     events: int = 0
 
 
-class _Message(msgspec.Struct):
-    type: str
-    id: int | None = None
-    data: _Data | None = None
-    error: _Error | None = None
-
-
-_decode = msgspec.json.Decoder(_Message).decode
+_decode_data = msgspec.json.Decoder(_Data | None).decode
 
 
 class RecordedConnection:
@@ -78,26 +70,26 @@ class RecordedConnection:
     # what comes
 
     def _take(self, payload: bytes) -> None:
-        message = _decode(payload)
+        message = JSON.read(payload)
+        data = (_decode_data(message.data) if bytes(message.data) else None) or _Data()
         record = self.record
         if record is None:
-            assert message.type == "linkd.welcome", message
-            assert message.data is not None
-            self.record = Connection(message.data.session, self._room, self._slow)
+            assert message.type == Welcome.type, message
+            self.record = Connection(data.session, self._room, self._slow)
             self._greeted.set_result(self.record)
-        elif message.type == "ledger.event" and message.data is not None:
-            record.received.setdefault(message.data.session, []).append(message.data.number)
+        elif message.type == "ledger.event":
+            record.received.setdefault(data.session, []).append(data.number)
         elif message.id is not None:
-            self._answered(record, message, message.id)
-        elif message.type == "linkd.dropped" and message.data is not None:
-            record.dropped += message.data.events
-        elif message.type == "linkd.closing":
+            assert isinstance(message.id, int)
+            self._answered(record, message, message.id, data)
+        elif message.type == Dropped.type:
+            record.dropped += data.events
+        elif message.type == Closing.type:
             self.sent_away = True
 
-    def _answered(self, record: Connection, message: _Message, number: int) -> None:
+    def _answered(self, record: Connection, message: Received, number: int, data: _Data) -> None:
         now = time.monotonic()
         code = 200 if message.error is None else message.error.code
-        data = message.data or _Data()
         request = record.requests.get(number)
         if request is None:  # an answer to nothing is written down as one too many
             request = record.requests[number] = Request(now, [Answer(code, now)])

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Iterator
+
 import pytest
+import uvloop
+from blockbuster import blockbuster_ctx
 
 from .certificates import Certificate, make_certificate
 from .conformance.summary import pytest_terminal_summary
@@ -15,6 +20,21 @@ __all__ = ["postgres_server", "pytest_terminal_summary"]
 def pytest_addoption(parser: pytest.Parser) -> None:
     """See pytest."""
     parser.addoption("--tls", action="store_true", help="start every gateway with a certificate: wss:// and https://")
+    parser.addoption("--uvloop", action="store_true", help="run asynchronous tests on the loop of production")
+
+
+class LoopOfProduction:
+    """A plugin that has asynchronous tests run on uvloop."""
+
+    def pytest_asyncio_loop_factories(self) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+        """See pytest-asyncio."""
+        return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Under ``--uvloop`` change the loop."""
+    if config.getoption("--uvloop"):
+        config.pluginmanager.register(LoopOfProduction())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -23,6 +43,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("plain")]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_call(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have code of ours fail that blocks the event loop it runs in: a sleep, a lock, a socket, a file."""
+    if request.node.get_closest_marker("blocks"):
+        yield
+        return
+    with blockbuster_ctx("pylinkd") as detector:
+        detector.functions["os.path.abspath"].deactivate()  # asks for nothing but the working directory
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import httpx
 import jwt
 
+from pylinkd.cli.child import arguments_for
 from pylinkd.gateway.settings import DEVELOPMENT_SECRET
 from tests.certificates import Certificate, trust
 
@@ -96,7 +97,7 @@ async def start_program(folder: Path, name: str, *arguments: str, env: dict[str,
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("LINKD_")}
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "pylinkd", *arguments,
+            sys.executable, *arguments_for(*arguments),  # which end with this process, however it ends
             stdout=output, stderr=output, stdin=asyncio.subprocess.DEVNULL, cwd=ROOT,
             env={**inherited, "LINKD_LOG_FORMAT": "json", **(env or {})},
         )  # fmt: skip

@@ -131,13 +131,13 @@ def test_gateway_that_cannot_go_on_ends_with_a_status(tmp_path: Path) -> None:
     program = """
 import sys
 from pylinkd.cli.main import main
-from pylinkd.gateway.server import Gateway
+from pylinkd.gateway.clients import Clients
 from pylinkd.gateway.supervision import Supervision
 
 async def broken(self):
     raise RuntimeError("a fault of the heartbeat")
 
-Gateway._beat = broken
+Clients.watch = broken
 Supervision.__init__.__kwdefaults__["pause"] = 0.0
 sys.argv = ["linkd", "serve", "--port", "0", "--link", sys.argv[1]]
 main()

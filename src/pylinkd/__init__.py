@@ -22,12 +22,14 @@ from .protocol.errors import (
     ValidationError,
 )
 from .protocol.identity import Identity
-from .sdk.actions import Response
-from .sdk.context import Context, EventContext, HttpContext, Member, Receipt, Socket, Target, WsContext
-from .sdk.link import RefusedError
+from .sdk.connector import RefusedError
+from .sdk.context import Context, EventContext, HttpContext, Member, WsContext
 from .sdk.middleware import Middleware, Next
+from .sdk.response import Response
 from .sdk.service import Service
+from .sdk.socket import Socket
 from .sdk.streams import Stream, StreamAbortedError, StreamIdleError
+from .sdk.target import Receipt, Target
 from .sdk.text import TextPolicy
 from .sdk.validation import RegistrationError
 from .version import __version__

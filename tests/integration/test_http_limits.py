@@ -453,7 +453,7 @@ async def test_connection_counts_until_it_is_gone(tmp_path: Path) -> None:
     async with platform(tmp_path, WEB, env=env) as running, connections(running, 2) as clients:
         for _, writer in clients:
             writer.transport.pause_reading()  # type: ignore[attr-defined]
-            writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            writer.write(b"GET /huge HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         await wait_for_stage(running, "sending", 2)
 
         assert (await http_exchange(running, LIVE)).startswith(b"HTTP/1.1 503 ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import msgspec
@@ -17,10 +18,11 @@ from pylinkd.protocol.envelope import (
     SUBPROTOCOLS,
     BadEnvelopeError,
     Codec,
+    ErrorBody,
     Message,
     error_body,
 )
-from pylinkd.protocol.errors import BadRequestError, ForbiddenError, InvalidJsonError, LinkdError
+from pylinkd.protocol.errors import BadRequestError, ForbiddenError, InvalidJsonError, LinkdError, RateLimitedError
 
 CODECS = [pytest.param(JSON, id="json"), pytest.param(MSGPACK, id="msgpack")]
 
@@ -320,3 +322,37 @@ def test_answer_whose_data_is_no_json_is_refused(codec: Codec, data: bytes) -> N
         data = b"\xa1a" + data  # a value, and something behind it
     with pytest.raises(BadRequestError, match="answer's data"):
         codec.response(1, data)
+
+
+# the client's side
+
+
+@given(
+    type=st.text(min_size=1, max_size=MAX_TYPE_LENGTH),
+    id=st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=MAX_ID_LENGTH),
+    value=st.none() | st.integers(-(2**31), 2**31) | st.text() | st.lists(st.booleans()),
+    stream=st.booleans(),
+)
+def test_what_one_side_writes_the_other_reads(codec: Codec, type: str, id: Any, value: Any, stream: bool) -> None:
+    """Requests, answers, errors and events, in both codecs."""
+    asked = codec.decode(codec.request(type, encode(codec, value), id, stream=stream))
+    assert (asked.type, asked.id, asked.stream, decode(codec, bytes(asked.data))) == (type, id, stream, value)
+    bare = codec.decode(codec.request(type))
+    assert (bare.id, bare.stream, bytes(bare.data)) == (None, False, b"")
+
+    if id is not None:
+        answer = codec.read(codec.response(id, encode(codec, value)))
+        assert (answer.type, answer.id, answer.error) == ("response", id, None)
+        assert decode(codec, bytes(answer.data)) == value
+    event = codec.read(codec.event(type, msgspec.json.encode(value)))
+    assert (event.type, event.id, decode(codec, bytes(event.data))) == (type, None, value)
+    failed = codec.read(codec.error(id, RateLimitedError("Slowly.", details={"a": 1}, retry_after=1.5)))
+    assert (failed.type, failed.id) == ("error", id)
+    assert failed.error == ErrorBody(429, "RATE_LIMITED", "Slowly.", {"a": 1}, 1500)
+
+
+@given(payload=st.binary(max_size=40))
+def test_what_no_gateway_sends_is_refused(codec: Codec, payload: bytes) -> None:
+    """With one kind of error."""
+    with contextlib.suppress(BadRequestError):
+        codec.read(payload)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 
 import pytest
 import structlog
@@ -528,3 +529,33 @@ def test_workers_of_a_loop_that_ended_end_silently(recwarn: pytest.WarningsRecor
 
     assert logs == []
     job.task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+async def test_no_job_sees_what_another_one_set() -> None:
+    """Context variables of a handler end with it, also where it is one of many in a queue, or has suspended."""
+    language: ContextVar[str] = ContextVar("language", default="en")
+    language.set("fr")
+    dispatcher = Dispatcher(10)
+    seen: list[str] = []
+
+    class Speaking(Job):
+        """Sets the variable, and notes what it was."""
+
+        def __init__(self, wanted: str, suspends: bool) -> None:
+            super().__init__(None, None)
+            self._wanted, self._suspends = wanted, suspends
+
+        async def run(self) -> None:
+            seen.append(language.get())
+            language.set(self._wanted)
+            if self._suspends:
+                await asyncio.sleep(0)
+            assert language.get() == self._wanted
+
+    language.set("it")  # where jobs are added from does not matter
+    for number in range(20):
+        dispatcher.add(Speaking(f"l-{number}", suspends=number % 3 == 0))
+    assert await dispatcher.drain(5)
+    await dispatcher.close(1)
+
+    assert seen == ["fr"] * 20

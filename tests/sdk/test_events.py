@@ -9,7 +9,17 @@ import msgspec
 import pytest
 import structlog
 
-from pylinkd import EventContext, InternalError, LinkdError, RegistrationError, Service, ValidationError, WsContext
+from pylinkd import (
+    EventContext,
+    InternalError,
+    LinkdError,
+    Next,
+    RegistrationError,
+    Service,
+    UnauthorizedError,
+    ValidationError,
+    WsContext,
+)
 from pylinkd.testing import run
 
 
@@ -188,3 +198,47 @@ async def test_own_events_are_heard_too(service: Service[Any]) -> None:
         assert await (await gateway.connect()).send("create") == 1
         async with asyncio.timeout(1):
             await heard.wait()
+
+
+async def test_middleware_lies_around_handlers_of_events(service: Service[Any]) -> None:
+    """By the event's name, whatever the handler's pattern; outside validation."""
+    log: list[str] = []
+
+    @service.events.use
+    async def everywhere(ctx: EventContext, call_next: Next) -> Any:
+        log.append(f"all {ctx.name}")
+        return await call_next(ctx)
+
+    async def some(ctx: EventContext, call_next: Next) -> Any:
+        log.append("some")
+        return await call_next(ctx)
+
+    service.events.use("user.created", some)
+
+    @service.events.on("user.*")
+    async def heard(ctx: EventContext) -> None:
+        log.append("handler")
+
+    async with run(service) as gateway:
+        await gateway.emit("user.created")
+        await gateway.emit("user.deleted")
+
+    assert log == ["all user.created", "some", "handler", "all user.deleted", "handler"]
+
+
+async def test_handlers_of_events_take_the_options_of_others(service: Service[Any]) -> None:
+    """Who the event was emitted on behalf of counts; the schema may be given."""
+
+    @service.events.on("user.created", auth=True)
+    async def signed_in(ctx: EventContext) -> None: ...
+
+    @service.events.on("user.deleted", validate=User, description="Tidies up.")
+    async def tidy(ctx: EventContext, user: Any) -> None: ...
+
+    async with run(service) as gateway:
+        with pytest.raises(UnauthorizedError):
+            await gateway.emit("user.created")
+        with pytest.raises(ValidationError):
+            await gateway.emit("user.deleted", {"id": "x"})
+    with pytest.raises(TypeError):
+        service.events.on("user.changed", ordered=False)(handler)  # type: ignore[call-arg]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 
@@ -18,8 +20,8 @@ from pylinkd.protocol.errors import PayloadTooLargeError
 from pylinkd.protocol.link import LinkProtocolError, encode, fill_failure
 from pylinkd.protocol.link_pb2 import Frame, Registered
 from pylinkd.protocol.rendezvous import Address, Rendezvous, RendezvousError
-from pylinkd.sdk import link as module
-from pylinkd.sdk.link import Connector, Link
+from pylinkd.sdk.connector import Connector, Timing
+from pylinkd.sdk.link import Link, LinkOwner
 
 from .gateways import small_gateway
 
@@ -73,12 +75,15 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("s") / "link.sock"
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All delays are a fiftieth, and a gateway that is not there is news at once."""
-    monkeypatch.setattr(module, "_PATIENCE", 0.0)
-    monkeypatch.setattr(module, "_FIRST_DELAY", 0.002)
-    monkeypatch.setattr(module, "_LONGEST_DELAY", 0.1)
+QUICK = Timing(patience=0.0, first_delay=0.002, longest_delay=0.1)
+"""All delays are a fiftieth, and a gateway that is not there is news at once."""
+
+
+def connector_to(
+    path: Path, owner: LinkOwner, jitter: Callable[[], float] = random.random, timing: Timing = QUICK, **known: Any
+) -> Connector:
+    """Of a service whose gateway is there; ``known`` as ``meeting`` takes it."""
+    return Connector(meeting(path, **known), owner, jitter, timing)
 
 
 @asynccontextmanager
@@ -105,7 +110,7 @@ async def linked(connector: Connector) -> Link:
 async def test_service_registers_as_soon_as_it_is_connected(path: Path) -> None:
     """And says that it has."""
     owner, first = Owner(), asyncio.Event()
-    connector = Connector(meeting(path), owner)
+    connector = connector_to(path, owner)
     async with small_gateway(path) as gateway:
         task = asyncio.create_task(connector.run(first))
         async with asyncio.timeout(5):
@@ -119,7 +124,7 @@ async def test_service_registers_as_soon_as_it_is_connected(path: Path) -> None:
 
 async def test_registration_shows_the_secret(path: Path) -> None:
     """And so does each change of it."""
-    connector = Connector(meeting(path, secret="ü" * 16), Owner())
+    connector = connector_to(path, Owner(), secret="ü" * 16)
     async with small_gateway(path) as gateway, connecting(connector):
         await linked(connector)
         await connector.update()
@@ -130,7 +135,7 @@ async def test_registration_shows_the_secret(path: Path) -> None:
 async def test_socket_of_another_user_gets_nothing(path: Path) -> None:
     """Neither the registration nor the secret: the service says whose it is, once, and goes on trying."""
     delays = Delays()
-    connector = Connector(meeting(path, secret="x" * 32, uids=frozenset({os.getuid() + 1})), Owner(), delays)
+    connector = connector_to(path, Owner(), delays, secret="x" * 32, uids=frozenset({os.getuid() + 1}))
     with structlog.testing.capture_logs() as logs:
         async with small_gateway(path) as gateway, connecting(connector):
             async with asyncio.timeout(5):
@@ -154,7 +159,7 @@ async def test_registration_that_no_gateway_takes_ends_the_service(path: Path) -
 
     async with small_gateway(path) as gateway:
         with pytest.raises(RefusedError, match="register fewer handlers"):
-            await Connector(meeting(path), Talkative()).run(asyncio.Event())
+            await connector_to(path, Talkative()).run(asyncio.Event())
         await gateway.wait_until(lambda: gateway.connections == 1)
 
     assert gateway.registrations == []
@@ -171,7 +176,7 @@ def test_file_that_holds_no_certificates_is_told(tmp_path: Path) -> None:
 async def test_service_waits_for_its_gateway(path: Path) -> None:
     """However long; one line in the log for all attempts, with increasing delays."""
     owner, delays = Owner(), Delays()
-    connector = Connector(meeting(path), owner, delays)
+    connector = connector_to(path, owner, delays)
     with structlog.testing.capture_logs() as logs:
         async with connecting(connector):
             async with asyncio.timeout(5):
@@ -187,7 +192,7 @@ async def test_service_waits_for_its_gateway(path: Path) -> None:
 async def test_service_comes_back_when_the_link_breaks(path: Path) -> None:
     """It registers again, once."""
     owner = Owner()
-    connector = Connector(meeting(path), owner)
+    connector = connector_to(path, owner)
     with structlog.testing.capture_logs() as logs:
         async with small_gateway(path) as gateway, connecting(connector):
             first = await linked(connector)
@@ -204,7 +209,7 @@ async def test_service_comes_back_when_the_link_breaks(path: Path) -> None:
 async def test_gateway_that_takes_and_drops_a_service_is_not_stormed(path: Path) -> None:
     """A link that breaks at once counts as a failed attempt: the delay grows."""
     delays = Delays()
-    connector = Connector(meeting(path), Owner(), delays)
+    connector = connector_to(path, Owner(), delays)
     with structlog.testing.capture_logs():
         async with small_gateway(path) as gateway, connecting(connector):
             gateway.cuts = True
@@ -219,14 +224,14 @@ async def test_refused_service_stops(path: Path) -> None:
     async with small_gateway(path) as gateway:
         gateway.refuses = ConflictError("The path '/ws/chat' belongs to the service 'game'.")
         with pytest.raises(RefusedError, match="belongs to the service 'game'"):
-            await Connector(meeting(path), Owner()).run(asyncio.Event())
+            await connector_to(path, Owner()).run(asyncio.Event())
 
     assert len(gateway.registrations) == 1
 
 
 async def test_gateway_that_is_not_ready_is_asked_again(path: Path) -> None:
     """503 is no refusal, nor is silence."""
-    connector = Connector(meeting(path), Owner())
+    connector = connector_to(path, Owner())
     async with small_gateway(path) as gateway, connecting(connector):
         gateway.refuses = ServiceUnavailableError()
         await gateway.wait_until(lambda: len(gateway.registrations) > 1)
@@ -235,10 +240,9 @@ async def test_gateway_that_is_not_ready_is_asked_again(path: Path) -> None:
         await linked(connector)
 
 
-async def test_hung_gateway_is_left_and_asked_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hung_gateway_is_left_and_asked_again(path: Path) -> None:
     """One that does not answer the registration."""
-    monkeypatch.setattr(module, "_REGISTER_TIMEOUT", 0.02)
-    connector = Connector(meeting(path), Owner())
+    connector = connector_to(path, Owner(), timing=msgspec.structs.replace(QUICK, register_timeout=0.02))
     async with small_gateway(path) as gateway:
         gateway.silent = True
         async with connecting(connector):
@@ -250,7 +254,7 @@ async def test_hung_gateway_is_left_and_asked_again(path: Path, monkeypatch: pyt
 
 async def test_change_is_registered(path: Path) -> None:
     """On the link that is there; refused, it is logged and the link stays."""
-    connector = Connector(meeting(path), Owner())
+    connector = connector_to(path, Owner())
     async with small_gateway(path) as gateway, connecting(connector):
         first = await linked(connector)
         await connector.update()
@@ -279,7 +283,7 @@ async def test_question_is_answered(path: Path) -> None:
         frame.room_query.room = room
         return frame
 
-    connector = Connector(meeting(path), Owner())
+    connector = connector_to(path, Owner())
     async with small_gateway(path) as gateway, connecting(connector):
         gateway.answer = answer
         link = await linked(connector)
@@ -294,7 +298,7 @@ async def test_question_is_answered(path: Path) -> None:
 
 async def test_question_without_a_link_fails_at_once(path: Path) -> None:
     """And one whose link breaks, when it breaks."""
-    connector = Connector(meeting(path), Owner())
+    connector = connector_to(path, Owner())
     with structlog.testing.capture_logs():
         async with small_gateway(path) as gateway, connecting(connector):
             link = await linked(connector)
@@ -314,7 +318,7 @@ async def test_question_without_a_link_fails_at_once(path: Path) -> None:
 
 async def test_question_that_was_given_up_is_forgotten(path: Path) -> None:
     """Its answer harms nobody."""
-    connector = Connector(meeting(path), Owner())
+    connector = connector_to(path, Owner())
     async with small_gateway(path), connecting(connector):
         link = await linked(connector)
         link.ask(Frame(draining={})).cancel()
@@ -324,7 +328,7 @@ async def test_question_that_was_given_up_is_forgotten(path: Path) -> None:
 
 async def test_frame_that_is_too_large_is_not_sent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks or answers is told; the link stays."""
-    connector = Connector(meeting(path), Owner())
+    connector = connector_to(path, Owner())
     async with small_gateway(path), connecting(connector):
         link = await linked(connector)
         frame = Frame()
@@ -343,7 +347,7 @@ async def test_frame_that_is_too_large_is_not_sent(path: Path, monkeypatch: pyte
 async def test_what_the_gateway_asks_is_received_in_order(path: Path) -> None:
     """Everything that is no answer; an empty frame of a later version is passed over."""
     owner = Owner()
-    connector = Connector(meeting(path), owner)
+    connector = connector_to(path, owner)
     async with small_gateway(path) as gateway, connecting(connector):
         await linked(connector)
         gateway.say_bytes(encode(Frame(ping={})) + encode(Frame()) + encode(Frame(inbound={})))
@@ -356,7 +360,7 @@ async def test_what_the_gateway_asks_is_received_in_order(path: Path) -> None:
 
 async def test_garbage_ends_the_link(path: Path) -> None:
     """And the service comes back."""
-    connector = Connector(meeting(path), Owner())
+    connector = connector_to(path, Owner())
     with structlog.testing.capture_logs() as logs:
         async with small_gateway(path) as gateway, connecting(connector):
             await linked(connector)
@@ -368,7 +372,7 @@ async def test_garbage_ends_the_link(path: Path) -> None:
 
 async def test_stopped_connector_does_not_come_back(path: Path) -> None:
     """What was written leaves first."""
-    connector = Connector(meeting(path), Owner())
+    connector = connector_to(path, Owner())
     async with small_gateway(path) as gateway:
         task = asyncio.create_task(connector.run(asyncio.Event()))
         link = await linked(connector)
@@ -400,7 +404,7 @@ class Loop:
 async def test_process_that_slept_gives_its_link_up_unread(path: Path) -> None:
     """What waits in its socket was answered long ago, and is another instance's by now: nothing of it is handled."""
     owner = Owner()
-    connector = Connector(meeting(path), owner)
+    connector = connector_to(path, owner)
     async with small_gateway(path) as gateway, connecting(connector):
         link = await linked(connector)
         loop = Loop(asyncio.get_running_loop())
@@ -418,8 +422,8 @@ async def test_process_that_slept_gives_its_link_up_unread(path: Path) -> None:
 
 async def test_questions_that_wait_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A handler that asks in a loop without waiting gets an error instead of the process's memory."""
-    monkeypatch.setattr(module, "_MOST_QUESTIONS", 3)
-    connector = Connector(meeting(path), Owner())
+    monkeypatch.setattr("pylinkd.sdk.link._MOST_QUESTIONS", 3)
+    connector = connector_to(path, Owner())
     async with small_gateway(path) as gateway, connecting(connector):
         link = await linked(connector)
         gateway.silent = True
@@ -434,7 +438,7 @@ async def test_questions_that_wait_are_bounded(path: Path, monkeypatch: pytest.M
 
 async def test_service_leaves_when_its_last_answer_was_read(path: Path) -> None:
     """However large it is: the gateway ends the link when it has read everything."""
-    connector = Connector(meeting(path), Owner())
+    connector = connector_to(path, Owner())
     async with small_gateway(path) as gateway, connecting(connector):
         link = await linked(connector)
         link.answer(7, Frame(response={"data": bytes(8 * 2**20)}))
@@ -449,7 +453,7 @@ async def test_service_leaves_when_its_last_answer_was_read(path: Path) -> None:
 async def test_service_that_is_not_read_from_says_so(path: Path) -> None:
     """Its jobs should begin nothing new until the gateway reads again."""
     owner = Owner()
-    connector = Connector(meeting(path), owner)
+    connector = connector_to(path, owner)
     async with small_gateway(path) as gateway, connecting(connector):
         link = await linked(connector)
         for number in range(40):
@@ -462,11 +466,10 @@ async def test_service_that_is_not_read_from_says_so(path: Path) -> None:
         assert gateway.connections == 1
 
 
-async def test_gateway_that_is_a_moment_later_is_no_news(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_gateway_that_is_a_moment_later_is_no_news(path: Path) -> None:
     """Both are often started together; the first line of a new user's log is not a warning."""
-    monkeypatch.setattr(module, "_PATIENCE", 5.0)
     delays = Delays()
-    connector = Connector(meeting(path), Owner(), delays)
+    connector = connector_to(path, Owner(), delays, msgspec.structs.replace(QUICK, patience=5.0))
     with structlog.testing.capture_logs() as logs:
         async with connecting(connector):
             async with asyncio.timeout(5):

@@ -18,6 +18,8 @@ from pylinkd.sdk import watchdog
 from pylinkd.sdk.watchdog import Watchdog
 from pylinkd.testing import Gateway, run
 
+pytestmark = pytest.mark.blocks("that is what is watched for")
+
 LONG = 0.7  # seconds; long enough for two looks, also on a busy machine
 
 

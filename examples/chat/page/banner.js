@@ -21,6 +21,10 @@ export class Banner {
       if (!this.#wasLost) announce("Disconnected. Reconnecting.");
       this.#wasLost = true;
       this.#count(state);
+    } else if (state.phase === "ended") {
+      announce("Disconnected.");
+      this.#wasLost = true;
+      this.#show(state.reason ? `Disconnected: ${state.reason}.` : "Disconnected.", false);
     } else if (state.phase === "connecting") {
       if (this.#wasLost) this.#show("Reconnecting…", true);
       else this.#timer = setTimeout(() => this.#show("Connecting…", true), FIRST_CONNECTION_PATIENCE);

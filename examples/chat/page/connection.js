@@ -4,6 +4,8 @@ const PROBE_TIMEOUT = 4_000;
 const BACKOFF_BASE = 500;
 const BACKOFF_CEILING = 15_000;
 const STABLE_AFTER = 5_000;
+// After these a client comes back by itself (docs/protocol.md#closing); after the others it would only be sent away again.
+const RECONNECT_CODES = new Set([1001, 1006, 1011, 1012, 1013, 4408]);
 const REFUSED_CODES = new Set([4401, 4403]);
 
 export class RequestError extends Error {
@@ -17,7 +19,8 @@ export class RequestError extends Error {
 /**
  * One WebSocket at a time, replaced whenever it is lost.
  *
- * `onState` gets {phase, retryAt?, reconnecting}: "connecting", "open", "waiting", "refused" or "stopped".
+ * `onState` gets {phase, retryAt?, reason?, reconnecting}: "connecting", "open", "waiting", "ended" (until somebody
+ * wants to try again), "refused" or "stopped".
  * `isRefused` says whether the server would refuse the token; `probe` is a cheap request to test a silent socket.
  */
 export class Connection {
@@ -74,7 +77,7 @@ export class Connection {
   }
 
   retryNow() {
-    if (this.state.phase === "waiting") this.#open();
+    if (this.state.phase === "waiting" || this.state.phase === "ended") this.#open();
   }
 
   request(type, data = {}, { timeout = REQUEST_TIMEOUT, suspicious = true } = {}) {
@@ -112,7 +115,8 @@ export class Connection {
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => {
       if (REFUSED_CODES.has(event.code)) this.stop("refused");
-      else this.#lose();
+      else if (RECONNECT_CODES.has(event.code)) this.#lose();
+      else this.#end(event.reason);
     };
   }
 
@@ -150,6 +154,13 @@ export class Connection {
     this.#rejectAll();
     this.#retryTimer = setTimeout(() => this.#open(), delay);
     if (this.#failures > 0 && this.#failures % 2 === 0) this.#askWhetherRefused();
+  }
+
+  #end(reason) {
+    this.#clearTimers();
+    this.#abandonSocket();
+    this.#setState({ phase: "ended", reason });
+    this.#rejectAll();
   }
 
   async #askWhetherRefused() {

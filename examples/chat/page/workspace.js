@@ -128,7 +128,7 @@ export class Workspace {
     if (state.phase === "open") {
       this.#connectionNumber += 1;
       this.#synchronise();
-    } else if (state.phase === "waiting") {
+    } else if (state.phase === "waiting" || state.phase === "ended") {
       this.#typing.clear();
       for (const conversation of this.#conversations.values()) conversation.openGap();
     } else if (state.phase === "refused") {

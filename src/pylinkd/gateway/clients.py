@@ -97,7 +97,8 @@ class Clients:
         """See ConnectionOwner."""
         self._heartbeat.add(connection)
         self._signin.opened(session, connection)
-        session.notify(Welcome(session=session.id, max_message_size=self.max_message_size, window=self._window))
+        if session.controls:
+            session.notify(Welcome(session=session.id, max_message_size=self.max_message_size, window=self._window))
 
     def receiving(self, session: Session) -> None:
         """See ConnectionOwner."""

@@ -38,8 +38,34 @@ class Message(msgspec.Struct, gc=False, frozen=True):
     stream: bool = False
 
 
+class ErrorBody(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    """What the ``error`` of an answer says."""
+
+    code: int
+    type: str
+    message: str = ""
+    details: dict[str, Any] | None = None
+    retry_after_ms: int | None = None
+
+
+class Received(msgspec.Struct, gc=False, frozen=True):
+    """What a client got: an event, a control message, or the answer to the message ``id``.
+
+    Attributes:
+        type: ``response`` and ``error`` for answers; else the event's.
+        data: Undecoded.
+        id: Which message this answers; ``None``: none.
+        error: Why that failed; ``None``: it did not.
+    """
+
+    type: _Type
+    data: msgspec.Raw = msgspec.Raw()
+    id: _Id = None
+    error: ErrorBody | None = None
+
+
 class Codec(Protocol):
-    """One way of writing messages. Errors are raised as BadRequestError, never as the library's."""
+    """One way of writing messages, in both directions. Errors are raised as BadRequestError, never as the library's."""
 
     @property
     def name(self) -> str:
@@ -72,6 +98,18 @@ class Codec(Protocol):
 
         Raises:
             BadRequestError: If ``data`` cannot be told in this codec.
+        """
+
+    # the client's side
+
+    def request(self, type: str, data: bytes = b"", id: MessageId | None = None, *, stream: bool = False) -> bytes:
+        """A client's message; ``data`` is encoded already, empty for none."""
+
+    def read(self, payload: bytes) -> Received:
+        """Read what a gateway sent.
+
+        Raises:
+            BadRequestError: If it is no message of a gateway's.
         """
 
 
@@ -114,6 +152,18 @@ def _diagnose(envelope: object) -> BadEnvelopeError:
     return BadEnvelopeError(f'"type" must be a string of 1 to {MAX_TYPE_LENGTH} characters.', field="type", id=id)
 
 
+def _request(type: str, data: bytes, id: MessageId | None, stream: bool) -> dict[str, Any]:
+    """The envelope of a client's message, without what is not said."""
+    envelope: dict[str, Any] = {"type": type}
+    if data:
+        envelope["data"] = msgspec.Raw(data)
+    if id is not None:
+        envelope["id"] = id
+    if stream:
+        envelope["stream"] = True
+    return envelope
+
+
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NIL = b"\xc0"
 
@@ -129,6 +179,7 @@ class JsonCodec:
         # the characters of a string, so that the encoding is checked apart from it.
         self._check = msgspec.json.Decoder(msgspec.Raw).decode
         self._decode = msgspec.json.Decoder(Message).decode
+        self._read = msgspec.json.Decoder(Received).decode
         self._encode = msgspec.json.Encoder().encode
 
     def decode(self, payload: bytes) -> Message:
@@ -178,6 +229,17 @@ class JsonCodec:
                 raise BadRequestError("The event's data is not JSON.") from cause
         return b"".join((b'{"type":', self._encode(type), b',"data":', data or b"null", b"}"))
 
+    def request(self, type: str, data: bytes = b"", id: MessageId | None = None, *, stream: bool = False) -> bytes:
+        """See Codec."""
+        return self._encode(_request(type, data, id, stream))
+
+    def read(self, payload: bytes) -> Received:
+        """See Codec."""
+        try:
+            return self._read(payload)
+        except _MALFORMED as cause:
+            raise BadRequestError("This is no message of a gateway's.") from cause
+
 
 class MsgpackCodec:
     """Messages as MessagePack maps."""
@@ -188,6 +250,7 @@ class MsgpackCodec:
     def __init__(self) -> None:
         self._check = msgspec.msgpack.Decoder(msgspec.Raw).decode
         self._decode = msgspec.msgpack.Decoder(Message).decode
+        self._read = msgspec.msgpack.Decoder(Received).decode
         self._encode = msgspec.msgpack.Encoder().encode
 
     def decode(self, payload: bytes) -> Message:
@@ -230,6 +293,17 @@ class MsgpackCodec:
             return self._encode({"type": type, "data": msgspec.json.decode(data) if data else None})
         except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError) as cause:
             raise BadRequestError("The event's data is not JSON that MessagePack can carry.") from cause
+
+    def request(self, type: str, data: bytes = b"", id: MessageId | None = None, *, stream: bool = False) -> bytes:
+        """See Codec."""
+        return self._encode(_request(type, data, id, stream))
+
+    def read(self, payload: bytes) -> Received:
+        """See Codec."""
+        try:
+            return self._read(payload)
+        except _MALFORMED as cause:
+            raise BadRequestError("This is no message of a gateway's.") from cause
 
 
 JSON: Codec = cast(Codec, JsonCodec())

@@ -3,62 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Protocol
+from typing import TYPE_CHECKING, Any, Generic
 
 import msgspec
 import structlog
 from typing_extensions import TypeVar
 
 from ..protocol.close import CloseCode
-from ..protocol.errors import LinkdError, UnauthorizedError
+from ..protocol.errors import UnauthorizedError
 from ..protocol.identity import Identity
 from ..protocol.link import fill_identity
 from ..protocol.link_pb2 import Frame, RoomCommand
 from ..protocol.patterns import check_name
 from .asking import asked
-from .dispatch import Dispatcher, Job, Mailbox
-from .link import Asker
+from .host import Host
+from .socket import Socket
 from .streams import Stream
-from .validation import Schema, encode
+from .target import Receipt, Target, several
+from .validation import encode
 
 if TYPE_CHECKING:
     from ..db import Database, UntypedDatabase
 
 # By name: a service without database, and the gateway, never import SQLAlchemy.
 DB = TypeVar("DB", bound="Database", default="UntypedDatabase")
-
-
-class Host(Protocol):
-    """What a context needs of the running service (runtime.py).
-
-    Attributes:
-        link: Where its questions go.
-        anything: Reads data that no type is asked of.
-        dispatcher: What runs its handlers.
-    """
-
-    link: Asker
-    anything: Schema
-    dispatcher: Dispatcher
-
-    @property
-    def name(self) -> str:
-        """The service's name."""
-
-    @property
-    def db(self) -> Any:
-        """The service's database."""
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """What became of an event.
-
-    Attributes:
-        reached: Sessions it was sent to, of which one that reads too slowly may yet lose it and is told so (for
-            ``ctx.emit``: services that were handed it).
-    """
-
-    reached: int
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -73,155 +41,6 @@ class Member(msgspec.Struct, frozen=True):
     session: str
     user: str | None
     name: str | None
-
-
-class Socket:
-    """A client's session.
-
-    Attributes:
-        id: The session's id; stable while the session lives.
-        path: The path it connected to.
-        identity: Who it is; ``None``: nobody signed in.
-        remote_address: The client's address.
-        user_agent: As the client says.
-        connected_at: Unix time in seconds.
-        metadata: Query parameters of the opening handshake, without the token.
-    """
-
-    __slots__ = (
-        "_early",
-        "_mailbox",
-        "_msgpack",
-        "_opened",
-        "_ready",
-        "_refusal",
-        "connected_at",
-        "id",
-        "identity",
-        "metadata",
-        "path",
-        "remote_address",
-        "user_agent",
-    )
-
-    def __init__(
-        self,
-        *,
-        id: str,
-        path: str,
-        msgpack: bool,
-        identity: Identity | None,
-        remote_address: str,
-        user_agent: str,
-        connected_at: float,
-        metadata: Mapping[str, str],
-    ) -> None:
-        self.id = id
-        self.path = path
-        self.identity = identity
-        self.remote_address = remote_address
-        self.user_agent = user_agent
-        self.connected_at = connected_at
-        self.metadata = metadata
-        self._msgpack = msgpack
-        self._mailbox = Mailbox()
-        self._early: list[Job] = []  # that keep no order, and came before on_connect had ended
-        self._opened = False
-        self._ready = False
-        self._refusal: LinkdError | None = None
-
-    def __repr__(self) -> str:
-        return f"<Socket {self.id}>"
-
-
-class Target:
-    """Whom an event is for. Built by ``ctx.to(...)``, ``ctx.broadcast`` and ``ctx.everyone``."""
-
-    __slots__ = ("_everyone", "_except_sessions", "_except_users", "_host", "_origin", "_rooms", "_sessions", "_users")
-
-    def __init__(
-        self,
-        host: Host,
-        *,
-        rooms: Sequence[str] = (),
-        users: Sequence[str] = (),
-        sessions: Sequence[str] = (),
-        everyone: bool = False,
-        except_sessions: Sequence[str] = (),
-        except_users: Sequence[str] = (),
-        origin: str = "",
-    ) -> None:
-        self._host = host
-        self._origin = origin
-        self._rooms = rooms
-        self._users = users
-        self._sessions = sessions
-        self._everyone = everyone
-        self._except_sessions = except_sessions
-        self._except_users = except_users
-
-    def except_(
-        self,
-        *sessions: str,
-        user: str | Iterable[str] | None = None,
-        session: str | Iterable[str] | None = None,
-    ) -> Target:
-        """The same target without these session ids, and without all sessions of these users.
-
-        Args:
-            sessions: Ids of sessions.
-            user: Ids of users, one or several.
-            session: Ids of sessions, one or several, by keyword as in ``ctx.to``.
-        """
-        return Target(
-            self._host,
-            rooms=self._rooms,
-            users=self._users,
-            sessions=self._sessions,
-            everyone=self._everyone,
-            except_sessions=(*self._except_sessions, *sessions, *_several(session)),
-            except_users=(*self._except_users, *_several(user)),
-            origin=self._origin,
-        )
-
-    async def emit(self, type: str, data: Any = None, *, volatile: bool = False) -> Receipt:
-        """Send an event to everyone meant, and return how many sessions that reached.
-
-        Each session gets it once, however many of the target's rooms it is in. What one handler emits to a session
-        arrives in the order in which it was emitted. If it is cancelled, the event may or may not have been sent.
-
-        Args:
-            type: The event's type, such as ``chat.message``.
-            data: Anything that can be told in JSON.
-            volatile: Drop it first for a client that reads too slowly, as fits what is soon outdated.
-
-        Raises:
-            ValueError: If the type is no name.
-            TypeError: If the data cannot be encoded.
-            RateLimitedError: If the client whose message is handled set off too many. Not caught, it is answered
-                with 500: the client would take 429 for its own message, which the handler has begun.
-            PayloadTooLargeError: If the event takes more than 16 MiB; ``details["limit"]`` has the bytes. Not caught,
-                it is answered with 500.
-            ServiceUnavailableError: If the gateway is gone.
-        """
-        frame = Frame()
-        publish = frame.publish
-        publish.origin = self._origin
-        publish.volatile = volatile
-        publish.type = check_name(type)
-        publish.data = encode(data)
-        publish.everyone = self._everyone
-        publish.rooms.extend(self._rooms)
-        publish.users.extend(self._users)
-        publish.sessions.extend(self._sessions)
-        publish.except_sessions.extend(self._except_sessions)
-        publish.except_users.extend(self._except_users)
-        try:
-            answer = await self._host.link.ask(frame)
-        except LinkdError as error:  # as asked() has it; written out, since some handlers do this for every message
-            error.target = f"emit {type}"
-            raise
-        return Receipt(answer.published.reached)
 
 
 class Context(Generic[DB]):
@@ -278,7 +97,7 @@ class Context(Generic[DB]):
         session: str | Iterable[str] | None = None,
     ) -> Target:
         """Everybody in one of these rooms, every session of these users, and these sessions."""
-        return Target(self._host, rooms=rooms, users=_several(user), sessions=_several(session), origin=self._origin)
+        return Target(self._host, rooms=rooms, users=several(user), sessions=several(session), origin=self._origin)
 
     @property
     def everyone(self) -> Target:
@@ -564,9 +383,3 @@ class EventContext(Context[DB]):
         super().__init__(host, name, identity)
         self.source = source
         self.raw = raw
-
-
-def _several(value: str | Iterable[str] | None) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, str) else tuple(value)

@@ -3,7 +3,8 @@
 Jobs of one mailbox run one after the other, jobs of different mailboxes concurrently. Jobs that are ready stand in
 a queue; one worker task runs them back to back and costs nothing per job while handlers do not suspend. When one
 suspends, the next worker of the pool takes over. So every handler has a real task (``current_task``,
-``asyncio.timeout`` and cancellation work) without one being made for it. Deadlines are checked by one sweep.
+``asyncio.timeout`` and cancellation work) without one being made for it. Where a handler has changed a context
+variable, its worker ends with it: no job sees what another one set. Deadlines are checked by one sweep.
 
 Calls of other services have a queue of their own. A handler that waits for a call's answer gives its place to one call:
 the call may have come back to this service, directly or over others, and would wait for that very handler.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from functools import partial
 from time import monotonic
 from typing import ClassVar
@@ -116,6 +117,7 @@ class Dispatcher:
 
     def __init__(self, max_concurrent: int) -> None:
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()  # that every job begins in
         contain(self._loop)
         self._max_concurrent = max_concurrent
         self._most = max(_CALL_FACTOR * max_concurrent, _FEWEST_WITH_CALLS)
@@ -264,7 +266,7 @@ class Dispatcher:
             worker = _Worker()
             self._workers.add(worker)
             self._active += 1
-            worker.task = self._loop.create_task(self._work(worker), name="linkd-handler")
+            worker.task = self._loop.create_task(self._work(worker), name="linkd-handler", context=self._context.copy())
         self._schedule_check()
 
     def _room(self) -> bool:
@@ -293,6 +295,7 @@ class Dispatcher:
         budget = _TURN
         inside_handler.set(True)
         _worker.set(worker)
+        unchanged = copy_context()
         try:
             while not self._closed:
                 if calls and self._is_turn_of_calls(budget):
@@ -344,6 +347,9 @@ class Dispatcher:
                     await _forget_cancellation(task)
                 worker.cancelled_at = None
                 worker.stubborn = False
+                if copy_context() != unchanged:  # two copies of the same are compared by identity
+                    self._schedule_check()
+                    return
         finally:
             self._workers.discard(worker)
             if not worker.parked:

@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, TypeVar
+
+from typing_extensions import Unpack
 
 from ..protocol.patterns import Pattern
 from .context import EventContext
-from .dispatch import DEFAULT_TIMEOUT
-from .options import check_options
-from .signatures import check_name_given, schema_of
+from .handlers import Handler, Options
+from .middleware import Middleware, Stack
+from .signatures import check_name_given
 from .text import DEFAULT_POLICY, TextPolicy
-from .validation import Handler, RegistrationError, where
+from .validation import Function, RegistrationError, where
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 
-class EventHandler:
-    """A registered handler of service events."""
+class EventHandler(Handler):
+    """A handler of service events.
 
-    __slots__ = ("_schema", "function", "pattern", "timeout")
+    Attributes:
+        pattern: Of the events that it is for.
+    """
 
-    def __init__(self, pattern: Pattern, function: Handler, timeout: float | None, text: TextPolicy) -> None:
-        check_options(where(function), timeout=timeout)
+    __slots__ = ("pattern",)
+
+    context = EventContext
+
+    def __init__(self, pattern: Pattern, function: Function, **options: Any) -> None:
+        super().__init__(pattern.text, function, **options)
         self.pattern = pattern
-        self.function = function
-        self.timeout = timeout
-        self._schema = schema_of(function, EventContext, text=text)
 
-    def call(self, ctx: EventContext[Any]) -> Awaitable[Any]:
-        """Validate and run the function."""
-        if self._schema is None:
+    def endpoint(self, ctx: EventContext[Any]) -> Awaitable[Any]:
+        """See Handler."""
+        if self.schema is None:
             return self.function(ctx)
-        return self.function(ctx, self._schema.read(ctx.raw))
+        return self.function(ctx, self.schema.read(ctx.raw))
 
 
 class Events:
@@ -40,24 +46,30 @@ class Events:
 
     Args:
         text: What the strings of their data have to be.
+
+    Attributes:
+        stack: The middleware around them.
+        changed: Called after each change.
     """
 
     def __init__(self, text: TextPolicy = DEFAULT_POLICY) -> None:
         self._text = text
         self._handlers: list[EventHandler] = []
+        self.stack = Stack(self._compile, EventContext)
         self.changed: Callable[[], None] = lambda: None
 
-    def on(self, pattern: str, *, timeout: float | None = DEFAULT_TIMEOUT) -> Callable[[F], F]:
+    def on(self, pattern: str, **options: Unpack[Options]) -> Callable[[F], F]:
         """Handle service events, as a decorator on ``async def handler(ctx)`` or ``(ctx, data)``.
 
         One instance of the service gets each event; of its handlers every one that matches runs.
 
         Args:
             pattern: Such as ``user.created``, ``user.*`` or ``**``.
-            timeout: Seconds after which the handler is cancelled; ``None``: never.
+            options: See handlers.Options. The caller is on whose behalf the event was emitted.
 
         Raises:
             RegistrationError: If the pattern is none, or the handler is not of this form.
+            TypeError: If there is no option of this name.
         """
         check_name_given(pattern, "service.events.on", "user.created")
 
@@ -66,13 +78,26 @@ class Events:
                 compiled = Pattern(pattern)
             except ValueError as cause:
                 raise RegistrationError(f"{where(function)}: {cause}") from cause
-            self._handlers.append(EventHandler(compiled, function, timeout, self._text))
-            self.changed()
+            self._handlers.append(EventHandler(compiled, function, text=self._text, **options))
+            self._compile()
             return function
 
         return register
 
-    def off(self, handler: Handler) -> None:
+    def use(self, first: str | Middleware | None = None, second: Middleware | None = None, *, order: int = 0) -> Any:
+        """Put middleware around every handler, or around it for the events that match a pattern; see ``ws.use``."""
+        return self.stack.use(first, second, order=order)
+
+    def _compile(self) -> None:
+        for handler in self._handlers:
+            handler.call = partial(self._call, handler)
+        self.changed()
+
+    def _call(self, handler: EventHandler, ctx: EventContext[Any]) -> Awaitable[Any]:
+        # By the event's name, which the handler's pattern does not say.
+        return self.stack.around(ctx.name, handler.endpoint)(ctx)
+
+    def off(self, handler: Function) -> None:
         """Remove a handler.
 
         Raises:
@@ -82,7 +107,7 @@ class Events:
         if len(kept) == len(self._handlers):
             raise RegistrationError(f"{where(handler)} is not registered")
         self._handlers = kept
-        self.changed()
+        self._compile()
 
     @property
     def handlers(self) -> Iterable[EventHandler]:

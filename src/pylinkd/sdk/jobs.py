@@ -11,14 +11,17 @@ from ..protocol.errors import HandlerTimeoutError, LinkdError
 from ..protocol.identity import Identity
 from ..protocol.link import Reused, read_identity
 from ..protocol.link_pb2 import Call, Event, Frame, Header, HttpRequest
-from .actions import ActionHandler, Response, parse_query
-from .context import EventContext, Host, HttpContext, Socket, WsContext
+from .actions import ActionHandler, parse_query
+from .context import EventContext, HttpContext, WsContext
 from .dispatch import DEFAULT_TIMEOUT
 from .events import EventHandler
+from .host import Host
 from .question import Answerable as Answerable
 from .question import Question
+from .response import Response
+from .socket import Socket
 from .streams import Stream
-from .validation import Handler, encode
+from .validation import Function, encode
 from .websocket import MessageHandler, StreamHandler
 
 _reused = Reused()  # for the answers to messages: run() encodes one before anybody else can write the next
@@ -119,7 +122,7 @@ class HookJob(Question):
         host: Host,
         link: Answerable,
         request_id: int,
-        handlers: Sequence[Handler],
+        handlers: Sequence[Function],
         ctx: WsContext[Any],
         then: Callable[[LinkdError | None], None],
     ) -> None:
@@ -265,6 +268,9 @@ class EventJob(Question):
 
 
 async def _timed(handler: EventHandler, ctx: EventContext[Any]) -> None:
+    refusal = handler.requirement.refusal(ctx.identity)
+    if refusal is not None:
+        raise refusal
     limit = asyncio.timeout(handler.timeout)
     try:
         async with limit:

@@ -24,8 +24,8 @@ from ..protocol.errors import (
 from ..protocol.link import MAX_FRAME_SIZE, LinkProtocolError
 from ..protocol.link_pb2 import Frame
 from .asking import is_fault
-from .context import Host
 from .dispatch import Job, torn_down
+from .host import Host
 from .report import report
 
 log = structlog.get_logger("linkd.service")

@@ -21,11 +21,12 @@ from ..protocol.link import PROTOCOL_VERSION, read_identity
 from ..protocol.link_pb2 import CODEC_MSGPACK, Frame, Registered
 from ..protocol.link_pb2 import Session as WireSession
 from .actions import Actions
-from .context import Socket, WsContext
+from .context import WsContext
 from .dispatch import Dispatcher, Job
 from .events import Events
 from .jobs import ActionJob, Answerable, EventJob, HookJob, MessageJob, StreamJob, done
 from .link import Asker
+from .socket import Socket
 from .streams import Stream
 from .text import TextPolicy
 from .validation import Schema
@@ -148,7 +149,7 @@ class Runtime:
         register.draining = self.leaving
         for message in service.ws.handlers:
             register.handlers.add(
-                type=message.type,
+                type=message.name,
                 auth=message.requirement.auth,
                 roles=sorted(message.requirement.roles),
                 description=message.description,

@@ -17,9 +17,9 @@ from ..protocol.link_pb2 import Frame
 from ..protocol.patterns import check_name
 from ..protocol.rendezvous import Address, Rendezvous
 from .actions import Actions
+from .connector import Connector
 from .context import DB
 from .events import Events
-from .link import Connector
 from .options import check_options
 from .process import ServiceProcess, end_at_once
 from .runtime import Runtime

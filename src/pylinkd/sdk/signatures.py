@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .text import DEFAULT_POLICY, TextPolicy
-from .validation import Handler, RegistrationError, Schema, where
+from .validation import Function, RegistrationError, Schema, where
 
 _Parameters = list[inspect.Parameter]
 
@@ -46,7 +46,7 @@ def check_name_given(name: Any, decorator: str, example: str) -> None:
 
 
 def schema_of(
-    function: Handler, context: type, *, validate: Any = None, text: TextPolicy = DEFAULT_POLICY
+    function: Function, context: type, *, validate: Any = None, text: TextPolicy = DEFAULT_POLICY
 ) -> Schema | None:
     """How the data of a handler's second parameter is read; ``None``: the handler takes no data.
 
@@ -73,7 +73,7 @@ def schema_of(
         raise RegistrationError(f"{where(function)}: {source}: {cause}") from cause
 
 
-def parameters_of(function: Handler, context: type) -> _Parameters:
+def parameters_of(function: Function, context: type) -> _Parameters:
     """The one or two parameters of a handler.
 
     Raises:
@@ -139,7 +139,7 @@ def _may_be(annotation: Any, context: type) -> bool:
     return issubclass(context, kind) or issubclass(kind, context)
 
 
-def _data_type(function: Handler, parameter: inspect.Parameter) -> Any:
+def _data_type(function: Function, parameter: inspect.Parameter) -> Any:
     try:
         return _annotation(function, parameter)
     except Exception as cause:  # whatever evaluating a text raises

@@ -32,9 +32,9 @@ from ..protocol.errors import (
 from ..protocol.identity import Identity
 from ..protocol.link import fill_failure, fill_identity
 from ..protocol.link_pb2 import CODEC_JSON, Event, Frame, Publish, RoomCommand, StreamAborted, StreamChunk
-from .actions import Response, decode_result
 from .allowance import Allowance
 from .jobs import done
+from .response import Response, decode_result
 from .runtime import Runtime
 from .service import Service
 from .validation import encode

@@ -17,7 +17,7 @@ import msgspec.inspect
 from ..protocol.errors import BadRequestError, SetupError, ValidationError
 from .text import DEFAULT_POLICY, TextPolicy
 
-Handler = Callable[..., typing.Awaitable[Any]]
+Function = Callable[..., typing.Awaitable[Any]]
 
 
 class RegistrationError(SetupError):

@@ -7,17 +7,16 @@ from typing import Any, TypedDict, TypeVar, overload
 
 from typing_extensions import Unpack
 
-from ..protocol.identity import Requirement
 from ..protocol.patterns import check_name
 from ..protocol.rate import parse_rate
 from .context import WsContext
-from .dispatch import DEFAULT_TIMEOUT
-from .middleware import Middleware, Next, Reach, Stack
-from .options import check_options, listed_roles, role_names
-from .signatures import check_name_given, parameters_of, schema_of
+from .handlers import Handler, Options, SharedOptions, checked_group, compile_all
+from .middleware import Middleware, Reach, Stack
+from .options import check_options
+from .signatures import check_name_given, parameters_of
 from .streams import DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_SIZE
 from .text import DEFAULT_POLICY, TextPolicy
-from .validation import Handler, RegistrationError, where
+from .validation import Function, RegistrationError, where
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
@@ -25,35 +24,21 @@ CATCH_ALL = "*"
 """What the catch-all handler is called where a type would stand."""
 
 
-class GroupOptions(TypedDict, total=False):
-    """What the handlers of a group may share.
+class GroupOptions(SharedOptions, total=False):
+    """What the handlers of a group may share, beside SharedOptions.
 
     Attributes:
-        auth: Only for clients that signed in.
-        roles: Only for clients that have one of these roles; implies ``auth``.
-        timeout: Seconds after which the handler is cancelled and the client told 408; ``None``: never. 30 unless told.
         ordered: One at a time and in order with the session's other messages, the default. ``False``: at once.
         rate: How many messages of one session each handler takes, such as ``10/s`` or ``5/10s``: so many at once, then
             one after the other as time passes. More are answered with 429 by the gateway. Its own limits hold as well.
     """
 
-    auth: bool
-    roles: Iterable[str]
-    timeout: float | None
     ordered: bool
     rate: str | None
 
 
-class HandlerOptions(GroupOptions, total=False):
-    """How a handler is run, and for whom.
-
-    Attributes:
-        description: For people and generated documentation.
-        validate: The schema of the data, where the annotation does not say it.
-    """
-
-    description: str
-    validate: Any
+class HandlerOptions(Options, GroupOptions, total=False):
+    """How a handler of messages is run, and for whom."""
 
 
 class StreamOptions(TypedDict, total=False):
@@ -62,7 +47,8 @@ class StreamOptions(TypedDict, total=False):
     Attributes:
         auth: Only for clients that signed in.
         roles: Only for clients that have one of these roles; implies ``auth``.
-        timeout: Seconds after which the handler is cancelled and the client told 408; ``None``, the default: never.
+        timeout: Seconds after which the handler is cancelled and the client answered with 408; ``None``, the default:
+            never.
         description: For people and generated documentation.
         max_size: Most bytes of a stream; 64 MiB unless told. What is larger is answered with 413.
         idle_timeout: Seconds to wait for the next chunk; 30 unless told. Then the stream is answered with 408.
@@ -76,62 +62,35 @@ class StreamOptions(TypedDict, total=False):
     idle_timeout: float
 
 
-class MessageHandler:
-    """A registered handler, with everything around it compiled into one call.
+class MessageHandler(Handler):
+    """A handler of messages.
 
     Attributes:
-        type: The message type.
-        timeout: Seconds after which it is cancelled; ``None``: never.
         rate: How many in how many seconds one session may send; zeros: the service does not say.
         ordered: Whether it waits for the session's earlier messages, and later ones for it.
-        call: Runs middleware, validation and the function.
     """
 
-    __slots__ = ("call", "description", "function", "ordered", "rate", "requirement", "schema", "timeout", "type")
+    __slots__ = ("ordered", "rate")
+
+    context = WsContext
 
     def __init__(
-        self,
-        type: str,
-        function: Handler,
-        *,
-        auth: bool = False,
-        roles: Iterable[str] = (),
-        timeout: float | None = DEFAULT_TIMEOUT,
-        ordered: bool = True,
-        rate: str | None = None,
-        description: str = "",
-        validate: Any = None,
-        text: TextPolicy = DEFAULT_POLICY,
+        self, type: str, function: Function, *, ordered: bool = True, rate: str | None = None, **options: Any
     ) -> None:
-        roles = listed_roles(roles)
-        check_options(
-            where(function),
-            auth=auth,
-            roles=roles,
-            timeout=timeout,
-            ordered=ordered,
-            rate=rate,
-            description=description,
-        )
+        check_options(where(function), ordered=ordered, rate=rate)
+        super().__init__(type, function, **options)
         self.rate = (0, 0.0) if rate is None else parse_rate(rate)
-        self.type = type
-        self.function = function
-        self.requirement = Requirement.of(auth, role_names(roles))
-        self.timeout = timeout
         self.ordered = ordered
-        self.description = description
-        self.schema = schema_of(function, WsContext, validate=validate, text=text)
-        self.call: Next = self.endpoint
 
     def endpoint(self, ctx: WsContext[Any]) -> Awaitable[Any]:
-        """Validate and run the function. Validation is innermost, so that middleware sees its errors."""
+        """See Handler."""
         if self.schema is None:
             return self.function(ctx)
         return self.function(ctx, self.schema.read(ctx.raw, ctx.socket._msgpack))
 
 
 class StreamHandler(MessageHandler):
-    """A registered handler of streams: ``async def handler(ctx, chunks)``.
+    """A handler of streams: ``async def handler(ctx, chunks)``.
 
     Attributes:
         max_size: Most bytes of a stream.
@@ -143,27 +102,16 @@ class StreamHandler(MessageHandler):
     def __init__(
         self,
         type: str,
-        function: Handler,
+        function: Function,
         *,
         max_size: int = DEFAULT_MAX_SIZE,
         idle_timeout: float = DEFAULT_IDLE_TIMEOUT,
         timeout: float | None = None,
-        auth: bool = False,
-        roles: Iterable[str] = (),
-        description: str = "",
+        **options: Any,
     ) -> None:
         check_options(where(function), max_size=max_size, idle_timeout=idle_timeout)
         # A stream holds nobody up: the session's messages are handled beside it.
-        super().__init__(
-            type,
-            function,
-            auth=auth,
-            roles=roles,
-            timeout=timeout,
-            ordered=False,
-            description=description,
-            validate=Any,
-        )
+        super().__init__(type, function, timeout=timeout, ordered=False, validate=Any, **options)
         self.max_size = max_size
         self.idle_timeout = idle_timeout
 
@@ -189,8 +137,8 @@ class WebSocket:
         self._catch_all: MessageHandler | None = None
         self.stack = Stack(self._compile, WsContext)
         self.changed: Callable[[], None] = lambda: None
-        self.connect_handlers: list[Handler] = []
-        self.disconnect_handlers: list[Handler] = []
+        self.connect_handlers: list[Function] = []
+        self.disconnect_handlers: list[Function] = []
 
     # registration
 
@@ -244,18 +192,18 @@ class WebSocket:
     def _add(self, handler: MessageHandler) -> None:
         place = where(handler.function)
         try:
-            check_name(handler.type)
+            check_name(handler.name)
         except ValueError as cause:
             raise RegistrationError(f"{place}: {cause}") from cause
-        known = self._handlers.get(handler.type)
+        known = self._handlers.get(handler.name)
         if known is not None:
             raise RegistrationError(
-                f"{place}: {handler.type!r} is handled by {where(known.function)} already; off() removes it"
+                f"{place}: {handler.name!r} is handled by {where(known.function)} already; off() removes it"
             )
-        self._handlers[handler.type] = handler
+        self._handlers[handler.name] = handler
         self._compile()
 
-    def off(self, what: str | Handler | Middleware) -> None:
+    def off(self, what: str | Function | Middleware) -> None:
         """Remove the handler of this type, or a handler or middleware given as function, wherever it stands.
 
         Raises:
@@ -313,7 +261,7 @@ class WebSocket:
         """
         return self._hook(self.disconnect_handlers, handler)
 
-    def _hook(self, handlers: list[Handler], handler: F) -> F:
+    def _hook(self, handlers: list[Function], handler: F) -> F:
         if len(parameters_of(handler, WsContext)) > 1:
             raise RegistrationError(f"{where(handler)}: it takes (ctx)")
         handlers.append(handler)
@@ -334,8 +282,7 @@ class WebSocket:
         return handler
 
     def _compile(self) -> None:
-        for type, handler in self._handlers.items():
-            handler.call = self.stack.around(type, handler.endpoint)
+        compile_all(self._handlers.values(), self.stack.around)
         if self._catch_all is not None:
             self._catch_all.call = self._catch_all_call
         self.changed()
@@ -352,7 +299,7 @@ class WebSocket:
         """All handlers but the catch-all."""
         return self._handlers.values()
 
-    def handler_names(self) -> Iterator[tuple[Handler, str]]:
+    def handler_names(self) -> Iterator[tuple[Function, str]]:
         """Every function that is registered, and what to call it in logs."""
         yield from ((handler.function, type) for type, handler in self._handlers.items())
         if self._catch_all is not None:
@@ -377,20 +324,13 @@ class Group:
     """
 
     def __init__(self, websocket: WebSocket, prefix: str, options: GroupOptions) -> None:
-        check_name_given(prefix, "service.ws.group", "chat")
+        self._options: GroupOptions = checked_group(prefix, options, GroupOptions, "service.ws.group", "chat")
         try:
             check_name(prefix)
         except ValueError as cause:
             raise RegistrationError(f"group({prefix!r}): {cause}") from cause
-        unknown = options.keys() - GroupOptions.__annotations__.keys()
-        if unknown:
-            raise RegistrationError(f"group({prefix!r}): a group has no option {', '.join(sorted(unknown))}")
         self._websocket = websocket
         self._prefix = prefix
-        self._options = options
-        if "roles" in options:
-            self._options["roles"] = listed_roles(options["roles"])  # it is read once for each handler
-        check_options(f"group({prefix!r})", **self._options)
 
     @overload
     def on(self, type: str, handler: None = None, **options: Unpack[HandlerOptions]) -> Callable[[F], F]: ...

@@ -103,8 +103,13 @@ class Exchange:
 
     def start(self, app: ASGIApp) -> asyncio.Task[None]:
         """Have the application answer."""
-        self._task = asyncio.get_running_loop().create_task(self._run(app), name="linkd-request")
-        return self._task
+        self._task = task = asyncio.get_running_loop().create_task(self._run(app), name="linkd-request")
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        # One that was cancelled holds its frames, and with them the answer, which nobody would collect for long.
+        self._task = None
 
     def take(self, data: bytes) -> None:
         """A part of the body came."""

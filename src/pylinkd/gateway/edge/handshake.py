@@ -77,9 +77,9 @@ class OpeningRequest(msgspec.Struct, frozen=True):
             HttpVersionError: If it is in another major version of HTTP.
             VersionRequiredError: If it is one of another version of the WebSocket protocol.
         """
-        check_version(head.version.encode())
         headers = joined(head.fields)
         if head.version != "1.1":
+            check_version(head.version.encode())
             raise BadRequestError("An upgrade needs HTTP/1.1.")
         if head.method != b"GET":
             raise BadRequestError("An opening handshake is a GET request.")

@@ -1,0 +1,115 @@
+"""A registered handler, of messages, actions or events alike: its options, and the call with everything around it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, ClassVar, TypedDict
+
+from ..protocol.identity import Requirement
+from .dispatch import DEFAULT_TIMEOUT
+from .middleware import Next
+from .options import check_options, listed_roles, role_names
+from .signatures import check_name_given, schema_of
+from .text import DEFAULT_POLICY, TextPolicy
+from .validation import Function, RegistrationError, where
+
+
+class SharedOptions(TypedDict, total=False):
+    """What the handlers of a group may share.
+
+    Attributes:
+        auth: Only for callers that signed in.
+        roles: Only for callers that have one of these roles; implies ``auth``.
+        timeout: Seconds after which the handler is cancelled and its caller answered with 408; ``None``: never. 30
+            unless told.
+    """
+
+    auth: bool
+    roles: Iterable[str]
+    timeout: float | None
+
+
+class Options(SharedOptions, total=False):
+    """How a handler is run, and for whom.
+
+    Attributes:
+        description: For people and generated documentation.
+        validate: The schema of the data, where the annotation does not say it.
+    """
+
+    description: str
+    validate: Any
+
+
+class Handler:
+    """One registered function. What it handles, and where its data comes from, is its subclass's.
+
+    Attributes:
+        name: The type of message, the action, or the pattern of events that it is for.
+        function: As the author wrote it.
+        requirement: Who may have it run.
+        timeout: Seconds after which it is cancelled; ``None``: never.
+        description: For people.
+        schema: How its data is read; ``None``: it takes none.
+        call: Runs middleware, validation and the function.
+    """
+
+    __slots__ = ("call", "description", "function", "name", "requirement", "schema", "timeout")
+
+    context: ClassVar[type]
+    """The class of what it is given."""
+
+    def __init__(
+        self,
+        name: str,
+        function: Function,
+        *,
+        auth: bool = False,
+        roles: Iterable[str] = (),
+        timeout: float | None = DEFAULT_TIMEOUT,
+        description: str = "",
+        validate: Any = None,
+        text: TextPolicy = DEFAULT_POLICY,
+    ) -> None:
+        roles = listed_roles(roles)
+        check_options(where(function), auth=auth, roles=roles, timeout=timeout, description=description)
+        self.name = name
+        self.function = function
+        self.requirement = Requirement.of(auth, role_names(roles))
+        self.timeout = timeout
+        self.description = description
+        self.schema = schema_of(function, self.context, validate=validate, text=text)
+        self.call: Next = self.endpoint
+
+    def endpoint(self, ctx: Any) -> Awaitable[Any]:
+        """Validate and run the function. Validation is innermost, so that middleware sees its errors."""
+        raise NotImplementedError
+
+
+def checked_group(prefix: str, options: Any, allowed: type, decorator: str, example: str) -> Any:
+    """The options of a group, looked at.
+
+    Args:
+        prefix: Of its names.
+        options: What was given.
+        allowed: The TypedDict of the options that a group may have.
+        decorator: How groups are made, for the message.
+        example: A prefix that fits.
+
+    Raises:
+        RegistrationError: If the prefix is no text, or an option is none of a group's or of the wrong kind.
+    """
+    check_name_given(prefix, decorator, example)
+    unknown = options.keys() - allowed.__annotations__.keys()
+    if unknown:
+        raise RegistrationError(f"group({prefix!r}): a group has no option {', '.join(sorted(unknown))}")
+    if "roles" in options:
+        options["roles"] = listed_roles(options["roles"])  # it is read once for each handler
+    check_options(f"group({prefix!r})", **options)
+    return options
+
+
+def compile_all(handlers: Iterable[Handler], around: Callable[[str, Next], Next]) -> None:
+    """Put middleware around handlers, each under its name."""
+    for handler in handlers:
+        handler.call = around(handler.name, handler.endpoint)

@@ -1,0 +1,79 @@
+"""What an action answers: an HTTP response, or the result of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from ..protocol.headers import check_header
+from .validation import encode
+
+
+class Response:
+    """An HTTP answer that is not plain JSON with status 200.
+
+    Args:
+        body: Bytes and text go as they are, anything else as JSON; ``None`` is empty.
+        status: 200 to 599.
+        content_type: What the body is; ``application/json`` for what was encoded here.
+        headers: Further headers; one that has several values joins them by ", " (RFC 9110 §5.3).
+        cookies: Values of ``Set-Cookie``, each for a header of its own: they cannot be joined.
+
+    Raises:
+        ValueError: If HTTP cannot carry the status or a header (RFC 9110 §5).
+        TypeError: If the body cannot be encoded.
+    """
+
+    __slots__ = ("body", "cookies", "headers", "status")
+
+    def __init__(
+        self,
+        body: Any = None,
+        *,
+        status: int = 200,
+        content_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        cookies: Iterable[str] = (),
+    ) -> None:
+        if not 200 <= status <= 599:
+            raise ValueError(f"a response's status lies between 200 and 599, not {status}")
+        self.status = status
+        self.headers = dict(headers or {})
+        self.cookies = [cookies] if isinstance(cookies, str) else list(cookies)
+        if isinstance(body, bytes):
+            self.body, default = body, "application/octet-stream"
+        elif isinstance(body, str):
+            self.body, default = body.encode(), "text/plain; charset=utf-8"
+        else:
+            self.body, default = encode(body), "application/json"
+        for name, value in self.headers.items():
+            check_header(name, value)
+        for cookie in self.cookies:
+            check_header("Set-Cookie", cookie)
+        given = any(name.lower() == "content-type" for name in self.headers)
+        if content_type or (self.body and not given):
+            self.headers["Content-Type"] = content_type or default
+
+    def as_json(self) -> bytes:
+        """The body for another service's ``ctx.call``, which reads JSON: what is none becomes a string."""
+        kinds = [value for name, value in self.headers.items() if name.lower() == "content-type"]
+        if not self.body or kinds[:1] == ["application/json"]:
+            return self.body
+        try:
+            return encode(self.body.decode())
+        except UnicodeDecodeError:
+            return encode(self.body)  # in base64
+
+    @classmethod
+    def of(cls, result: Any) -> Response:
+        """What a handler's result becomes: itself, 204 for ``None``, else JSON."""
+        if isinstance(result, Response):
+            return result
+        return cls(status=204) if result is None else cls(encode(result), content_type="application/json")
+
+
+def decode_result(data: bytes) -> Any:
+    """What an action answered another service."""
+    return msgspec.json.decode(data) if data else None

@@ -1,0 +1,122 @@
+"""Whom an event is for, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from ..protocol.errors import LinkdError
+from ..protocol.link_pb2 import Frame
+from ..protocol.patterns import check_name
+from .host import Host
+from .validation import encode
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What became of an event.
+
+    Attributes:
+        reached: Sessions it was sent to, of which one that reads too slowly may yet lose it and is told so (for
+            ``ctx.emit``: services that were handed it).
+    """
+
+    reached: int
+
+
+class Target:
+    """Whom an event is for. Built by ``ctx.to(...)``, ``ctx.broadcast`` and ``ctx.everyone``."""
+
+    __slots__ = ("_everyone", "_except_sessions", "_except_users", "_host", "_origin", "_rooms", "_sessions", "_users")
+
+    def __init__(
+        self,
+        host: Host,
+        *,
+        rooms: Sequence[str] = (),
+        users: Sequence[str] = (),
+        sessions: Sequence[str] = (),
+        everyone: bool = False,
+        except_sessions: Sequence[str] = (),
+        except_users: Sequence[str] = (),
+        origin: str = "",
+    ) -> None:
+        self._host = host
+        self._origin = origin
+        self._rooms = rooms
+        self._users = users
+        self._sessions = sessions
+        self._everyone = everyone
+        self._except_sessions = except_sessions
+        self._except_users = except_users
+
+    def except_(
+        self,
+        *sessions: str,
+        user: str | Iterable[str] | None = None,
+        session: str | Iterable[str] | None = None,
+    ) -> Target:
+        """The same target without these session ids, and without all sessions of these users.
+
+        Args:
+            sessions: Ids of sessions.
+            user: Ids of users, one or several.
+            session: Ids of sessions, one or several, by keyword as in ``ctx.to``.
+        """
+        return Target(
+            self._host,
+            rooms=self._rooms,
+            users=self._users,
+            sessions=self._sessions,
+            everyone=self._everyone,
+            except_sessions=(*self._except_sessions, *sessions, *several(session)),
+            except_users=(*self._except_users, *several(user)),
+            origin=self._origin,
+        )
+
+    async def emit(self, type: str, data: Any = None, *, volatile: bool = False) -> Receipt:
+        """Send an event to everyone meant, and return how many sessions that reached.
+
+        Each session gets it once, however many of the target's rooms it is in. What one handler emits to a session
+        arrives in the order in which it was emitted. If it is cancelled, the event may or may not have been sent.
+
+        Args:
+            type: The event's type, such as ``chat.message``.
+            data: Anything that can be told in JSON.
+            volatile: Drop it first for a client that reads too slowly, as fits what is soon outdated.
+
+        Raises:
+            ValueError: If the type is no name.
+            TypeError: If the data cannot be encoded.
+            RateLimitedError: If the client whose message is handled set off too many. Not caught, it is answered
+                with 500: the client would take 429 for its own message, which the handler has begun.
+            PayloadTooLargeError: If the event takes more than 16 MiB; ``details["limit"]`` has the bytes. Not caught,
+                it is answered with 500.
+            ServiceUnavailableError: If the gateway is gone.
+        """
+        frame = Frame()
+        publish = frame.publish
+        publish.origin = self._origin
+        publish.volatile = volatile
+        publish.type = check_name(type)
+        publish.data = encode(data)
+        publish.everyone = self._everyone
+        publish.rooms.extend(self._rooms)
+        publish.users.extend(self._users)
+        publish.sessions.extend(self._sessions)
+        publish.except_sessions.extend(self._except_sessions)
+        publish.except_users.extend(self._except_users)
+        try:
+            answer = await self._host.link.ask(frame)
+        except LinkdError as error:  # as asked() has it; written out, since some handlers do this for every message
+            error.target = f"emit {type}"
+            raise
+        return Receipt(answer.published.reached)
+
+
+def several(value: str | Iterable[str] | None) -> tuple[str, ...]:
+    """One or several names, or none."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
