@@ -10,7 +10,7 @@ from time import perf_counter
 _THRESHOLDS = (50_000, 50, 100)
 
 
-def settle_collector() -> None:
+def freeze_collector() -> None:
     """Collect once, then leave alone what is alive now, and collect seldom. Called when a process has started."""
     gc.collect()
     gc.freeze()

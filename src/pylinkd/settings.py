@@ -33,7 +33,7 @@ class SettingsError(SetupError):
 
 
 class ProcessSettings(BaseSettings):
-    """What every process of Linkd, gateway or service, is told."""
+    """What every process of Linkd, gateway or service, has to know."""
 
     model_config = SettingsConfigDict(env_prefix="LINKD_", frozen=True, extra="forbid")
 
@@ -44,11 +44,11 @@ class ProcessSettings(BaseSettings):
     """What a service has to know to be taken, 32 bytes or more; empty: nothing."""
 
     link_uids: str = ""
-    """Users whose processes may be at the other end of the Unix socket, as numbers parted by commas; unless told
+    """Users whose processes may be at the other end of the Unix socket, as numbers parted by commas; by default
     the process's own and root."""
 
     link_cafile: Path | None = None
-    """Whom a service believes about the certificate of a TCP link (PEM); unless told whom the system believes."""
+    """Whom a service believes about the certificate of a TCP link (PEM); by default whom the system believes."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe level that is logged."""
@@ -58,7 +58,7 @@ class ProcessSettings(BaseSettings):
 
     @property
     def allowed_uids(self) -> frozenset[int]:
-        """``link_uids`` as numbers, or what holds where none is told."""
+        """``link_uids`` as numbers, or what holds by default."""
         return parse_uids(self.link_uids)
 
     @field_validator("link", mode="before")

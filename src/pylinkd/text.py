@@ -37,7 +37,7 @@ def clean(
     newlines: bool = True,
     normalize: bool = False,
 ) -> str:
-    """The text without harmful characters and within its limits; what is refused is told by a rule, never repeated.
+    """The text without harmful characters and within its limits; what is refused is named by its rule, never repeated.
 
     Lone surrogates are always refused. Control characters are those of C0, DEL and C1, the overrides, embeddings and
     isolates of direction (U+202A to U+202E, U+2066 to U+2069), and U+2028 and U+2029.

@@ -133,7 +133,7 @@ def test_rendezvous_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("LINKD_LINK_CAFILE", str(cafile))
     monkeypatch.setenv("LINKD_LINK_UIDS", "7")
 
-    told = Rendezvous.told()
+    told = Rendezvous.of()
 
     assert told == Rendezvous(Address(host="host", port=4000), SECRET, cafile, frozenset({7}))
     assert SECRET not in repr(told)
@@ -141,7 +141,7 @@ def test_rendezvous_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch
 
 def test_rendezvous_without_anything_told() -> None:
     """The own socket, of the own user or root, without a secret."""
-    assert Rendezvous.told() == Rendezvous(default_address(), "", None, frozenset({os.getuid(), 0}))
+    assert Rendezvous.of() == Rendezvous(default_address(), "", None, frozenset({os.getuid(), 0}))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_rendezvous_that_cannot_be_is_told(
     monkeypatch.setenv(name, value)
 
     with pytest.raises(RendezvousError, match=says):
-        Rendezvous.told(link)
+        Rendezvous.of(link)
 
 
 def test_path_that_no_socket_can_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +176,7 @@ def test_path_that_no_socket_can_have_is_refused(monkeypatch: pytest.MonkeyPatch
             with pytest.raises(RendezvousError, match="at most 107"):
                 Address.parse(told)
             with pytest.raises(RendezvousError, match="set LINKD_LINK to a shorter one"):
-                Rendezvous.told(told)
+                Rendezvous.of(told)
     monkeypatch.setenv("XDG_RUNTIME_DIR", longest)
     with pytest.raises(RendezvousError, match="at most 107"):
         default_address()

@@ -7,7 +7,7 @@ import signal
 
 import uvloop
 
-from ..collector import settle_collector
+from ..collector import freeze_collector
 from ..gateway.server import Gateway
 from ..gateway.settings import Settings
 from ..protocol.errors import SetupError
@@ -46,7 +46,7 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(number, on_signal, number)
     gateway = Gateway(settings)
     loop.add_signal_handler(signal.SIGUSR1, gateway.renew)
-    settle_collector()  # before anybody comes, for whom it would be a pause
+    freeze_collector()  # before anybody comes, for whom it would be a pause
     await gateway.start()
     ends = [asyncio.create_task(stop.wait()), asyncio.create_task(gateway.failed.wait())]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

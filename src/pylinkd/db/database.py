@@ -45,10 +45,10 @@ class Database:
         url: ``sqlite:///path``, ``sqlite:///:memory:`` or ``postgresql://user:password@host/name``.
         tables: Tables besides those a subclass declares: a MetaData, a declarative base, or a list of models
             and tables. Each becomes an attribute with the table's name.
-        pool_size: Most connections at once, 10 unless told: enough for a service, and a tenth of what a
+        pool_size: Most connections at once, by default 10: enough for a service, and a tenth of what a
             PostgreSQL server admits as installed. A SQLite database in memory always has one.
         timeout: Seconds a statement waits for its turn, that is for a connection or, on SQLite, for other
-            writers; 10 unless told.
+            writers; by default 10.
 
     Raises:
         DatabaseSetupError: If the URL or the tables are wrong.

@@ -1,4 +1,4 @@
-"""What can go wrong with the database, told apart by who can act on it.
+"""What can go wrong with the database, sorted by who can act on it.
 
 ::
 

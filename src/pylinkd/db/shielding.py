@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 ResultT = TypeVar("ResultT")
 
-# How often a statement that is to stop is told so again, in seconds: SQLite forgets an interrupt that
+# How often a statement that is to stop is interrupted again, in seconds: SQLite forgets an interrupt that
 # comes while its thread is between two statements.
 _RETRY = 0.02
 

@@ -92,8 +92,8 @@ class Table(Query[RowT]):
 
         Args:
             values: Values by column.
-            conflict: Columns of the unique key that decides; the primary key unless told.
-            update: Columns to change in an existing row; all of ``values`` but ``conflict`` unless told.
+            conflict: Columns of the unique key that decides; by default the primary key.
+            update: Columns to change in an existing row; all of ``values`` but ``conflict`` by default.
                 With an empty list the existing row stays as it is. ``onupdate`` defaults do not fire.
 
         Raises:

@@ -76,7 +76,7 @@ class Clients:
         self._lifecycle = routing.lifecycle
         self._limits = routing.limits
         self._window = routing.window
-        self._drain = settings.drain
+        self._drain_settings = settings.drain
         self._step = min(1.0, settings.heartbeat_interval / 8)
         self._heartbeat: Heartbeat[Connection] = Heartbeat(
             interval=settings.heartbeat_interval,
@@ -173,7 +173,7 @@ class Clients:
 
     # the end
 
-    async def release(self, code: CloseCode, within: float, give_up: Callable[[], None]) -> None:
+    async def drain(self, code: CloseCode, within: float, give_up: Callable[[], None]) -> None:
         """Send every client away, and wait for the closing handshakes; cut who is not through in time.
 
         Args:
@@ -185,7 +185,7 @@ class Clients:
         for_answers = max(within - self.close_timeout, within / 2)
         # Whoever is connected, signed in or not.
         sessions = [connection.session for connection in self._heartbeat]
-        drain = Drain(sessions, clock(), for_answers, self._drain)
+        drain = Drain(sessions, clock(), for_answers, self._drain_settings)
         answered_by = clock() + for_answers
         while not drain.done:
             over = clock() >= answered_by

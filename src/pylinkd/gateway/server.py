@@ -95,7 +95,7 @@ class Gateway:
         deadline = clock() + timeout
         parts.upgrade.stop()
         code = CloseCode.SERVICE_RESTART if restart else CloseCode.GOING_AWAY
-        await parts.clients.release(code, timeout, self._give_up)
+        await parts.clients.drain(code, timeout, self._give_up)
         self._supervision.stop()
         await parts.admin.close(0)
         await parts.listener.close(deadline - clock())

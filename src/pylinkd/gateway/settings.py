@@ -94,16 +94,16 @@ class Settings(ProcessSettings):
     """In production development secrets stop the start."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. Loopback unless told: being reachable from elsewhere is a decision."""
+    """Address to listen on. Loopback by default: being reachable from elsewhere is a decision."""
 
     port: Annotated[int, Field(ge=0, le=65535)] = 3000
     """Port for HTTP and WebSocket; 0 takes a free one, which the log names."""
 
     admin_host: str = "127.0.0.1"
-    """Address of the metrics. Loopback unless told: they are no client's business."""
+    """Address of the metrics. Loopback by default: they are no client's business."""
 
     admin_port: Annotated[int | None, Field(ge=0, le=65535)] = None
-    """Port of the metrics. Unless told, 10,000 above the port (below, where there is none), so that several gateways
+    """Port of the metrics. By default 10,000 above the port (below, where there is none), so that several gateways
     on one machine do not meet; a free one, which the log names, where the port is 0."""
 
     jwt_secret: Annotated[str, Field(repr=False)] = DEVELOPMENT_SECRET
@@ -126,7 +126,7 @@ class Settings(ProcessSettings):
     """How long a client may take to sign in by ``linkd.auth``, where a service wants to know who it is; then 4401."""
 
     auth_expiring_ms: Annotated[int, Field(ge=0)] = 60_000
-    """How long before its token's end a client is told ``linkd.auth.expiring``."""
+    """How long before its token's end a client gets ``linkd.auth.expiring``."""
 
     token_lifetime_ms: Annotated[int, Field(ge=1000)] = 86_400_000
     """How long the longest-lived token is valid: so long is a revocation remembered."""
@@ -332,13 +332,13 @@ class Settings(ProcessSettings):
     """Bytes of the messages that may wait so."""
 
     shutdown_timeout_ms: Annotated[int, Field(ge=0)] = 30_000
-    """How long the gateway may take to release its clients and to answer what is in flight once it was told to stop."""
+    """How long the gateway may take to release its clients and to answer what is in flight once it stops."""
 
     drain_rate: Annotated[float, Field(gt=0)] = 1000.0
     """Clients released per second by a gateway that stops; more where they would not be through in time."""
 
     drain_spread_ms: Annotated[int, Field(ge=0)] = 5_000
-    """Time over which the released clients are told to come back, each at its own moment."""
+    """Time over which the released clients are asked to come back, each at its own moment."""
 
     # in the groups that the parts take
 

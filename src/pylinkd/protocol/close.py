@@ -45,7 +45,7 @@ class CloseCode(IntEnum):
 
 
 ABNORMAL = 1006
-"""What a client is told by its own library where no close frame came. It is never sent (RFC 6455 §7.4.1)."""
+"""What a client gets from its own library where no close frame came. It is never sent (RFC 6455 §7.4.1)."""
 
 _RECONNECT: dict[int, Reconnect] = {
     CloseCode.GOING_AWAY: Reconnect.YES,

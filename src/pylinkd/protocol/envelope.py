@@ -97,7 +97,7 @@ class Codec(Protocol):
         """An event; ``data`` is JSON whatever the codec, since services write events once for all.
 
         Raises:
-            BadRequestError: If ``data`` cannot be told in this codec.
+            BadRequestError: If ``data`` cannot be written in this codec.
         """
 
     # the client's side

@@ -35,9 +35,9 @@ class LinkdError(Exception):
     """An error whose code, type, message and details may be shown to the caller.
 
     Args:
-        message: One sentence for the caller; a general one unless told.
-        code: HTTP-like, 400 to 599; the class's unless told.
-        type: Upper-case name on the wire, such as ``ROOM_FULL``; the class's unless told.
+        message: One sentence for the caller; by default a general one.
+        code: HTTP-like, 400 to 599; by default the class's.
+        type: Upper-case name on the wire, such as ``ROOM_FULL``; by default the class's.
         details: JSON-encodable facts for the caller's program, such as the failing field.
         retry_after: Seconds after which a repetition may succeed. ``None``: not known.
 

@@ -152,7 +152,7 @@ def fill_failure(failure: Failure, error: LinkdError) -> None:
     """Write ``error`` into a frame's failure.
 
     Raises:
-        TypeError: If ``error.details`` cannot be told in JSON.
+        TypeError: If ``error.details`` cannot be written as JSON.
     """
     failure.code = error.code
     failure.type = error.type

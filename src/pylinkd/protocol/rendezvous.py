@@ -47,25 +47,25 @@ class Address:
             )
 
     @classmethod
-    def parse(cls, told: str | Path | Address) -> Address:
+    def parse(cls, given: str | Path | Address) -> Address:
         """``tcp://host:port``, or a path. What is a Path or an Address already is not looked into.
 
         Raises:
             RendezvousError: If it is neither, or the path is too long.
         """
-        if isinstance(told, Address):
-            return told
-        if isinstance(told, Path) or "://" not in told:
-            return cls(path=Path(told))
-        fault = RendezvousError(f"{told!r} is no address of a link: write tcp://host:port, or the path of a socket")
+        if isinstance(given, Address):
+            return given
+        if isinstance(given, Path) or "://" not in given:
+            return cls(path=Path(given))
+        fault = RendezvousError(f"{given!r} is no address of a link: write tcp://host:port, or the path of a socket")
         try:
-            parts = urlsplit(told)
+            parts = urlsplit(given)
             host, port = parts.hostname, parts.port
         except ValueError:  # brackets that do not match, a port that is none
             raise fault from None
         if parts.scheme != _TCP or not host or port is None or "@" in parts.netloc:
             raise fault
-        if parts.path or "?" in told or "#" in told:
+        if parts.path or "?" in given or "#" in given:
             raise fault
         return cls(host=host, port=port)
 
@@ -82,21 +82,21 @@ def default_address() -> Address:
     Raises:
         RendezvousError: If ``LINKD_LINK`` is no address.
     """
-    told = os.environ.get("LINKD_LINK")
-    if told:
-        return Address.parse(told)
+    given = os.environ.get("LINKD_LINK")
+    if given:
+        return Address.parse(given)
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(runtime) / "linkd" if runtime else Path(f"/tmp/linkd-{os.getuid()}")  # noqa: S108  made with mode 0700
     return Address(folder / "link.sock")
 
 
-def parse_uids(told: str) -> frozenset[int]:
-    """User ids parted by commas; where none is told this process's own and root's.
+def parse_uids(given: str) -> frozenset[int]:
+    """User ids parted by commas; by default this process's own and root's.
 
     Raises:
         RendezvousError: If one is no number.
     """
-    entries = [entry.strip() for entry in told.split(",") if entry.strip()]
+    entries = [entry.strip() for entry in given.split(",") if entry.strip()]
     for entry in entries:
         if not (entry.isascii() and entry.isdigit()):
             raise RendezvousError(f"{entry!r} is no user id: write numbers parted by commas, such as 0,1000")
@@ -135,8 +135,8 @@ class Rendezvous:
     uids: frozenset[int] = field(default_factory=lambda: parse_uids(""))
 
     @classmethod
-    def told(cls, link: str | Path | Address | None = None) -> Rendezvous:
-        """At ``link``, unless told ``default_address()``; all else as the environment says.
+    def of(cls, link: str | Path | Address | None = None) -> Rendezvous:
+        """At ``link``, by default ``default_address()``; all else as the environment says.
 
         Raises:
             RendezvousError: If something in it is wrong.

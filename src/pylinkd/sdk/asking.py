@@ -17,7 +17,7 @@ async def asked(host: Any, frame: Frame, what: str) -> Frame:
     Args:
         host: Whose link is used (context.Host).
         frame: The question.
-        what: What is asked for, for the log. Clients are not told how services are put together.
+        what: What is asked for, for the log. Clients do not learn how services are put together.
 
     Raises:
         LinkdError: If there is no answer, or this one.

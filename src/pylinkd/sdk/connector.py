@@ -59,7 +59,7 @@ class Connector:
 
     Args:
         rendezvous: Where the gateway is, and how both know each other.
-        owner: Asked what to register, and told what comes.
+        owner: Knows what to register, and handles what comes.
         jitter: Returns a number in [0, 1); spreads reconnections of many services over time.
         timing: How long it waits.
 

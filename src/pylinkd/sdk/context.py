@@ -153,7 +153,7 @@ class Context(Generic[DB]):
         Args:
             service: The other service's name.
             action: The action's name there.
-            params: What its handler gets as body; anything that can be told in JSON.
+            params: What its handler gets as body; anything that JSON can carry.
 
         Returns:
             What the action returned, decoded from JSON.
@@ -288,7 +288,7 @@ class WsContext(Context[DB]):
 
         Args:
             rooms: Which rooms.
-            session: Whose membership, such as that of another window of the user; this session's unless told.
+            session: Whose membership, such as that of another window of the user; by default this session's.
 
         Raises:
             NotFoundError: If the session has ended (type ``SESSION_GONE``).

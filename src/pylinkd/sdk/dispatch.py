@@ -28,7 +28,7 @@ from .report import report
 log = structlog.get_logger("linkd.service")
 
 DEFAULT_TIMEOUT = 30.0
-"""Seconds that a handler may take unless told."""
+"""Seconds that a handler may take by default."""
 
 _SWEEP_INTERVAL = 0.05  # seconds; how late a deadline may be noticed
 _STUBBORN_AFTER = 2.0  # seconds after its cancellation at which a handler that goes on counts as overdue anyway

@@ -21,7 +21,7 @@ class SharedOptions(TypedDict, total=False):
         auth: Only for callers that signed in.
         roles: Only for callers that have one of these roles; implies ``auth``.
         timeout: Seconds after which the handler is cancelled and its caller answered with 408; ``None``: never. 30
-            unless told.
+            by default.
     """
 
     auth: bool

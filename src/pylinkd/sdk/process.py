@@ -31,7 +31,7 @@ class ServiceProcess:
     """The process while a service runs in it.
 
     Args:
-        stop_timeout: Seconds that handlers may take once the service was told to stop, and after them before_stop.
+        stop_timeout: Seconds that handlers may take once the service stops, and after them before_stop.
 
     Attributes:
         stop: Set once a signal came.

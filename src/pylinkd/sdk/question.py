@@ -159,7 +159,7 @@ class Question(Job):
         except LinkProtocolError:
             instead = self._too_large()
         except BaseException as cause:
-            # The error's own text or details cannot be told; that there was one has to be.
+            # The error's own text or details cannot be sent; that there was one has to be.
             instead = self._internal(cause)
         self._link.fail(self._request_id, instead)
         return instead

@@ -88,7 +88,7 @@ class Runtime:
     Attributes:
         link: Where contexts send their questions.
         anything: See context.Host.
-        sockets: The sessions that the gateway told of, by id.
+        sockets: The sessions that the gateway announced, by id.
         leaving: Whether the service stops: where it registers once more, it gets nothing new.
     """
 
@@ -350,7 +350,7 @@ class Runtime:
             return
         socket = self.sockets.get(closed.session.id) or self._orphans.pop(closed.session.id, None)
         if socket is None:
-            # It ended while no instance was there; an earlier one had been told of its beginning.
+            # It ended while no instance was there; its beginning was announced to an earlier one.
             socket = _socket(closed.session)
         self._end(socket, link, frame.request_id, closed.reason, tuple(closed.rooms))
 

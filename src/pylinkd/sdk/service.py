@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import structlog
 
-from ..collector import settle_collector
+from ..collector import freeze_collector
 from ..protocol.errors import ServiceUnavailableError
 from ..protocol.link_pb2 import Frame
 from ..protocol.patterns import check_name
@@ -50,7 +50,7 @@ class Service(Generic[DB]):
 
     Args:
         name: Unique among the gateway's services, such as ``chat``.
-        path: Where clients connect to reach this service alone; ``/ws/<name>`` unless told, ``None``: nowhere.
+        path: Where clients connect to reach this service alone; by default ``/ws/<name>``; ``None``: nowhere.
             ``/ws`` reaches every service.
         auth: Sessions on its path have to sign in before anything else: with a token in the opening handshake, or by
             ``linkd.auth`` at once afterwards.
@@ -60,8 +60,8 @@ class Service(Generic[DB]):
         database: A database URL such as ``sqlite:///chat.db`` or ``postgresql://…``; ``None``: no database.
         tables: What is in the database; see docs/database.md.
         max_concurrent: Most handlers that may be suspended at once; further messages wait.
-        stop_timeout: Seconds that handlers may take to finish once the service was told to stop.
-        text: What the strings of all inbound data have to be; without control characters unless told.
+        stop_timeout: Seconds that handlers may take to finish once the service stops.
+        text: What the strings of all inbound data have to be; by default without control characters.
 
     Raises:
         RegistrationError: If a name or path is malformed.
@@ -244,7 +244,7 @@ class Service(Generic[DB]):
             RendezvousError: If a setting of the link is wrong.
             RefusedError: If the gateway does not take the service.
         """
-        rendezvous = Rendezvous.told(link)
+        rendezvous = Rendezvous.of(link)
         async with contextlib.AsyncExitStack() as stack:
             runtime = await self._start(stack, stop)
             if runtime is not None:
@@ -341,13 +341,13 @@ class Service(Generic[DB]):
         """Serve until SIGTERM or SIGINT. Blocks; a second signal ends the process at once.
 
         Args:
-            link: As for ``serve``; ``LINKD_LINK`` or the gateway's own default unless told.
+            link: As for ``serve``; ``LINKD_LINK`` or the gateway's own default where none is given.
 
         Raises:
             RendezvousError: If a setting of the link is wrong.
             RefusedError: If the gateway does not take the service.
         """
-        address = Rendezvous.told(link).address
+        address = Rendezvous.of(link).address
         process = ServiceProcess(self._stop_timeout)
         try:
             _run(self._run(address, process))
@@ -356,7 +356,7 @@ class Service(Generic[DB]):
 
     async def _run(self, link: Address, process: ServiceProcess) -> None:
         process.take_signals()
-        settle_collector()
+        freeze_collector()
         await self.serve(link, process.stop)
         # A handler that ignores its cancellation, or a thread that one has started, would keep the process alive.
         if self._stuck or not await process.leave_threads():

@@ -11,10 +11,10 @@ from ..protocol.errors import LinkdError, PayloadTooLargeError
 from ..protocol.link_pb2 import Frame
 
 DEFAULT_MAX_SIZE = 64 * 2**20
-"""Bytes of a stream unless told."""
+"""Bytes of a stream by default."""
 
 DEFAULT_IDLE_TIMEOUT = 30.0
-"""Seconds that a handler waits for the next chunk unless told."""
+"""Seconds that a handler waits for the next chunk by default."""
 
 
 class StreamAbortedError(LinkdError):

@@ -18,8 +18,8 @@ class Receipt(msgspec.Struct, frozen=True):
     """What became of an event.
 
     Attributes:
-        reached: Sessions it was sent to, of which one that reads too slowly may yet lose it and is told so (for
-            ``ctx.emit``: services that were handed it).
+        reached: Sessions it was sent to, of which one that reads too slowly may yet lose it, and learns that it did;
+            for ``ctx.emit`` services that were handed it.
     """
 
     reached: int
@@ -83,7 +83,7 @@ class Target:
 
         Args:
             type: The event's type, such as ``chat.message``.
-            data: Anything that can be told in JSON.
+            data: Anything that JSON can carry.
             volatile: Drop it first for a client that reads too slowly, as fits what is soon outdated.
 
         Raises:

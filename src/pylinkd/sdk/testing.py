@@ -92,6 +92,9 @@ class Client:
         """
         handler = self._gateway.service.ws.find(type)
         if handler is None:
+            protected = any(known.requirement.auth for known in self._gateway.service.ws.handlers)
+            if self.identity is None and protected:
+                raise UnauthorizedError  # who has not signed in does not learn which types there are
             raise UnknownMessageTypeError(details={"type": type})
         self._count(handler)
         frame = Frame()
@@ -186,7 +189,7 @@ class Gateway:
         service: The service.
         rooms: The ids of the sessions in each room; empty rooms vanish.
         emitted: Every event for clients, oldest first.
-        service_events: Type and data of what the service told other services.
+        service_events: Type and data of what the service emitted to other services.
     """
 
     def __init__(self, service: Service[Any], runtime: Runtime) -> None:
@@ -216,7 +219,7 @@ class Gateway:
 
         Args:
             user: The user's id; ``None``: nobody signed in.
-            name: The user's name; the id unless told.
+            name: The user's name; by default the id.
             roles: The user's roles.
             metadata: Query parameters of the opening handshake.
 
@@ -262,13 +265,17 @@ class Gateway:
             LinkdError: If no route matches, or the action answers with an error.
         """
         segments = path.split("/")
+        allowed: set[str] = set()
         # The route with the fewest variables is the most specific one.
         for action in sorted(self.service.action.handlers, key=lambda action: action.route.count("{")):
             parts = action.route.split("/")
-            if not action.route or action.method != method or len(parts) != len(segments):
+            if not action.route or len(parts) != len(segments):
                 continue
             pairs = list(zip(parts, segments, strict=True))
             if all(part == segment or (part.startswith("{") and segment) for part, segment in pairs):
+                if action.method != method:
+                    allowed.add(action.method)
+                    continue
                 frame = Frame()
                 request = frame.http_request
                 request.action, request.method, request.path = action.name, method, path
@@ -283,6 +290,13 @@ class Gateway:
                 cookies = [header.value for header in answer.headers if header.name == "Set-Cookie"]
                 kind = headers.pop("Content-Type", None)
                 return Response(answer.body, status=answer.status, content_type=kind, headers=headers, cookies=cookies)
+        if allowed:
+            raise LinkdError(
+                "This route does not take this method.",
+                code=405,
+                type="METHOD_NOT_ALLOWED",
+                details={"allowed": sorted(allowed)},
+            )
         raise NotFoundError()
 
     async def call(self, action: str, params: Any = None, *, user: str | None = None, roles: Iterable[str] = ()) -> Any:
@@ -322,7 +336,7 @@ class Gateway:
             self._leave(room, client.id)
         await self.tell(frame)
 
-    # the service's counterpart: what it is told
+    # the service's counterpart: what it gets
 
     def say(self, frame: Frame) -> None:
         """Send the service a frame that is not answered."""
@@ -457,13 +471,18 @@ class Gateway:
     def _call(self, frame: Frame, future: asyncio.Future[Frame]) -> None:
         key = (frame.call.service, frame.call.action)
         provided = self._others.get(key)
+        own = key[0] == self.service.name and self.service.action.find(key[1]) is not None
 
         async def answer() -> None:
             try:
-                if provided is None:
+                if provided is not None:
+                    result = Frame()
+                    result.call_result.data = encode(await provided(decode_result(frame.call.params)))
+                elif own:
+                    frame.call.caller = self.service.name
+                    result = await self.tell(Frame(call=frame.call))
+                else:
                     raise UnknownActionError(f"No service offers the action {key[0]}.{key[1]}.")
-                result = Frame()
-                result.call_result.data = encode(await provided(decode_result(frame.call.params)))
                 future.set_result(result)
             except LinkdError as error:
                 future.set_exception(error)
@@ -483,7 +502,7 @@ class Gateway:
         if id not in self.clients:
             raise NotFoundError("The session has ended.", type="SESSION_GONE")
 
-    async def settle(self) -> None:
+    async def until_idle(self) -> None:
         """End every session and wait for what that sets off."""
         for client in list(self.clients.values()):
             await self.disconnect(client, "gateway_shutdown")
@@ -503,7 +522,7 @@ async def run(service: Service[Any]) -> AsyncIterator[Gateway]:
         try:
             yield gateway
         finally:
-            await gateway.settle()
+            await gateway.until_idle()
 
 
 def decode(response: Response) -> Any:

@@ -50,8 +50,8 @@ class StreamOptions(TypedDict, total=False):
         timeout: Seconds after which the handler is cancelled and the client answered with 408; ``None``, the default:
             never.
         description: For people and generated documentation.
-        max_size: Most bytes of a stream; 64 MiB unless told. What is larger is answered with 413.
-        idle_timeout: Seconds to wait for the next chunk; 30 unless told. Then the stream is answered with 408.
+        max_size: Most bytes of a stream; 64 MiB by default. What is larger is answered with 413.
+        idle_timeout: Seconds to wait for the next chunk; 30 by default. Then the stream is answered with 408.
     """
 
     auth: bool

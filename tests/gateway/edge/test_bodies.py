@@ -16,7 +16,7 @@ LARGE = 100_000
 
 async def hold(bodies: Bodies, size: int, release: asyncio.Event, order: list[int], name: int) -> None:
     """Take room, note it, and keep it."""
-    async with bodies.room(size, f"192.0.2.{name}"):
+    async with bodies.space(size, f"192.0.2.{name}"):
         order.append(name)
         await release.wait()
 
@@ -42,7 +42,7 @@ async def test_small_bodies_and_a_single_huge_one_need_no_room() -> None:
     """Otherwise large ones would keep everybody out, or could never come in."""
     bodies = Bodies(LARGE, 5.0)
 
-    async with bodies.room(10 * LARGE, "192.0.2.1"), bodies.room(1000, "192.0.2.2"):
+    async with bodies.space(10 * LARGE, "192.0.2.1"), bodies.space(1000, "192.0.2.2"):
         assert bodies.taken == 20 * LARGE
 
 
@@ -66,9 +66,9 @@ async def test_who_waits_too_long_or_leaves_takes_nothing() -> None:
     """503 with when to come back; a request that is cancelled while it waits leaves its place to the next."""
     bodies = Bodies(2 * LARGE, 0.01)
 
-    async with bodies.room(LARGE, "192.0.2.1"):
+    async with bodies.space(LARGE, "192.0.2.1"):
         with pytest.raises(ServiceUnavailableError) as refusal:
-            async with bodies.room(LARGE, "192.0.2.1"):
+            async with bodies.space(LARGE, "192.0.2.1"):
                 pass
         waiting = asyncio.create_task(hold(bodies, LARGE, asyncio.Event(), [], 0))
         await turns()
@@ -82,7 +82,7 @@ async def test_who_waits_too_long_or_leaves_takes_nothing() -> None:
 async def test_cancelled_request_is_passed_over() -> None:
     """Before it has noticed."""
     bodies, order, last = Bodies(2 * LARGE, 5.0), list[int](), asyncio.Event()
-    async with bodies.room(LARGE, "192.0.2.1"):
+    async with bodies.space(LARGE, "192.0.2.1"):
         tasks = [asyncio.create_task(hold(bodies, LARGE, last, order, n)) for n in (2, 3)]
         await turns()
         tasks[0].cancel()

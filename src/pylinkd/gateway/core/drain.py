@@ -1,4 +1,4 @@
-"""Sending clients away from a gateway that stops: a few at a time, each told its own moment to come back.
+"""Sending clients away from a gateway that stops: a few at a time, each with its own moment to come back.
 
 A gateway that closes all connections at once gets them all back at once, wherever they go. Here clients are released
 at a rate, keep being served until it is their turn, and return spread over a time.
@@ -15,7 +15,7 @@ from .session import Session
 
 _SLICE = 0.75  # of the time there is, in which all have to be released, so that the last can still be answered
 _GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, spread evenly however many there are
-_SOONEST = 0.1  # seconds; nobody is told to come back before the connection is closed
+_SOONEST = 0.1  # seconds; nobody is asked to come back before the connection is closed
 
 
 class DrainSettings(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ class Expiry:
     """Watches sessions that have signed in. A session costs one entry, however often it renews its token.
 
     Args:
-        lead: Seconds ahead of the end at which a client is told.
+        lead: Seconds ahead of the end at which a client is warned.
         leeway: Seconds after the end until which it is let be: clocks differ.
     """
 

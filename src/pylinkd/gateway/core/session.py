@@ -135,7 +135,7 @@ class Connection(Protocol):
         """Its client has signed in."""
 
     def drain(self) -> None:
-        """Its client was told to come back later; only answers are still sent."""
+        """Its client was asked to come back later; only answers are still sent."""
 
     def close(self, code: int, reason: str, end: EndReason) -> None:
         """Begin the closing handshake at once; ``Session.close`` sends first what waits. Later calls change nothing."""

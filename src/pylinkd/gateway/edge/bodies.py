@@ -15,9 +15,9 @@ _SHARES = 4  # one address may take so large a part of the room
 
 
 class Bodies:
-    """Room for the bodies of HTTP requests. A request waits for its room in the order of arrival, unread.
+    """Space for the bodies of HTTP requests. A request waits for its space in the order of arrival, unread.
 
-    A body of up to 16 KiB needs none, and one address gets a quarter of the room at most: otherwise a few large ones
+    A body of up to 16 KiB needs none, and one address gets a quarter of it at most: otherwise a few large ones
     that never arrive could keep everybody out.
 
     Args:
@@ -38,8 +38,8 @@ class Bodies:
         return len(self._waiting)
 
     @contextlib.asynccontextmanager
-    async def room(self, size: int, address: str) -> AsyncIterator[None]:
-        """Room for a body of up to ``size`` bytes from ``address``, until the request is answered.
+    async def space(self, size: int, address: str) -> AsyncIterator[None]:
+        """Space for a body of up to ``size`` bytes from ``address``, until the request is answered.
 
         Raises:
             ServiceUnavailableError: If there was none for as long as a request waits.
@@ -78,7 +78,7 @@ class Bodies:
         self._admit()
 
     def _admit(self) -> None:
-        """Give room to those that wait, but for addresses that have enough: these are passed over."""
+        """Give space to those that wait, but for addresses that have enough: these are passed over."""
         for place in list(self._waiting):
             if place.granted.cancelled():
                 continue  # it leaves by itself in the next turn

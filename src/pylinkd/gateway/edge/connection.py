@@ -178,7 +178,7 @@ class Connection(WSListener):
         """The client may come in.
 
         Args:
-            answer: To its opening handshake. It leaves in one write with what the session is told at once: a system
+            answer: To its opening handshake. It leaves in one write with what the session is sent at once: a system
                 call here is a twelfth of a handshake.
         """
         self._advance(State.CONNECTED if self.session.identity is None else State.AUTHENTICATED)
@@ -539,7 +539,7 @@ class Connection(WSListener):
             self._refused = ProtocolViolation(code, close[4:].decode(errors="replace"))
 
     def unreadable(self) -> None:
-        """What still comes cannot be told apart into frames any more; what could, was delivered."""
+        """What still comes cannot be parsed into frames any more; what could, was delivered."""
         self._owner.receptions.forget(self, self._owner.now)
         if self._refused is not None:
             self._fail(self._refused)

@@ -103,7 +103,7 @@ class Inflater:
 
         Raises:
             ProtocolViolation: If it inflates to more than the limit, or does not inflate. A stream that breaks off
-                between two blocks cannot be told from a whole one.
+                between two blocks looks like a whole one.
         """
         rest = data + _TAIL if last else data
         chunks: list[bytes] = []

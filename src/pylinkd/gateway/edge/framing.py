@@ -111,7 +111,7 @@ class _Reading(WSProtocol):  # type: ignore[misc]
 
 
 class _Ignoring(asyncio.BufferedProtocol):
-    """Follows picows on a connection whose frames cannot be told apart any more: what still comes is thrown away."""
+    """Follows picows on a connection whose frames cannot be parsed any more: what still comes is thrown away."""
 
     def __init__(self, connection: Connection, before: _Reading) -> None:
         self._connection = connection

@@ -65,7 +65,7 @@ class HttpApplication:
         ready: Whether the gateway can serve clients now.
         is_websocket: Whether a path is one of WebSockets.
         max_body_size: Most bytes of a request's body.
-        bodies: Room for large bodies.
+        bodies: Space for large bodies.
         origins: The pages of other hosts that may read answers (CORS); ``None``: none may.
         cookies: Whether cookies of these pages count.
     """
@@ -142,7 +142,7 @@ class HttpApplication:
         identity = await self._door.identify(self._credentials(request, headers), address)
         segments = [unquote(segment) for segment in request.scope["raw_path"].decode("latin-1").split("/")]
         target = self._router.find(request.method, segments, identity)
-        async with self._bodies.room(self._announced(headers), address):
+        async with self._bodies.space(self._announced(headers), address):
             wire = self._describe(request, identity, address)
             wire.body = await self._body(request)
             return await self._router.request(wire, target)

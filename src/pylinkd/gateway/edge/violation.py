@@ -20,7 +20,7 @@ def check_text(payload: bytes) -> None:
     Raises:
         ProtocolViolation: If it is not.
     """
-    # Most messages are ASCII, which is told without building a string.
+    # Most messages are ASCII, which is seen without building a string.
     if not payload.isascii():
         try:
             payload.decode()

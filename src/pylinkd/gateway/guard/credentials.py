@@ -12,7 +12,7 @@ from ...protocol.errors import UnauthorizedError
 TOKEN_PARAMETER = "token"  # noqa: S105  the name of a query parameter
 
 BEARER_SUBPROTOCOL = "linkd.bearer."
-"""What a subprotocol that is a token begins with: a page can set no header. It is never chosen, so never told back."""
+"""What a subprotocol that is a token begins with: a page can set no header. It is never chosen, so never sent back."""
 
 
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

@@ -183,7 +183,7 @@ class Door:
             if self._revocations.covers(identity):
                 raise UnauthorizedError("The token is not valid.") from ValueError("revoked")
         except UnauthorizedError as refusal:
-            # The caller is not told which part failed.
+            # The caller does not learn which part failed.
             self._refused(address, str(refusal.__cause__))
             raise
         return identity

@@ -16,7 +16,7 @@ from ...protocol.identity import Identity
 from .keys import ALGORITHMS, read_pem
 
 LEEWAY = 5.0
-"""Seconds by which the clocks of an issuer and the gateway may differ, unless told."""
+"""Seconds by which the clocks of an issuer and the gateway may differ by default."""
 
 _NO_ROLES: frozenset[str] = frozenset()
 
@@ -41,7 +41,7 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         user_claim: Where the user's id is.
         user_prefix: Put before the id: two issuers may each have a user "1".
         name_claims: Where the user's name is; the first that is there counts.
-        roles_claims: Where the user's roles are, all together; with a dot for each level. Unless told, where
+        roles_claims: Where the user's roles are, all together; with a dot for each level. By default, where
             Keycloak puts them: ``roles``, ``realm_access.roles``, and ``resource_access.<audience>.roles``.
     """
 

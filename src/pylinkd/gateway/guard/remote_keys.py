@@ -1,4 +1,4 @@
-"""The keys that an issuer publishes, kept and renewed. Where they come from, and what time it is, is told from outside.
+"""The keys that an issuer publishes, kept and renewed. Where they come from, and what time it is, comes from outside.
 
 One fetch serves everybody who waits; a name that nobody knows causes one in ten seconds at most, however many ask; an
 issuer that is down keeps its last good keys.

@@ -54,7 +54,7 @@ class Revocations:
         """Believe no token any longer that this user was given until now, or the one with this id.
 
         Raises:
-            ValueError: Unless exactly one of the two is told.
+            ValueError: Unless exactly one of the two is given.
             RevocationsFullError: If there are too many already. Nothing was revoked.
         """
         if (user is None) == (jti is None):

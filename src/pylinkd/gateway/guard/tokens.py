@@ -104,7 +104,8 @@ class Tokens:
             sought: Its key was waited for already: if it is missing still, the token is refused.
 
         Raises:
-            UnauthorizedError: If it is not a valid token. The caller is not told which part failed; ``__cause__`` is.
+            UnauthorizedError: If it is not a valid token. ``__cause__`` says which part failed, which
+                the caller does not learn.
             KeyMissingError: If its key has to be fetched.
         """
         try:

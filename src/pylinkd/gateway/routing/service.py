@@ -21,7 +21,7 @@ class Attachment:
 
     Attributes:
         instance: Who looks after it; ``None``: nobody yet, or no longer.
-        began: Some instance was told of it, and has not refused it: its ``on_connect`` may have run.
+        began: It was announced to some instance, which has not refused it: its ``on_connect`` may have run.
         opened: ``on_connect`` has succeeded.
         in_order: Messages that its instance has and that keep order, so that the next may not overtake them.
     """

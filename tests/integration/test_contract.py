@@ -1,0 +1,286 @@
+"""``pylinkd.testing`` and the gateway keep the same promises: each test runs against both."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+import pylinkd.testing
+from pylinkd import LinkdError
+from tests.processes import Platform, make_token, platform
+
+from .client import Client, client
+
+CONTRACT = "tests/services/contract.py"
+Answer = tuple[int, Any]
+"""200 and the data, or the error's code and type."""
+
+
+class Peer(Protocol):
+    """A client of the service."""
+
+    async def request(self, type: str, data: Any = None) -> Answer:
+        """Send a message and wait for its answer."""
+
+    async def event(self, type: str) -> Any:
+        """The data of the next event of this type."""
+
+    async def closed(self) -> tuple[int | None, str | None]:
+        """Code and reason with which the service has disconnected it."""
+
+    async def close(self) -> None:
+        """End the session."""
+
+
+class Side(Protocol):
+    """Where the service runs."""
+
+    async def connect(self, user: str | None = None, roles: tuple[str, ...] = (), refuse: bool = False) -> Peer:
+        """A client that has come in.
+
+        Raises:
+            LinkdError: If the service refuses it.
+        """
+
+    async def http(self, method: str, path: str, body: Any = None, roles: tuple[str, ...] = ()) -> Answer:
+        """Ask an action; a user without these roles is signed in where roles are given."""
+
+
+class MemoryPeer:
+    """A client of the gateway in memory."""
+
+    def __init__(self, one: pylinkd.testing.Client) -> None:
+        self._one = one
+
+    async def request(self, type: str, data: Any = None) -> Answer:
+        try:
+            return 200, await self._one.send(type, data)
+        except LinkdError as error:
+            return error.code, error.type
+
+    async def event(self, type: str) -> Any:
+        return (await self._one.next_event(type)).data
+
+    async def closed(self) -> tuple[int | None, str | None]:
+        assert self._one.closed is not None
+        return self._one.closed
+
+    async def close(self) -> None:
+        await self._one.close()
+
+
+class Memory:
+    """The service in ``pylinkd.testing``."""
+
+    def __init__(self, gateway: pylinkd.testing.Gateway) -> None:
+        self._gateway = gateway
+
+    async def connect(self, user: str | None = None, roles: tuple[str, ...] = (), refuse: bool = False) -> Peer:
+        return MemoryPeer(await self._gateway.connect(user, roles=roles, metadata={"refuse": "1"} if refuse else {}))
+
+    async def http(self, method: str, path: str, body: Any = None, roles: tuple[str, ...] = ()) -> Answer:
+        user = "http" if roles else None
+        try:
+            answer = await self._gateway.request(method, path, body=body, user=user, roles=roles)
+        except LinkdError as error:
+            return error.code, error.type
+        return answer.status, pylinkd.testing.decode(answer)
+
+
+class RealPeer:
+    """A client over a WebSocket."""
+
+    def __init__(self, one: Client) -> None:
+        self._one = one
+
+    async def request(self, type: str, data: Any = None) -> Answer:
+        answer = await self._one.request(type, data)
+        if answer["type"] == "error":
+            return answer["error"]["code"], answer["error"]["type"]
+        return 200, answer["data"]
+
+    async def event(self, type: str) -> Any:
+        return await self._one.event(type)
+
+    async def closed(self) -> tuple[int | None, str | None]:
+        return await self._one.closed()
+
+    async def close(self) -> None:
+        await self._one.close()
+
+
+class Real:
+    """The service as a process behind a gateway."""
+
+    def __init__(self, running: Platform, stack: contextlib.AsyncExitStack) -> None:
+        self._running = running
+        self._stack = stack
+
+    async def connect(self, user: str | None = None, roles: tuple[str, ...] = (), refuse: bool = False) -> Peer:
+        url = self._running.url("/ws/contract" + ("?refuse=1" if refuse else ""))
+        token = None if user is None else make_token(user, roles=roles)
+        one = await self._stack.enter_async_context(client(url, token=token))
+        if refuse:
+            error = (await one.receive())["error"]
+            raise LinkdError(error["message"], code=error["code"], type=error["type"])
+        return RealPeer(one)
+
+    async def http(self, method: str, path: str, body: Any = None, roles: tuple[str, ...] = ()) -> Answer:
+        headers = {"Authorization": f"Bearer {make_token('http', roles=roles)}"} if roles else {}
+        async with self._running.http_client() as http:
+            answer: httpx.Response = await http.request(method, path, json=body, headers=headers)
+        if answer.status_code >= 400:
+            return answer.status_code, answer.json()["error"]["type"]
+        return answer.status_code, answer.json() if answer.content else None
+
+
+@pytest.fixture(params=["memory", "real"])
+async def side(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Side]:
+    """Both, one after the other."""
+    async with contextlib.AsyncExitStack() as stack:
+        if request.param == "memory":
+            spec = importlib.util.spec_from_file_location("contract", CONTRACT)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            yield Memory(await stack.enter_async_context(pylinkd.testing.run(module.service)))
+        else:
+            env = {"LINKD_LIMITS": "enforce"}
+            yield Real(await stack.enter_async_context(platform(tmp_path, CONTRACT, env=env)), stack)
+
+
+async def test_messages_are_answered(side: Side) -> None:
+    """With what the handler returned, or with the error that it raised."""
+    nobody, one = await side.connect(), await side.connect("una")
+
+    assert await nobody.event("contract.welcome") == {"user": None}
+    assert await one.event("contract.welcome") == {"user": "una"}
+    assert await nobody.request("contract.nothing") == (401, "UNAUTHORIZED")
+    assert await one.request("contract.echo", {"a": [1, None, "é"]}) == (200, {"a": [1, None, "é"]})
+    assert await one.request("contract.echo") == (200, None)
+    assert await one.request("contract.item", {"name": "tea"}) == (200, {"name": "tea", "price": 0})
+    assert await one.request("contract.item", {"price": 1}) == (422, "VALIDATION_ERROR")
+    assert await one.request("contract.nothing") == (404, "UNKNOWN_MESSAGE_TYPE")
+    assert await one.request("contract.fails") == (500, "INTERNAL_ERROR")
+    assert await one.request("contract.conflict") == (409, "ROOM_FULL")
+
+
+async def test_handlers_are_for_those_they_are_for(side: Side) -> None:
+    """Signed in, or of a role."""
+    nobody, user, admin = await side.connect(), await side.connect("una"), await side.connect("ann", ("admin",))
+
+    assert await nobody.request("contract.signed") == (401, "UNAUTHORIZED")
+    assert await nobody.request("contract.admin") == (401, "UNAUTHORIZED")
+    assert await user.request("contract.signed") == (200, "una")
+    assert await user.request("contract.admin") == (403, "FORBIDDEN")
+    assert await admin.request("contract.admin") == (200, "admin")
+
+
+async def test_rate_of_a_handler_holds(side: Side) -> None:
+    """For each session by itself."""
+    one, two = await side.connect(), await side.connect()
+
+    answers = [await peer.request("contract.rare") for peer in (one, one, two)]
+
+    assert answers == [(200, "once"), (429, "RATE_LIMITED"), (200, "once")]
+
+
+async def test_rooms_are_joined_and_left(side: Side) -> None:
+    """And listed from both sides."""
+    una, ben = await side.connect("una"), await side.connect("ben")
+
+    assert await una.request("contract.join", ["a", "b"]) == (200, ["a", "b"])
+    assert await ben.request("contract.join", ["b"]) == (200, ["b"])
+    assert await una.request("contract.members", "b") == (200, ["ben", "una"])
+    assert await una.request("contract.leave", ["b", "never"]) == (200, ["a"])
+    assert await una.request("contract.members", "b") == (200, ["ben"])
+    assert await una.request("contract.members", "nowhere") == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reached", "heard"),
+    [
+        ({"rooms": ["a"]}, 2, "una ben"),
+        ({"rooms": ["a", "b"]}, 3, "una ben cem"),
+        ({"rooms": ["a"], "without_me": True}, 1, "ben"),
+        ({"users": ["ben"]}, 1, "ben"),
+        ({"users": ["ben"], "rooms": ["a"]}, 2, "una ben"),
+        ({"rooms": ["a"], "without_users": ["ben"]}, 1, "una"),
+        ({"everyone": True}, 3, "una ben cem"),
+        ({"rooms": ["nowhere"]}, 0, ""),
+    ],
+)
+async def test_events_reach_their_audience(side: Side, wanted: Any, reached: int, heard: str) -> None:
+    """Each once, and the answer says how many."""
+    peers = {name: await side.connect(name) for name in ("una", "ben", "cem")}
+    for name, rooms in {"una": ["a"], "ben": ["a", "b"], "cem": ["b"]}.items():
+        await peers[name].request("contract.join", rooms)
+
+    assert await peers["una"].request("contract.emit", wanted) == (200, reached)
+    for name in heard.split():
+        assert await peers[name].event("contract.news") == {"from": "una"}
+    # Who was not meant has nothing before the next event.
+    assert await peers["cem"].request("contract.broadcast") == (200, 2)
+    for name in ("una", "ben"):
+        assert await peers[name].event("contract.news") == {"from": "broadcast"}
+
+
+async def test_session_may_be_refused(side: Side) -> None:
+    """By on_connect, with its error."""
+    with pytest.raises(LinkdError) as refused:
+        await side.connect("una", refuse=True)
+
+    assert (refused.value.code, refused.value.type) == (403, "BANNED")
+
+
+async def test_end_of_a_session(side: Side) -> None:
+    """on_disconnect knows why, and which rooms it was in."""
+    stays, leaves, quits = await side.connect(), await side.connect(), await side.connect()
+    for peer, room in ((leaves, "a"), (quits, "b")):
+        await peer.request("contract.join", [room])
+
+    await leaves.close()
+    assert await stays.event("contract.gone") == {"reason": "client_closed", "rooms": ["a"]}
+    with contextlib.suppress(LinkdError, ConnectionClosed):  # which may overtake the answer
+        await quits.request("contract.quit")
+    assert await quits.closed() == (4000, "as asked")
+    assert await stays.event("contract.gone") == {"reason": "disconnected_by_service", "rooms": ["b"]}
+
+
+async def test_calls_of_actions(side: Side) -> None:
+    """The service's own, too."""
+    one, admin = await side.connect("una"), await side.connect("ann", ("admin",))
+
+    assert await one.request("contract.call", "items.add") == (200, {"name": "tea", "price": 0})
+    assert await one.request("contract.call", "items.remove") == (403, "FORBIDDEN")
+    assert await admin.request("contract.call", "items.remove") == (200, None)
+    assert await one.request("contract.call", "items.nothing") == (500, "INTERNAL_ERROR")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "roles", "answer"),
+    [
+        ("POST", "/items", {"name": "tea"}, (), (200, {"name": "tea", "price": 0})),
+        ("POST", "/items", {"price": 1}, (), (422, "VALIDATION_ERROR")),
+        ("GET", "/items/tea", None, (), (200, {"name": "tea"})),
+        ("GET", "/items/new", None, (), (200, "new")),
+        ("GET", "/items", None, (), (405, "METHOD_NOT_ALLOWED")),
+        ("GET", "/nowhere", None, (), (404, "NOT_FOUND")),
+        ("DELETE", "/items/tea", None, (), (401, "UNAUTHORIZED")),
+        ("DELETE", "/items/tea", None, ("user",), (403, "FORBIDDEN")),
+        ("DELETE", "/items/tea", None, ("admin",), (204, None)),
+    ],
+)
+async def test_requests_over_http(
+    side: Side, method: str, path: str, body: Any, roles: tuple[str, ...], answer: Answer
+) -> None:
+    """The most specific route answers."""
+    assert await side.http(method, path, body, roles) == answer

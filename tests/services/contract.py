@@ -1,0 +1,134 @@
+"""What a service may rely on, wherever it runs: behind a gateway, or in ``pylinkd.testing``."""
+
+# ruff: noqa: D103  a handler's type says what it is for
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pylinkd import ConflictError, ForbiddenError, HttpContext, Service, WsContext
+
+service = Service("contract")
+
+
+class Item(msgspec.Struct):
+    name: str
+    price: int = 0
+
+
+@service.ws.on_connect
+async def connected(ctx: WsContext) -> None:
+    if ctx.socket.metadata.get("refuse"):
+        raise ForbiddenError("Not you.", type="BANNED")
+    await ctx.send("contract.welcome", {"user": ctx.identity and ctx.identity.user})
+
+
+@service.ws.on_disconnect
+async def disconnected(ctx: WsContext) -> None:
+    await ctx.everyone.emit("contract.gone", {"reason": ctx.end_reason, "rooms": sorted(await ctx.rooms())})
+
+
+@service.ws.on("contract.echo")
+async def echo(ctx: WsContext) -> Any:
+    return ctx.data
+
+
+@service.ws.on("contract.signed", auth=True)
+async def signed(ctx: WsContext) -> str:
+    return ctx.auth.user
+
+
+@service.ws.on("contract.admin", roles=["admin"])
+async def admin(ctx: WsContext) -> str:
+    return "admin"
+
+
+@service.ws.on("contract.item")
+async def item(ctx: WsContext, item: Item) -> Item:
+    return item
+
+
+@service.ws.on("contract.fails")
+async def fails(ctx: WsContext) -> None:
+    raise RuntimeError("hunter2")
+
+
+@service.ws.on("contract.conflict")
+async def conflict(ctx: WsContext) -> None:
+    raise ConflictError("Full.", type="ROOM_FULL", details={"size": 3})
+
+
+@service.ws.on("contract.rare", rate="1/1h")
+async def rare(ctx: WsContext) -> str:
+    return "once"
+
+
+@service.ws.on("contract.join")
+async def join(ctx: WsContext, rooms: list[str]) -> list[str]:
+    await ctx.join(*rooms)
+    return sorted(await ctx.rooms())
+
+
+@service.ws.on("contract.leave")
+async def leave(ctx: WsContext, rooms: list[str]) -> list[str]:
+    await ctx.leave(*rooms)
+    return sorted(await ctx.rooms())
+
+
+@service.ws.on("contract.members")
+async def members(ctx: WsContext, room: str) -> list[Any]:
+    return sorted(member.user or "" for member in await ctx.members(room))
+
+
+class Wanted(msgspec.Struct):
+    rooms: list[str] = []
+    users: list[str] = []
+    without_me: bool = False
+    without_users: list[str] = []
+    everyone: bool = False
+
+
+@service.ws.on("contract.emit")
+async def emit(ctx: WsContext, wanted: Wanted) -> int:
+    target = ctx.everyone if wanted.everyone else ctx.to(*wanted.rooms, user=wanted.users)
+    if wanted.without_me:
+        target = target.except_(ctx.socket.id)
+    if wanted.without_users:
+        target = target.except_(user=wanted.without_users)
+    return (await target.emit("contract.news", {"from": ctx.identity and ctx.identity.user})).reached
+
+
+@service.ws.on("contract.broadcast")
+async def broadcast(ctx: WsContext) -> int:
+    return (await ctx.broadcast.emit("contract.news", {"from": "broadcast"})).reached
+
+
+@service.ws.on("contract.quit")
+async def quit(ctx: WsContext) -> None:
+    await ctx.disconnect(code=4000, reason="as asked")
+
+
+@service.ws.on("contract.call")
+async def call(ctx: WsContext, action: str) -> Any:
+    return await ctx.call("contract", action, {"name": "tea"})
+
+
+@service.action("items.add", route="/items", method="POST")
+async def add_item(ctx: HttpContext, item: Item) -> Item:
+    return item
+
+
+@service.action("items.get", route="/items/{name}")
+async def get_item(ctx: HttpContext) -> dict[str, str]:
+    return dict(ctx.params)
+
+
+@service.action("items.new", route="/items/new")
+async def new_item(ctx: HttpContext) -> str:
+    return "new"
+
+
+@service.action("items.remove", route="/items/{name}", method="DELETE", roles=["admin"])
+async def remove_item(ctx: HttpContext) -> None: ...
