@@ -305,21 +305,12 @@ class Dispatcher:
                 else:
                     if len(self._idle) >= _KEEP_IDLE:
                         return
-                    worker.wake = self._loop.create_future()
-                    worker.parked = True
-                    self._active -= 1
-                    self._idle.append(worker)
-                    await worker.wake
+                    await self._park(worker)
                     budget = _TURN
                     continue
                 if not budget:
                     budget = _TURN
-                    self._yielding = True
-                    try:
-                        await asyncio.sleep(0)
-                    finally:
-                        self._yielding = False
-                        self._schedule_check()
+                    await self._yield()
                     continue
                 budget -= 1
                 job = queue.popleft()
@@ -327,19 +318,11 @@ class Dispatcher:
                 if job.timeout is not None:
                     worker.deadline = monotonic() + job.timeout
                     if not self._sweeping:
-                        self._sweeping = True
-                        self._loop.call_later(_SWEEP_INTERVAL, self._sweep)
+                        self._begin_sweeps()
                 try:
                     await job.run()
-                except asyncio.CancelledError:
-                    if self._closed:
-                        raise
-                    _tell(job.cancelled if worker.cancelled_at is None else job.expired)
                 except BaseException as error:
-                    # The error boundary of last resort: a worker outlives whatever a handler raises, SystemExit too.
-                    if torn_down(error):
-                        raise
-                    _tell(partial(job.failed, error))
+                    self._left_by(error, worker, job)
                 finally:
                     worker.job = None
                     self._end(job, worker.stubborn)
@@ -354,6 +337,36 @@ class Dispatcher:
             self._workers.discard(worker)
             if not worker.parked:
                 self._active -= 1
+
+    def _left_by(self, error: BaseException, worker: _Worker, job: Job) -> None:
+        """The error boundary of last resort: a worker outlives whatever leaves a job, SystemExit too, but not its own
+        end.
+        """
+        if isinstance(error, asyncio.CancelledError):
+            if self._closed:
+                raise error
+            _tell(job.cancelled if worker.cancelled_at is None else job.expired)
+        elif torn_down(error):
+            raise error
+        else:
+            _tell(partial(job.failed, error))
+
+    async def _park(self, worker: _Worker) -> None:
+        """Wait until there is a job for this worker."""
+        worker.wake = self._loop.create_future()
+        worker.parked = True
+        self._active -= 1
+        self._idle.append(worker)
+        await worker.wake
+
+    async def _yield(self) -> None:
+        """Let the loop read and write; no other worker takes over meanwhile."""
+        self._yielding = True
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self._yielding = False
+            self._schedule_check()
 
     def _is_turn_of_calls(self, budget: int) -> bool:
         """Whether a worker takes a call next. Calls and other jobs take turns, so that neither keeps the other waiting;
@@ -377,6 +390,10 @@ class Dispatcher:
         else:
             mailbox.busy = False
 
+    def _begin_sweeps(self) -> None:
+        self._sweeping = True
+        self._loop.call_later(_SWEEP_INTERVAL, self._sweep)
+
     def _sweep(self) -> None:
         now = monotonic()
         self._sweeping = False
@@ -387,7 +404,7 @@ class Dispatcher:
                 self._judge(worker, job, now)
         self._sweeping = self._sweeping and not self._closed
         if self._sweeping:
-            self._loop.call_later(_SWEEP_INTERVAL, self._sweep)
+            self._begin_sweeps()
 
     def _judge(self, worker: _Worker, job: Job, now: float) -> None:
         """Cancel a job whose time is up; give up waiting for one that goes on all the same."""

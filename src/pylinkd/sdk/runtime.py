@@ -225,7 +225,7 @@ class Runtime:
         self.dispatcher.discard(_is_the_gateways, [socket._mailbox for socket in sockets])
         self.dispatcher.resume()
         for socket in sockets:
-            socket._early.clear()
+            socket._early = None
             if not socket._ready and not socket._mailbox.busy:
                 socket._opened = False  # its on_connect was among them
         # The numbers of streams are the link's.
@@ -256,7 +256,7 @@ class Runtime:
         else:
             job: Job = MessageJob(self, link, request_id, handler, socket, type, inbound.data)
             if not handler.ordered and not socket._ready:
-                socket._early.append(job)
+                socket._early = [*(socket._early or ()), job]
             else:
                 self.dispatcher.add(job)
 
@@ -279,7 +279,7 @@ class Runtime:
 
             job: Job = StreamJob(self, link, request_id, handler, socket, opened.type, opened.data, stream, over)
             if not socket._ready:
-                socket._early.append(job)
+                socket._early = [*(socket._early or ()), job]
             else:
                 self.dispatcher.add(job)
 
@@ -317,7 +317,7 @@ class Runtime:
             # The session's messages may be waiting already: after a refusal none of them may be handled.
             if error is not None:
                 known._refusal = error if isinstance(error, LinkdError) else InternalError()
-            early, known._early = known._early, []
+            early, known._early = known._early or (), None
             for job in early:
                 self.dispatcher.add(job)
 

@@ -59,7 +59,7 @@ class Socket:
         self.metadata = metadata
         self._msgpack = msgpack
         self._mailbox = Mailbox()
-        self._early: list[Job] = []  # that keep no order, and came before on_connect had ended
+        self._early: list[Job] | None = None  # that keep no order, and came before on_connect had ended
         self._opened = False
         self._ready = False
         self._refusal: LinkdError | None = None

@@ -14,6 +14,7 @@ from ..core.rooms import Rooms
 from ..core.traffic import Traffic
 from ..guard.guard import Guard
 from ..guard.issuers import LEEWAY
+from ..guard.limits import Limits
 from ..guard.peers import Peers
 from .actions import Actions
 from .attachments import Attachments
@@ -104,7 +105,35 @@ class Routing:
             traffic=traffic,
         )
         self.actions = Actions(self.services)
-        self.commands = Commands(
+        self.commands = self._make_commands(settings, guard.limits, delivery, gateway_instance)
+        self.connection_limit = ConnectionLimit(
+            self.registry, guard.audit, settings.connection_limit, clock=monotonic, schedule=schedule
+        )
+        self.door = guard.door(knows=self.services.knows, takes_sessions=self.services.takes_sessions, open=open)
+        self.signin = self._make_signin(settings.signin, guard, clock, monotonic)
+
+    def _make_signin(
+        self, settings: SignInSettings, guard: Guard, clock: Callable[[], float], monotonic: Callable[[], float]
+    ) -> SignIn:
+        return SignIn(
+            recognize=self.door.recognize,
+            registry=self.registry,
+            lifecycle=self.lifecycle,
+            connection_limit=self.connection_limit,
+            services=self.services,
+            attachments=self.attachments,
+            expiry=Expiry(lead=settings.expiring, leeway=LEEWAY),
+            unfinished=guard.unfinished,
+            audit=guard.audit,
+            clock=clock,
+            monotonic=monotonic,
+            timeout=settings.timeout,
+        )
+
+    def _make_commands(
+        self, settings: RoutingSettings, limits: Limits, delivery: Delivery, gateway_instance: str
+    ) -> Commands:
+        return Commands(
             registration=Registration(
                 gateway_instance=gateway_instance,
                 peers=Peers(settings.link_uids, settings.link_secret),
@@ -116,31 +145,13 @@ class Routing:
                 registry=self.registry,
                 audiences=Audiences(self.registry, self.rooms),
                 services=self.services,
-                limits=guard.limits,
+                limits=limits,
                 delivery=delivery,
             ),
             membership=Membership(self.registry, self.rooms),
             actions=self.actions,
             services=self.services,
             inbound=self.inbound,
-        )
-        self.connection_limit = ConnectionLimit(
-            self.registry, guard.audit, settings.connection_limit, clock=monotonic, schedule=schedule
-        )
-        self.door = guard.door(knows=self.services.knows, takes_sessions=self.services.takes_sessions, open=open)
-        self.signin = SignIn(
-            recognize=self.door.recognize,
-            registry=self.registry,
-            lifecycle=self.lifecycle,
-            connection_limit=self.connection_limit,
-            services=self.services,
-            attachments=self.attachments,
-            expiry=Expiry(lead=settings.signin.expiring, leeway=LEEWAY),
-            unfinished=guard.unfinished,
-            audit=guard.audit,
-            clock=clock,
-            monotonic=monotonic,
-            timeout=settings.signin.timeout,
         )
 
     @property

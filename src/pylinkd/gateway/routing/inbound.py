@@ -85,11 +85,8 @@ class Inbound:
             instance = None if waits else self._instance(session, service, attachment)
             if instance is not None:
                 self._check(session, message, instance)
-        except RateLimitedError as error:
-            self._limits.refuse(session, message.id, error)
-            return
         except LinkdError as error:
-            session.fail(message.id, error)
+            self._refuse(session, message, error)
             return
         if instance is None:
             self._park(session, message, service)
@@ -99,9 +96,7 @@ class Inbound:
         if in_order is not None:
             in_order.in_order += 1
         if message.stream:
-            session.in_flight += 1
-            done = partial(self.done, attachment=in_order, instance=instance)
-            Upload(session, message.id, instance.link, done=done, hold=self._hold_for).open(message)
+            self._open_stream(session, message, instance, in_order)
             return
         data = bytes(message.data)
         frame = self._reused.frame
@@ -117,6 +112,17 @@ class Inbound:
             self._hold_for(session, link)
         if session.in_flight >= self._window:
             _hold(session, Hold.WINDOW)
+
+    def _open_stream(self, session: Session, message: Message, instance: Instance, in_order: Attachment | None) -> None:
+        session.in_flight += 1
+        done = partial(self.done, attachment=in_order, instance=instance)
+        Upload(session, message.id, instance.link, done=done, hold=self._hold_for).open(message)
+
+    def _refuse(self, session: Session, message: Message, error: LinkdError) -> None:
+        if isinstance(error, RateLimitedError):
+            self._limits.refuse(session, message.id, error)
+        else:
+            session.fail(message.id, error)
 
     def _instance(self, session: Session, service: Service, attachment: Attachment) -> Instance | None:
         """Who handles the session's next message; ``None``: nobody yet."""
