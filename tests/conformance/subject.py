@@ -11,11 +11,12 @@ from typing import Any
 import structlog
 
 from pylinkd.gateway.core.format import Formats
-from pylinkd.gateway.core.session import EndReason, Session
+from pylinkd.gateway.core.session import Session
 from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.framing import feed, read_frames
 from pylinkd.gateway.edge.receptions import Receptions
+from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.envelope import JSON, Codec, Message, MessageId
 from tests.gateway.doubles import Turns, make_session
 from tests.gateway.edge.sockets import SocketTransport

@@ -9,8 +9,9 @@ from typing import Any
 from pylinkd.gateway.core.delivery import Delivery
 from pylinkd.gateway.core.format import PLAIN
 from pylinkd.gateway.core.outbox import Outbox, Policy
-from pylinkd.gateway.core.session import EndReason, Session
+from pylinkd.gateway.core.session import Session
 from pylinkd.gateway.core.traffic import Traffic
+from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.envelope import JSON, Codec
 from pylinkd.protocol.identity import Identity
 

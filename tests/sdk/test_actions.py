@@ -311,12 +311,16 @@ async def test_requirements_are_checked(service: Service[Any]) -> None:
 
 
 async def test_unknown_route_is_not_found(service: Service[Any]) -> None:
-    """By path and by method."""
+    """Whatever the method; a route that exists says which it takes."""
     service.action("a", route="/a")(handler)
     async with run(service) as gateway:
-        for method, path in (("GET", "/b"), ("POST", "/a"), ("GET", "/a/b")):
+        for method, path in (("GET", "/b"), ("POST", "/b"), ("GET", "/a/b")):
             with pytest.raises(NotFoundError):
                 await gateway.request(method, path)
+        with pytest.raises(LinkdError) as refused:
+            await gateway.request("POST", "/a")
+
+    assert (refused.value.code, refused.value.details) == (405, {"allowed": ["GET"]})
 
 
 async def test_fault_of_an_action_is_an_internal_error(service: Service[Any]) -> None:

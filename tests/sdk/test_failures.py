@@ -27,7 +27,7 @@ from pylinkd import (
 )
 from pylinkd.protocol.link import MAX_FRAME_SIZE, encode
 from pylinkd.protocol.link_pb2 import Event, Frame
-from pylinkd.sdk import report as reports
+from pylinkd.sdk import safe_log
 from pylinkd.sdk.context import EventContext
 from pylinkd.testing import run
 
@@ -399,7 +399,7 @@ async def test_log_that_cannot_be_written_costs_no_answer(
     """Of any kind of handler."""
     offer(service, fault)
     await link.ask(opened())
-    for module in ("question", "dispatch"):
+    for module in ("answered_job", "dispatch"):
         monkeypatch.setattr(f"pylinkd.sdk.{module}.log", NoReader())
 
     for question in questions().values():
@@ -412,7 +412,7 @@ async def test_time_limit_holds_where_the_log_cannot_be_written(
     service: Service[Any], link: MemoryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the sweep that looks for the next one goes on."""
-    monkeypatch.setattr("pylinkd.sdk.question.log", NoReader())
+    monkeypatch.setattr("pylinkd.sdk.answered_job.log", NoReader())
     monkeypatch.setattr("pylinkd.sdk.dispatch.log", NoReader())
 
     @service.ws.on("hangs", timeout=0.01)
@@ -434,7 +434,7 @@ def test_exception_without_a_text_is_logged_by_its_class() -> None:
         str(fields.get("exc_info"))
         lines.append({"event": event, **fields})
 
-    reports.report(write, "handler_failed", exc_info=Unspeakable(), type="a")
+    safe_log.report(write, "handler_failed", exc_info=Unspeakable(), type="a")
 
     assert lines == [{"event": "handler_failed", "exception_class": "Unspeakable", "type": "a"}]
 

@@ -10,11 +10,12 @@ import structlog
 
 from ..protocol.close import CloseCode
 from ..protocol.control import Abort, Auth, Welcome
+from ..protocol.end import EndReason
 from ..protocol.envelope import Message, MessageId
 from ..protocol.errors import RateLimitedError, ServiceUnavailableError, UnauthorizedError
 from .core.drain import Drain, DrainSettings
 from .core.heartbeat import Heartbeat, Verdict
-from .core.session import EndReason, Session
+from .core.session import Session
 from .core.traffic import Traffic
 from .edge.connection import Connection
 from .edge.framing import read_frames
@@ -72,7 +73,12 @@ class Clients:
         self.now = asyncio.get_running_loop().time()
         self.count = routing.limits.message if routing.limits.on else None
         self._inbound = routing.inbound
+        self._pressure = routing.pressure
         self._signin = routing.signin
+        self._controls: dict[str, Callable[[Session, Message], None]] = {
+            Auth.type: routing.signin.received,
+            Abort.type: routing.inbound.abort,
+        }
         self._lifecycle = routing.lifecycle
         self._limits = routing.limits
         self._window = routing.window
@@ -96,20 +102,21 @@ class Clients:
     def opened(self, session: Session, connection: Connection) -> None:
         """See ConnectionOwner."""
         self._heartbeat.add(connection)
-        self._signin.opened(session, connection)
+        self._lifecycle.attach(session, connection)
+        self._signin.opened(session)
         if session.controls:
             session.notify(Welcome(session=session.id, max_message_size=self.max_message_size, window=self._window))
 
     def receiving(self, session: Session) -> None:
         """See ConnectionOwner."""
-        self._inbound.receiving(session)
+        self._pressure.receiving(session)
 
     def received(self, session: Session, message: Message) -> None:
         """See ConnectionOwner."""
-        if session.leaving is not None and message.type != Abort.type:
+        if message.type in self._controls:
+            self._controls[message.type](session, message)
+        elif session.leaving is not None:
             session.fail(message.id, ServiceUnavailableError("The gateway is stopping.", retry_after=session.leaving))
-        elif message.type == Auth.type:
-            self._signin.received(session, message)
         elif self._signin.waiting and session in self._signin.waiting:
             session.fail(message.id, UnauthorizedError())
         else:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from ..protocol.rate import Rate
 from ..settings import ProcessSettings, is_service_link
 from .clients import ClientSettings
 from .core.drain import DrainSettings
@@ -22,7 +23,6 @@ from .guard.issuers import read_issuers
 from .guard.jws import MAX_SIZE as MAX_TOKEN_SIZE
 from .guard.limits import LimitSettings, Mode
 from .guard.origins import Origins
-from .guard.rates import Rate
 from .routing.assembly import RoutingSettings
 from .routing.connection_limit import ConnectionLimitSettings, Excess
 from .routing.parking import ParkingSettings

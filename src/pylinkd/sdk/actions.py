@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -10,8 +9,9 @@ from urllib.parse import parse_qsl
 from typing_extensions import Unpack
 
 from ..protocol.patterns import check_name
+from ..protocol.routes import check_route, shape
 from .context import HttpContext
-from .handlers import Handler, Options, SharedOptions, checked_group, compile_all
+from .handlers import Handler, Options, SharedOptions, checked_group
 from .middleware import Middleware, Reach, Stack
 from .signatures import check_name_given
 from .text import DEFAULT_POLICY, TextPolicy
@@ -21,7 +21,6 @@ F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _BODYLESS = frozenset({"GET", "HEAD", "DELETE"})
-_SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
 class ActionHandler(Handler):
@@ -96,7 +95,7 @@ class Actions:
             self._add(
                 name,
                 function,
-                route=_check_route(route, function),
+                route=_checked_route(route, function),
                 method=_check_method(method, function) if route is not None else "",
                 **options,
             )
@@ -110,7 +109,7 @@ class Actions:
         except ValueError as cause:
             raise RegistrationError(f"{where(function)}: {cause}") from cause
         for known in self._handlers.values():
-            same_route = route and (known.method, _shape(known.route)) == (method, _shape(route))
+            same_route = route and (known.method, shape(known.route)) == (method, shape(route))
             if known.name == name or same_route:
                 what = f"the action {name!r}" if known.name == name else f"{method} {route}"
                 raise RegistrationError(f"{where(function)}: {what} is taken by {where(known.function)}")
@@ -136,7 +135,8 @@ class Actions:
         return self.stack.use(first, second, order=order)
 
     def _compile(self) -> None:
-        compile_all(self._handlers.values(), self.stack.around)
+        for handler in self._handlers.values():
+            handler.compile(self.stack.around)
         self.changed()
 
     @property
@@ -194,26 +194,15 @@ def _check_method(method: Any, function: Callable[..., Any]) -> str:
     return str(method)
 
 
-def _check_route(route: str | None, function: Callable[..., Any]) -> str:
+def _checked_route(route: str | None, function: Callable[..., Any]) -> str:
     if route is None:
         return ""
     if not isinstance(route, str):
         raise RegistrationError(f"{where(function)}: route is a text such as '/chat/rooms/{{id}}', not {route!r}")
     if not route:
         raise RegistrationError(f"{where(function)}: '' is no route; None makes an action for other services only")
-    if route != "/":
-        first, *segments = route.split("/")
-        if first or not all(_SEGMENT.fullmatch(segment) for segment in segments):
-            raise RegistrationError(
-                f"{where(function)}: {route!r} is no route; segments follow slashes, variables stand in braces, "
-                "such as '/chat/rooms/{id}'"
-            )
-        variables = [segment for segment in segments if segment.startswith("{")]
-        if len(set(variables)) != len(variables):
-            raise RegistrationError(f"{where(function)}: {route!r} names a variable twice")
+    try:
+        check_route(route)
+    except ValueError as cause:
+        raise RegistrationError(f"{where(function)}: {cause}") from cause
     return route
-
-
-def _shape(route: str) -> str:
-    """The route with its variables' names left out: two routes of one shape match the same paths."""
-    return re.sub(r"\{[^}]*\}", "{}", route)

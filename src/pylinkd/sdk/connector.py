@@ -13,7 +13,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from ..endpoint import peer_credentials
+from ..link_endpoint import peer_credentials
 from ..protocol.errors import LinkdError, ServiceUnavailableError, SetupError
 from ..protocol.link import MAX_FIRST_FRAME_SIZE
 from ..protocol.link_pb2 import Frame, Registered

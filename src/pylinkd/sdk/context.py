@@ -15,7 +15,7 @@ from ..protocol.identity import Identity
 from ..protocol.link import fill_identity
 from ..protocol.link_pb2 import Frame, RoomCommand
 from ..protocol.patterns import check_name
-from .asking import asked
+from .gateway_questions import asked
 from .host import Host
 from .socket import Socket
 from .streams import Stream

@@ -23,7 +23,7 @@ from typing import ClassVar
 import structlog
 
 from .exits import contain, inside_handler
-from .report import report
+from .safe_log import report
 
 log = structlog.get_logger("linkd.service")
 

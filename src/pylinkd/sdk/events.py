@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from functools import partial
 from typing import Any, TypeVar
 
 from typing_extensions import Unpack
@@ -90,12 +89,8 @@ class Events:
 
     def _compile(self) -> None:
         for handler in self._handlers:
-            handler.call = partial(self._call, handler)
+            handler.compile(self.stack.around, by="name")  # the event's, which the handler's pattern does not say
         self.changed()
-
-    def _call(self, handler: EventHandler, ctx: EventContext[Any]) -> Awaitable[Any]:
-        # By the event's name, which the handler's pattern does not say.
-        return self.stack.around(ctx.name, handler.endpoint)(ctx)
 
     def off(self, handler: Function) -> None:
         """Remove a handler.

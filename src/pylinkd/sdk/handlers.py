@@ -81,6 +81,20 @@ class Handler:
         self.schema = schema_of(function, self.context, validate=validate, text=text)
         self.call: Next = self.endpoint
 
+    def compile(self, around: Callable[[str, Next], Next], *, by: str | None = None) -> None:
+        """Put everything around the function that belongs there: the one place where ``call`` is made.
+
+        Args:
+            around: Puts middleware around what it is given, by a name.
+            by: The attribute of the context that is this name, where it is not known before a call; ``None``: the
+                handler's own.
+        """
+        if by is None:
+            self.call = around(self.name, self.endpoint)
+        else:
+            # Such names are others' to choose: nothing may be kept for each.
+            self.call = lambda ctx: around(getattr(ctx, by), self.endpoint)(ctx)
+
     def endpoint(self, ctx: Any) -> Awaitable[Any]:
         """Validate and run the function. Validation is innermost, so that middleware sees its errors."""
         raise NotImplementedError
@@ -107,9 +121,3 @@ def checked_group(prefix: str, options: Any, allowed: type, decorator: str, exam
         options["roles"] = listed_roles(options["roles"])  # it is read once for each handler
     check_options(f"group({prefix!r})", **options)
     return options
-
-
-def compile_all(handlers: Iterable[Handler], around: Callable[[str, Next], Next]) -> None:
-    """Put middleware around handlers, each under its name."""
-    for handler in handlers:
-        handler.call = around(handler.name, handler.endpoint)

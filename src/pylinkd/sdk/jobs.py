@@ -12,12 +12,12 @@ from ..protocol.identity import Identity
 from ..protocol.link import Reused, read_identity
 from ..protocol.link_pb2 import Call, Event, Frame, Header, HttpRequest
 from .actions import ActionHandler, parse_query
+from .answered_job import Answerable as Answerable
+from .answered_job import AnsweredJob
 from .context import EventContext, HttpContext, WsContext
 from .dispatch import DEFAULT_TIMEOUT
 from .events import EventHandler
 from .host import Host
-from .question import Answerable as Answerable
-from .question import Question
 from .response import Response
 from .socket import Socket
 from .streams import Stream
@@ -27,7 +27,7 @@ from .websocket import MessageHandler, StreamHandler
 _reused = Reused()  # for the answers to messages: run() encodes one before anybody else can write the next
 
 
-class MessageJob(Question):
+class MessageJob(AnsweredJob):
     """A client's message."""
 
     __slots__ = ("_data", "_handler", "_socket", "_type")
@@ -107,7 +107,7 @@ class StreamJob(MessageJob):
             self._over()
 
 
-class HookJob(Question):
+class HookJob(AnsweredJob):
     """The beginning or the end of a session: its ``on_connect`` or ``on_disconnect`` handlers, one after another.
 
     Args:
@@ -169,7 +169,7 @@ class HookJob(Question):
         return {"type": self._ctx.name, **_who(self._ctx.socket)}
 
 
-class ActionJob(Question):
+class ActionJob(AnsweredJob):
     """An action, asked over HTTP or called by another service."""
 
     __slots__ = ("_ctx", "_handler")
@@ -241,7 +241,7 @@ class CallJob(ActionJob):
     is_call = True
 
 
-class EventJob(Question):
+class EventJob(AnsweredJob):
     """An event of another service: every handler that matches, one after another."""
 
     __slots__ = ("_event", "_handlers")

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import structlog
 
-from ..endpoint import Endpoint, read_rest
+from ..link_endpoint import LinkEndpoint, read_rest
 from ..protocol.errors import InternalError, PayloadTooLargeError, ServiceUnavailableError
 from ..protocol.link import MAX_FRAME_SIZE, LinkProtocolError, encode, read_failure
 from ..protocol.link_pb2 import Frame, Registered
@@ -57,7 +57,7 @@ class LinkOwner(Protocol):
         """The link broke; it is being made anew unless the service stops."""
 
 
-class Link(Endpoint):
+class Link(LinkEndpoint):
     """One connection to the gateway. A broken one is replaced by a new object."""
 
     def __init__(self, owner: LinkOwner) -> None:

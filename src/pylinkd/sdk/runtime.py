@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from ..protocol.end import EndReason
 from ..protocol.errors import (
     InternalError,
     LinkdError,
@@ -192,7 +193,7 @@ class Runtime:
         sockets, self.sockets = self.sockets, {}
         for socket in sockets.values():
             if socket.id not in self._ended:
-                self._end(socket, _Nobody(), 0, "gateway_lost", ())
+                self._end(socket, _Nobody(), 0, EndReason.GATEWAY_LOST, ())
 
     async def stop(self, timeout: float) -> int:
         """Let what is being handled end within ``timeout`` seconds, then cancel it; how much ignored even that.
@@ -231,7 +232,7 @@ class Runtime:
         # The numbers of streams are the link's.
         streams, self._streams = self._streams, {}
         for stream in streams.values():
-            stream.abort("gateway_lost")
+            stream.abort(EndReason.GATEWAY_LOST)
 
     def received(self, link: Answerable, kind: str, frame: Frame) -> None:
         """See link.LinkOwner."""

@@ -20,12 +20,12 @@ from .actions import Actions
 from .connector import Connector
 from .context import DB
 from .events import Events
+from .handled_log import runtime_class
 from .options import check_options
 from .process import ServiceProcess, end_at_once
 from .runtime import Runtime
 from .signatures import check_context, is_async, positional_of
 from .text import DEFAULT_POLICY, TextPolicy
-from .tracing import runtime_class
 from .validation import RegistrationError, where
 from .watchdog import Watchdog
 from .websocket import WebSocket
@@ -185,7 +185,7 @@ class Service(Generic[DB]):
         yield from self.ws.handler_names()
         yield from ((action.function, action.name) for action in self.action.handlers)
         yield from ((handler.function, handler.pattern.text) for handler in self.events.handlers)
-        for stack in (self.ws.stack, self.action.stack):
+        for stack in (self.ws.stack, self.action.stack, self.events.stack):
             yield from ((middleware, where(middleware)) for middleware in stack.middleware)
 
     async def run_hooks(self, moment: str) -> None:

@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from ..protocol.end import EndReason
 from ..protocol.errors import (
     BadRequestError,
     InternalError,
@@ -32,7 +33,8 @@ from ..protocol.errors import (
 from ..protocol.identity import Identity
 from ..protocol.link import fill_failure, fill_identity
 from ..protocol.link_pb2 import CODEC_JSON, Event, Frame, Publish, RoomCommand, StreamAborted, StreamChunk
-from .allowance import Allowance
+from ..protocol.rate import Rate
+from ..protocol.routes import match
 from .jobs import done
 from .response import Response, decode_result
 from .runtime import Runtime
@@ -76,7 +78,7 @@ class Client:
         self._gateway = gateway
         self._arrived = asyncio.Event()
         self._seen = 0
-        self._allowances: dict[MessageHandler, Allowance] = {}
+        self._paid: dict[MessageHandler, float] = {}  # protocol/rate.py
         self.id = id
         self.identity = identity
         self.events: list[Emitted] = []
@@ -167,12 +169,11 @@ class Client:
         if not count or handler.requirement.refusal(self.identity) is not None:
             return  # who may not ask at all is refused by the service, and not counted
         # A handler that was replaced has a rate of its own.
-        allowance = self._allowances.setdefault(handler, Allowance(count, period))
-        wait = allowance.take(monotonic())
+        self._paid[handler], wait = Rate(count, period).take(self._paid.get(handler, 0.0), monotonic())
         if wait:
             raise RateLimitedError(retry_after=min(wait, _LONGEST_WAIT))
 
-    async def close(self, reason: str = "client_closed") -> None:
+    async def close(self, reason: str = EndReason.CLIENT_CLOSED) -> None:
         """End the session and wait until ``on_disconnect`` has run."""
         await self._gateway.disconnect(self, reason)
 
@@ -245,7 +246,7 @@ class Gateway:
             await self.tell(frame)
         except LinkdError as error:
             client.closed = (1008, error.message)
-            await self.disconnect(client, "refused_by_service")
+            await self.disconnect(client, EndReason.REFUSED)
             raise
         return client
 
@@ -268,18 +269,15 @@ class Gateway:
         allowed: set[str] = set()
         # The route with the fewest variables is the most specific one.
         for action in sorted(self.service.action.handlers, key=lambda action: action.route.count("{")):
-            parts = action.route.split("/")
-            if not action.route or len(parts) != len(segments):
-                continue
-            pairs = list(zip(parts, segments, strict=True))
-            if all(part == segment or (part.startswith("{") and segment) for part, segment in pairs):
+            variables = match(action.route, segments) if action.route else None
+            if variables is not None:
                 if action.method != method:
                     allowed.add(action.method)
                     continue
                 frame = Frame()
                 request = frame.http_request
                 request.action, request.method, request.path = action.name, method, path
-                request.params.update({part[1:-1]: value for part, value in pairs if part.startswith("{")})
+                request.params.update(variables)
                 request.query = urlencode(query or {})
                 request.body = encode(body)
                 identity = _identity(user, None, roles)
@@ -466,7 +464,7 @@ class Gateway:
             by_user = client.identity is not None and command.user and client.identity.user == command.user
             if by_user or client.id == command.session:
                 client.closed = (command.close_code, command.reason)
-                self._run(self.disconnect(client, "disconnected_by_service"))
+                self._run(self.disconnect(client, EndReason.DISCONNECTED))
 
     def _call(self, frame: Frame, future: asyncio.Future[Frame]) -> None:
         key = (frame.call.service, frame.call.action)
@@ -505,7 +503,7 @@ class Gateway:
     async def until_idle(self) -> None:
         """End every session and wait for what that sets off."""
         for client in list(self.clients.values()):
-            await self.disconnect(client, "gateway_shutdown")
+            await self.disconnect(client, EndReason.SHUTDOWN)
         await asyncio.gather(*self._calls, return_exceptions=True)
 
 

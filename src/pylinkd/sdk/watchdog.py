@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from .codes import codes_of
+from .code_objects import codes_of
 
 log = structlog.get_logger("linkd.service")
 

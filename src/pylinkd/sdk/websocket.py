@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Any, TypedDict, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from typing_extensions import Unpack
 
 from ..protocol.patterns import check_name
 from ..protocol.rate import parse_rate
 from .context import WsContext
-from .handlers import Handler, Options, SharedOptions, checked_group, compile_all
+from .handlers import Handler, Options, SharedOptions, checked_group
 from .middleware import Middleware, Reach, Stack
 from .options import check_options
 from .signatures import check_name_given, parameters_of
@@ -41,22 +41,15 @@ class HandlerOptions(Options, GroupOptions, total=False):
     """How a handler of messages is run, and for whom."""
 
 
-class StreamOptions(TypedDict, total=False):
-    """How a handler of streams is run, and for whom.
+class StreamOptions(SharedOptions, total=False):
+    """How a handler of streams is run, and for whom. Its ``timeout`` is by default ``None``: never.
 
     Attributes:
-        auth: Only for clients that signed in.
-        roles: Only for clients that have one of these roles; implies ``auth``.
-        timeout: Seconds after which the handler is cancelled and the client answered with 408; ``None``, the default:
-            never.
         description: For people and generated documentation.
         max_size: Most bytes of a stream; 64 MiB by default. What is larger is answered with 413.
         idle_timeout: Seconds to wait for the next chunk; 30 by default. Then the stream is answered with 408.
     """
 
-    auth: bool
-    roles: Iterable[str]
-    timeout: float | None
     description: str
     max_size: int
     idle_timeout: float
@@ -282,15 +275,11 @@ class WebSocket:
         return handler
 
     def _compile(self) -> None:
-        compile_all(self._handlers.values(), self.stack.around)
+        for handler in self._handlers.values():
+            handler.compile(self.stack.around)
         if self._catch_all is not None:
-            self._catch_all.call = self._catch_all_call
+            self._catch_all.compile(self.stack.around, by="name")
         self.changed()
-
-    def _catch_all_call(self, ctx: WsContext[Any]) -> Awaitable[Any]:
-        # The types are the clients' to choose: nothing may be kept for each.
-        assert self._catch_all is not None
-        return self.stack.around(ctx.type, self._catch_all.endpoint)(ctx)
 
     # lookup
 

@@ -6,7 +6,8 @@ import pytest
 
 from pylinkd.gateway.core.broadcast import Broadcast
 from pylinkd.gateway.core.format import PLAIN
-from pylinkd.gateway.core.session import EndReason, Session
+from pylinkd.gateway.core.session import Session
+from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.envelope import JSON, MSGPACK
 from pylinkd.protocol.errors import BadRequestError
 

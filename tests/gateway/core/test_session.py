@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pylinkd.gateway.core.frames import text_frame
 from pylinkd.gateway.core.outbox import Kind, Policy
-from pylinkd.gateway.core.session import EndReason
+from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.envelope import JSON, MSGPACK, Codec
 from pylinkd.protocol.errors import ForbiddenError
 

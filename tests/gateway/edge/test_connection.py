@@ -10,11 +10,13 @@ import pytest
 import structlog
 from websockets.frames import Close, Frame, Opcode
 
-from pylinkd.gateway.core.session import EndReason, Hold, Session
+from pylinkd.gateway.core.connection import Hold
+from pylinkd.gateway.core.session import Session
 from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.framing import feed, read_frames
 from pylinkd.gateway.edge.receptions import Receptions
+from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.envelope import JSON, MSGPACK, Codec, Message
 
 from ..doubles import Turns, make_session

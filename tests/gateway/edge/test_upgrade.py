@@ -13,7 +13,7 @@ from picows import WSTransport
 from websockets.frames import Opcode
 
 from pylinkd.gateway.core.outbox import Outbox
-from pylinkd.gateway.core.session import EndReason, Session
+from pylinkd.gateway.core.session import Session
 from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.framing import feed, read_frames
@@ -25,6 +25,7 @@ from pylinkd.gateway.guard.hosts import Hosts
 from pylinkd.gateway.guard.issuers import Issuer
 from pylinkd.gateway.guard.keys import KeySet, PublicKey
 from pylinkd.protocol.control import Dropped
+from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.envelope import MSGPACK, Message
 
 from ...processes import make_token

@@ -13,8 +13,8 @@ from pylinkd.gateway.core.session import Session
 from pylinkd.gateway.guard.addresses import Addresses
 from pylinkd.gateway.guard.audit import Audit
 from pylinkd.gateway.guard.limits import Limits, LimitSettings
-from pylinkd.gateway.guard.rates import Rate
 from pylinkd.protocol.identity import Identity
+from pylinkd.protocol.rate import Rate
 
 from ..doubles import Clock, Turns, make_session
 

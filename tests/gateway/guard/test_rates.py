@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pylinkd.gateway.guard.rates import Rate, Rates
+from pylinkd.gateway.guard.rates import Rates
+from pylinkd.protocol.rate import Rate
 
 
 @pytest.mark.parametrize(

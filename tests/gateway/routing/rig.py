@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
-from pylinkd.gateway.core.session import EndReason, Session
+from pylinkd.gateway.core.session import Session
 from pylinkd.gateway.routing.assembly import Routing, RoutingSettings
 from pylinkd.gateway.routing.connection_limit import ConnectionLimitSettings, Excess
 from pylinkd.gateway.routing.link import ServiceLink
 from pylinkd.gateway.routing.parking import ParkingSettings
 from pylinkd.gateway.routing.services import ServicesSettings
+from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.envelope import JSON, Codec, Message, MessageId
 from pylinkd.protocol.errors import LinkdError
 from pylinkd.protocol.identity import Identity

@@ -8,7 +8,8 @@ import socket
 import pytest
 import structlog
 
-from pylinkd.gateway.core.session import EndReason, Session
+from pylinkd.gateway.core.session import Session
+from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.envelope import MSGPACK
 from pylinkd.protocol.link import PROTOCOL_VERSION, fill_identity
 from pylinkd.protocol.link_pb2 import Event, Frame, Publish, RoomCommand, RoomQuery, SessionCommand

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pylinkd.gateway.core.session import EndReason
+from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.link_pb2 import Frame, RoomCommand
 
 from ..doubles import user

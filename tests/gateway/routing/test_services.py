@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import structlog
 
-from pylinkd.gateway.core.session import EndReason
+from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.envelope import MSGPACK
 from pylinkd.protocol.errors import ForbiddenError, HandlerTimeoutError
 from pylinkd.protocol.link import read_identity
-from pylinkd.protocol.link_pb2 import CODEC_JSON, CODEC_MSGPACK, Frame, Handler
+from pylinkd.protocol.link_pb2 import CODEC_JSON, CODEC_MSGPACK, Action, Frame, Handler
 
 from ..doubles import connection_of, user
 from .rig import GRACE, STARTUP_GRACE, Rig, registration
@@ -542,3 +542,22 @@ async def test_requirement_is_checked_at_the_gateway(rig: Rig) -> None:
     codes = [[answer["error"]["code"] for answer in rig.heard(session)] for session in sessions]
     assert codes == [[401, 401], [403], []]
     assert len(chat.kinds()) == 6
+
+
+async def test_routes_of_one_shape_belong_to_one_service(rig: Rig) -> None:
+    """Whatever their variables are called: both would match the same paths."""
+    rig.start("chat", actions=[Action(name="get", method="GET", route="/items/{id}")])
+
+    refused = rig.connect().ask(
+        Frame(register=registration("shop", actions=[Action(name="get", method="GET", route="/items/{name}")]))
+    )
+    taken = rig.connect().ask(
+        Frame(
+            register=registration(
+                "shop", types=["shop.buy"], actions=[Action(name="new", method="GET", route="/items/new")]
+            )
+        )
+    )
+
+    assert "belongs to the service 'chat'" in refused.failure.message
+    assert taken.WhichOneof("body") == "registered"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pylinkd.gateway.core.expiry import Expiry
-from pylinkd.gateway.core.session import EndReason
 from pylinkd.gateway.routing.signin import SignIn
+from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.identity import Identity
 from pylinkd.protocol.link_pb2 import Frame
 
@@ -43,7 +43,7 @@ async def test_clock_that_jumps_changes_no_deadline(jump: float) -> None:
     )
     session = make_session(rig.turns.delivery)
     connection = connection_of(session)
-    signin.opened(session, connection)
+    signin.opened(session)
 
     clock.now += jump
     monotonic.now += 9.0

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ...protocol.close import CloseCode
+from ...protocol.end import EndReason
 from ...protocol.envelope import error_body
 from ...protocol.errors import (
     BadRequestError,
@@ -22,7 +23,7 @@ from ...protocol.errors import (
     UnauthorizedError,
 )
 from ..core.registry import Registry
-from ..core.session import EndReason, Session
+from ..core.session import Session
 from ..guard.addresses import BansFullError
 from ..guard.guard import Guard
 from ..guard.revocations import RevocationsFullError

@@ -14,9 +14,10 @@ from itertools import filterfalse
 
 from ...protocol.close import CloseCode
 from ...protocol.control import Dropped
+from ...protocol.end import EndReason
 from .broadcast import Broadcast
 from .outbox import Kind, Squeezed
-from .session import EndReason, Session
+from .session import Session
 from .traffic import Traffic
 
 _FEW = 32  # recipients up to which the outboxes are as fast, and join what each gets of different rooms in the turn

@@ -8,15 +8,16 @@ sessions, never connections.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from ...protocol.control import Closing, Control
+from ...protocol.end import EndReason
 from ...protocol.envelope import Codec, MessageId
 from ...protocol.errors import LinkdError
 from ...protocol.identity import Identity
+from .connection import Connection
 from .format import Format
 from .meter import Meter
 from .outbox import Outbox
@@ -26,53 +27,6 @@ if TYPE_CHECKING:
 
 RoomKey = tuple[str, str]
 """Namespace and name of a room."""
-
-
-class EndReason(StrEnum):
-    """Why a session ended; services and logs see the value."""
-
-    CLIENT_CLOSED = "client_closed"
-    CONNECTION_LOST = "connection_lost"
-    PROTOCOL_ERROR = "protocol_error"
-    MESSAGE_TOO_BIG = "message_too_big"
-    LIMIT = "limit"
-    RATE_LIMITED = "rate_limited"
-    TOO_MANY_CONNECTIONS = "too_many_connections"
-    REPLACED = "replaced"
-    TOKEN_EXPIRED = "token_expired"  # noqa: S105  no password
-    REVOKED = "revoked"
-    TIMEOUT = "timeout"
-    IDLE = "idle"
-    SLOW_CONSUMER = "slow_consumer"
-    DISCONNECTED = "disconnected_by_service"
-    REFUSED = "refused_by_service"
-    SHUTDOWN = "gateway_shutdown"
-    INTERNAL_ERROR = "internal_error"
-
-
-class Hold(IntEnum):
-    """Why nothing is read from a client, as bits; it is read from when no reason is left."""
-
-    WINDOW = 1
-    """As many of its messages are unanswered as may be."""
-
-    LINK = 2
-    """Its service has too much to do."""
-
-    STREAM = 4
-    """A handler has not taken the chunks that came."""
-
-    RECEPTION = 8
-    """Too many large messages are being received."""
-
-    VIOLATION = 16
-    """It broke the protocol, or sends on although its connection closes."""
-
-    PACE = 64
-    """The small pieces of its stream come faster than its messages may."""
-
-    ADMISSION = 32
-    """Whether its user may have one connection more is being found out."""
 
 
 class Upload(Protocol):
@@ -89,59 +43,6 @@ class Upload(Protocol):
 
     def abort(self, reason: str) -> None:
         """Nothing more will come."""
-
-
-class Connection(Protocol):
-    """What a session needs of its WebSocket."""
-
-    heard_at: float
-    """When anything last came from its client; seconds, monotonic."""
-
-    @property
-    def held(self) -> bool:
-        """Whether nothing is read from it, by our own choice."""
-
-    @property
-    def open(self) -> bool:
-        """Whether it does not close yet."""
-
-    @property
-    def writable(self) -> bool:
-        """Whether the transport takes more; when it does again, the connection has the outbox flushed."""
-
-    @property
-    def unsent(self) -> int:
-        """Bytes that were written and that the kernel has not taken."""
-
-    def write(self, frames: list[bytes]) -> None:
-        """Send frames in one system call."""
-
-    def pass_on(self, piece: bytes) -> bool:
-        """Send whole frames that make one piece, past the outbox; ``False``: it takes nothing now, or nothing more."""
-
-    def ping(self) -> None:
-        """Ask its client for a sign of life."""
-
-    def cut(self) -> None:
-        """End it without a closing handshake: its client is gone."""
-
-    def hold(self, reason: int) -> None:
-        """Take no more messages from the client, for this reason too."""
-
-    def release(self, reason: int) -> None:
-        """This reason is gone."""
-
-    def authenticated(self) -> None:
-        """Its client has signed in."""
-
-    def drain(self) -> None:
-        """Its client was asked to come back later; only answers are still sent."""
-
-    def close(self, code: int, reason: str, end: EndReason) -> None:
-        """Begin the closing handshake at once; ``Session.close`` sends first what waits. Later calls change nothing."""
-
-    def dropped(self, events: int) -> None:
-        """So many events were dropped since the client does not keep up with them."""
 
 
 class Session:

@@ -13,12 +13,14 @@ import structlog
 from picows import WSFrame, WSListener, WSTransport
 
 from ...protocol.close import CloseCode
+from ...protocol.end import EndReason
 from ...protocol.envelope import BadEnvelopeError, Message, MessageId
 from ...protocol.errors import BadRequestError
+from ..core.connection import Hold
+from ..core.connection_state import ConnectionState, State
 from ..core.frames import close_frame, ping_frame, pong_frame
-from ..core.lifecycle import Lifecycle, State
 from ..core.outbox import Kind
-from ..core.session import EndReason, Hold, Session
+from ..core.session import Session
 from ..core.traffic import Traffic
 from .messages import Messages, Opcode, reserved_bit
 from .receptions import Receptions
@@ -117,13 +119,13 @@ class Connection(WSListener):
         "_failure",
         "_holds",
         "_ignored",
-        "_lifecycle",
         "_messages",
         "_owed_pong",
         "_owner",
         "_ping_sent",
         "_receiving",
         "_refused",
+        "_state",
         "_takes",
         "_timeout",
         "_traffic",
@@ -145,7 +147,7 @@ class Connection(WSListener):
         self._messages = Messages(
             owner.max_message_size, owner.max_fragments, inflates=session.format.window_bits is not None
         )
-        self._lifecycle = Lifecycle()
+        self._state = ConnectionState()
         self._transport: asyncio.Transport | None = transport
         self._timeout: asyncio.TimerHandle | None = None
         self._end: EndReason | None = None
@@ -166,7 +168,7 @@ class Connection(WSListener):
         self.pinged_at = self.unfinished_since = 0.0
 
     def _advance(self, state: State) -> None:
-        states, lifecycle = self._traffic.states, self._lifecycle
+        states, lifecycle = self._traffic.states, self._state
         if lifecycle.state is not State.CONNECTING:
             states[lifecycle.state] -= 1
         lifecycle.advance(state)
@@ -363,10 +365,10 @@ class Connection(WSListener):
             self._send_control(pong_frame(owed))
         self.session.delivery.flush(self.session)
 
-    # core.session.Connection
+    # core.connection.Connection
 
     def write(self, frames: list[bytes]) -> None:
-        """See core.session.Connection."""
+        """See core.connection.Connection."""
         if not self.open:
             return
         assert self._transport is not None
@@ -386,7 +388,7 @@ class Connection(WSListener):
         traffic.bytes_out += size
 
     def pass_on(self, piece: bytes) -> bool:
-        """See core.session.Connection."""
+        """See core.connection.Connection."""
         if self.writable and self.open:
             assert self._transport is not None
             self._transport.write(piece)
@@ -399,13 +401,13 @@ class Connection(WSListener):
             self._transport.write(frame)
 
     def hold(self, reason: int) -> None:
-        """See core.session.Connection."""
+        """See core.connection.Connection."""
         if not self._holds and self._transport is not None:
             self._transport.pause_reading()
         self._holds |= reason
 
     def release(self, reason: int) -> None:
-        """See core.session.Connection."""
+        """See core.connection.Connection."""
         if self._holds & reason:
             self._holds &= ~reason
             if not self._holds and self._transport is not None:
@@ -418,17 +420,17 @@ class Connection(WSListener):
         transport.resume_reading()
 
     def authenticated(self) -> None:
-        """See core.session.Connection."""
-        if self._lifecycle.state is State.CONNECTED:
+        """See core.connection.Connection."""
+        if self._state.state is State.CONNECTED:
             self._advance(State.AUTHENTICATED)
 
     def drain(self) -> None:
-        """See core.session.Connection."""
+        """See core.connection.Connection."""
         if self.open:
             self._advance(State.DRAINING)
 
     def close(self, code: int, reason: str, end: EndReason) -> None:
-        """See core.session.Connection."""
+        """See core.connection.Connection."""
         if not self.open:
             self._limit_closing()
             return
@@ -496,7 +498,7 @@ class Connection(WSListener):
             self._timeout = asyncio.get_running_loop().call_later(self._owner.close_timeout, self._transport.abort)
 
     def dropped(self, events: int) -> None:
-        """See core.session.Connection."""
+        """See core.connection.Connection."""
         self._traffic.events_dropped += events
         if not self._drop_told:
             self._drop_told = True
@@ -572,7 +574,7 @@ class Connection(WSListener):
 
     @property
     def unsent(self) -> int:
-        """See core.session.Connection."""
+        """See core.connection.Connection."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def cut(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from ...line_writer import LineWriter
-from .rates import Rate
+from ...protocol.rate import Rate
 
 log = structlog.get_logger("linkd.audit")
 

@@ -13,14 +13,16 @@ from enum import StrEnum
 import msgspec
 
 from ...protocol.close import CloseCode
+from ...protocol.end import EndReason
 from ...protocol.envelope import MessageId
 from ...protocol.errors import RateLimitedError
 from ...protocol.identity import Identity
+from ...protocol.rate import Rate
 from ..core.meter import Meter
-from ..core.session import EndReason, Session
+from ..core.session import Session
 from .addresses import Addresses, BansFullError, site
 from .audit import Audit
-from .rates import Rate, Rates
+from .rates import Rates
 
 
 class Mode(StrEnum):

@@ -1,70 +1,11 @@
-"""How much is allowed in how much time: the generic cell rate algorithm (ITU-T I.371), which keeps one number a key.
-
-The number is when everything that was taken so far would be paid off at the steady rate. Time is an argument.
-"""
+"""One rate for each of many keys."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from weakref import WeakValueDictionary
 
-from ...protocol.rate import parse_rate
-
-_ROUNDING = 1e-6  # seconds; far more than a sum of clocks and periods is off, and less than anybody can use
-
-
-class Rate:
-    """So many in so much time: as many at once, then one after the other as time passes.
-
-    Attributes:
-        text: As it was written, such as ``100/s``, ``20/m``, ``300/10s``.
-        interval: Seconds that one of them costs.
-        period: Seconds in which all of them are allowed.
-        ceiling: Seconds that may be owed, which is the period and what rounding adds to it.
-    """
-
-    __slots__ = ("ceiling", "interval", "period", "text")
-
-    def __init__(self, count: int, period: float) -> None:
-        self.text = f"{count}/{period:g}s"
-        self.period = period
-        self.interval = period / count
-        self.ceiling = period + _ROUNDING
-
-    @classmethod
-    def parse(cls, text: str) -> Rate | None:
-        """Read ``100/s`` and its like; ``None`` for ``off``.
-
-        Raises:
-            ValueError: If it is none.
-        """
-        if text == "off":
-            return None
-        try:
-            count, period = parse_rate(text)
-        except ValueError as cause:
-            raise ValueError(f"{cause}; off sets no limit") from cause
-        rate = cls(count, period)
-        rate.text = text
-        return rate
-
-    def take(self, paid: float, now: float, cost: float = 1.0) -> tuple[float, float]:
-        """Take ``cost`` of them.
-
-        Args:
-            paid: When everything taken so far is paid off; 0: nothing was taken.
-            now: The time in seconds.
-            cost: How many.
-
-        Returns:
-            When everything is paid off now, and 0.0; or ``paid`` as it was, and the seconds after which to try again.
-        """
-        after = (paid if paid > now else now) + self.interval * cost
-        owed = after - now
-        return (after, 0.0) if owed <= self.ceiling else (paid, owed - self.period)
-
-    def __repr__(self) -> str:
-        return f"<Rate {self.text}>"
+from ...protocol.rate import Rate
 
 
 class Account:

@@ -10,6 +10,7 @@ from ...protocol.errors import LinkdError, NotFoundError, ServiceUnavailableErro
 from ...protocol.identity import Identity
 from ...protocol.link import read_identity
 from ...protocol.link_pb2 import Action, Call, Frame, HttpRequest, HttpResponse
+from ...protocol.routes import match
 from .instance import Instance
 from .link import ServiceLink
 from .service import Service
@@ -28,7 +29,7 @@ class MethodNotAllowedError(LinkdError):
         super().__init__(details={"allowed": self.allowed})
 
 
-class Target(NamedTuple):
+class RouteMatch(NamedTuple):
     """Who answers a request.
 
     Attributes:
@@ -48,7 +49,7 @@ class Actions:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def find(self, method: str, segments: Sequence[str], identity: Identity | None) -> Target:
+    def find(self, method: str, segments: Sequence[str], identity: Identity | None) -> RouteMatch:
         """The action for an HTTP request; nothing but the request's head is needed.
 
         Args:
@@ -63,11 +64,11 @@ class Actions:
         refusal = _requirement(service, action.name, identity)
         if refusal is not None:
             raise refusal
-        target = Target(action.name, service, params)
+        target = RouteMatch(action.name, service, params)
         _instance_of(target)
         return target
 
-    async def request(self, request: HttpRequest, target: Target) -> HttpResponse:
+    async def request(self, request: HttpRequest, target: RouteMatch) -> HttpResponse:
         """Have a service answer an HTTP request; ``action`` and ``params`` are filled in here. Safe to cancel.
 
         Raises:
@@ -104,7 +105,7 @@ class Actions:
         best: tuple[int, Action, Service, dict[str, str]] | None = None
         others: set[str] = set()
         for service, action in self._routes():
-            params = _params(action.route, segments)
+            params = match(action.route, segments)
             if params is None:
                 continue
             if action.method != wanted:
@@ -130,20 +131,6 @@ class Actions:
                         yield service, action
 
 
-def _params(route: str, segments: Sequence[str]) -> dict[str, str] | None:
-    """What the route's variables are in this path; ``None``: the path is not the route's."""
-    parts = route.split("/")
-    if len(parts) != len(segments):
-        return None
-    params: dict[str, str] = {}
-    for part, segment in zip(parts, segments, strict=True):
-        if part.startswith("{") and segment:
-            params[part[1:-1]] = segment
-        elif part != segment:
-            return None
-    return params
-
-
 def _requirement(service: Service, action: str, identity: Identity | None) -> LinkdError | None:
     for instance in service.offers:
         requirement = instance.actions.get(action)
@@ -154,7 +141,7 @@ def _requirement(service: Service, action: str, identity: Identity | None) -> Li
     return None
 
 
-def _instance_of(target: Target) -> Instance:
+def _instance_of(target: RouteMatch) -> Instance:
     instance = target.service.idlest(lambda instance: target.action in instance.actions)
     if instance is None or instance.link.congested:
         raise ServiceUnavailableError(retry_after=1.0)

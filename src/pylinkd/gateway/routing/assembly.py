@@ -18,16 +18,17 @@ from ..guard.limits import Limits
 from ..guard.peers import Peers
 from .actions import Actions
 from .attachments import Attachments
+from .back_pressure import BackPressure
 from .commands import Commands
 from .connection_limit import ConnectionLimit, ConnectionLimitSettings
 from .inbound import Inbound
 from .lifecycle import Lifecycle
 from .link import ServiceLink
-from .membership import Membership
 from .parking import Parking, ParkingSettings
 from .publishing import Publishing
 from .registration import Registration
 from .services import Services, ServicesSettings
+from .session_commands import SessionCommands
 from .signin import SignIn, SignInSettings
 
 
@@ -89,9 +90,11 @@ class Routing:
         self.rooms = Rooms(settings.max_rooms_per_session)
         self.services = Services(monotonic, settings.services)
         self.attachments = Attachments(self.services, schedule)
+        self.pressure = BackPressure(self.attachments)
         self.inbound = Inbound(
             self.services,
             self.attachments,
+            self.pressure,
             guard.limits,
             settings.session_window,
             lambda give_up: Parking(monotonic, schedule, give_up, settings.parking),
@@ -139,6 +142,7 @@ class Routing:
                 peers=Peers(settings.link_uids, settings.link_secret),
                 services=self.services,
                 attachments=self.attachments,
+                pressure=self.pressure,
                 inbound=self.inbound,
             ),
             publishing=Publishing(
@@ -148,10 +152,10 @@ class Routing:
                 limits=limits,
                 delivery=delivery,
             ),
-            membership=Membership(self.registry, self.rooms),
+            session_commands=SessionCommands(self.registry, self.rooms),
             actions=self.actions,
             services=self.services,
-            inbound=self.inbound,
+            pressure=self.pressure,
         )
 
     @property

@@ -10,17 +10,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 from ...protocol.close import close_code_for
+from ...protocol.end import EndReason
 from ...protocol.envelope import MSGPACK
 from ...protocol.errors import LinkdError
 from ...protocol.link import fill_identity
 from ...protocol.link_pb2 import CODEC_JSON, CODEC_MSGPACK, Frame
 from ...protocol.link_pb2 import Session as WireSession
-from ..core.session import EndReason, Session
+from ..core.session import Session
 from .adoption import Adoption
+from .attachment import Attachment
 from .claims import EVERY_SERVICE
 from .instance import Instance
 from .link import LinkLostError
-from .service import Attachment, Service
+from .service import Service
 from .services import Services
 
 
@@ -43,7 +45,7 @@ class Attachments:
             if session.identity is not None or not service.auth:
                 service.attachments[session] = Attachment()
 
-    def attach(self, session: Session) -> None:
+    def begin(self, session: Session) -> None:
         """A session begins: announce it to the services on its path, except to those that first ask who it is."""
         if session.path == EVERY_SERVICE:
             self._on_shared_path.add(session)
@@ -65,11 +67,11 @@ class Attachments:
             fill_identity(frame.session_identified.identity, session.identity)
             instance.link.ask(frame, _Announcement())
 
-    def detach(self, session: Session, reason: EndReason, rooms: Callable[[Service], Iterable[str]]) -> None:
+    def end(self, session: Session, reason: EndReason, rooms: Callable[[Service], Iterable[str]]) -> None:
         """A session ended: announce it to the services that knew it, or keep it for their next instance."""
         self._on_shared_path.discard(session)
         for service in self._services:
-            attachment = service.detach(session)
+            attachment = service.forget(session)
             if attachment is None or (attachment.instance is None and not attachment.began):
                 continue
             frame = Frame()

@@ -9,6 +9,7 @@ import structlog
 from ...protocol.errors import ConflictError
 from ...protocol.link_pb2 import Action, Register
 from ...protocol.patterns import Pattern, check_name
+from ...protocol.routes import shape
 from .instance import Instance, offers_of
 from .service import Service
 
@@ -31,7 +32,8 @@ class Claims:
         by_path: Services by the path that is theirs alone.
         by_type: Services by the messages that they handle on the shared path.
         catch_all: Who takes every other message there; ``None``: nobody, or nobody knows which of several.
-        decoy: Stands in there for whoever does not handle what a client asks that has not signed in.
+        decoy: A service with handlers for signed-in clients. On the shared path it answers what no service handles to a
+            client that has not signed in, which then gets 401 and does not learn that the type does not exist.
     """
 
     def __init__(self, namespaces: Collection[tuple[str, str]] = ()) -> None:
@@ -122,7 +124,8 @@ class Claims:
         for other in self._services:
             for instance in other.instances if other.name != name else ():
                 for taken in instance.registration.actions:
-                    if action.route and (taken.method, taken.route) == (action.method, action.route):
+                    same = taken.method == action.method and shape(taken.route) == shape(action.route)
+                    if action.route and same:
                         raise ConflictError(f"{action.method} {action.route} belongs to the service {other.name!r}.")
 
 

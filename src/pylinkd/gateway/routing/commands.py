@@ -7,13 +7,13 @@ from collections.abc import Callable
 from ...protocol.errors import BadRequestError
 from ...protocol.link_pb2 import Frame
 from .actions import Actions
-from .inbound import Inbound
+from .back_pressure import BackPressure
 from .instance import Instance
 from .link import ServiceLink
-from .membership import Membership
 from .publishing import Publishing
 from .registration import Registration
 from .services import Services
+from .session_commands import SessionCommands
 from .streams import Upload
 
 
@@ -31,21 +31,21 @@ class Commands:
         *,
         registration: Registration,
         publishing: Publishing,
-        membership: Membership,
+        session_commands: SessionCommands,
         actions: Actions,
         services: Services,
-        inbound: Inbound,
+        pressure: BackPressure,
     ) -> None:
         self._registration = registration
         self._services = services
-        self._inbound = inbound
+        self._pressure = pressure
         self.links: set[ServiceLink] = set()
         self._parts: dict[str, Callable[[Instance, Frame], None]] = {
             "publish": publishing.publish,
             "event": publishing.emit,
-            "room_command": membership.change,
-            "room_query": membership.list,
-            "session_command": membership.disconnect,
+            "room_command": session_commands.change,
+            "room_query": session_commands.list,
+            "session_command": session_commands.disconnect,
             "call": lambda instance, frame: actions.call(frame.call, instance.link, frame.request_id),
             "draining": registration.drain,
             "stream_credit": _stream_credit,
@@ -70,7 +70,7 @@ class Commands:
 
     def ready(self, link: ServiceLink) -> None:
         """See LinkHandler."""
-        self._inbound.ready(link)
+        self._pressure.ready(link)
 
     def lost(self, link: ServiceLink) -> None:
         """See LinkHandler."""

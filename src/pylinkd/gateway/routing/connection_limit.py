@@ -13,9 +13,11 @@ from enum import StrEnum
 import msgspec
 
 from ...protocol.close import CloseCode
+from ...protocol.end import EndReason
 from ...protocol.identity import Identity
+from ..core.connection import Hold
 from ..core.registry import Registry
-from ..core.session import EndReason, Hold, Session
+from ..core.session import Session
 from ..guard.audit import Audit
 
 _SILENT = 5.0  # seconds; who was heard later than that is certainly there

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ...protocol.control import Abort
 from ...protocol.envelope import Message, MessageId
 from ...protocol.errors import (
     BadRequestError,
@@ -20,14 +19,16 @@ from ...protocol.identity import OPEN, Requirement
 from ...protocol.link import Reused
 from ...protocol.link_pb2 import Frame
 from ...protocol.patterns import RESERVED_PREFIX
-from ..core.session import Hold, Session
+from ..core.connection import Hold
+from ..core.session import Session
 from ..guard.limits import Limits
+from .attachment import Attachment
 from .attachments import Attachments
+from .back_pressure import BackPressure
 from .claims import EVERY_SERVICE
 from .instance import Instance
-from .link import ServiceLink
 from .parking import Parking
-from .service import Attachment, Service
+from .service import Service
 from .services import Services
 from .streams import Upload, refuse_answer
 
@@ -35,11 +36,12 @@ _SIGNED_IN = Requirement(auth=True)
 
 
 class Inbound:
-    """Routes messages, and holds back clients whose service cannot keep up.
+    """Routes messages.
 
     Args:
         services: Who handles what.
         attachments: Which instance looks after which session.
+        pressure: Holds clients back whose service cannot keep up.
         limits: How often a handler may be asked.
         window: Unanswered messages of one session from which on nothing more is read from it.
         make_parking: Makes what keeps messages while their service is replaced; given whom to tell of those that
@@ -50,6 +52,7 @@ class Inbound:
         self,
         services: Services,
         attachments: Attachments,
+        pressure: BackPressure,
         limits: Limits,
         window: int,
         make_parking: Callable[[Callable[[Session, Message], None]], Parking],
@@ -58,15 +61,12 @@ class Inbound:
         self._attachments = attachments
         self._limits = limits
         self._window = window
-        self._held: dict[ServiceLink, set[Session]] = {}
+        self._pressure = pressure
         self.parking = make_parking(self._give_up)
         self._reused = Reused()
 
     def route(self, session: Session, message: Message) -> None:
         """Hand the message to the service it is for, keep it until that is back, or answer why neither can be."""
-        if session.upload is not None and message.type == Abort.type:
-            session.upload.abort("aborted")
-            return
         claims = self._claims
         if session.path == EVERY_SERVICE:
             service = claims.by_type.get(message.type, claims.catch_all)
@@ -109,14 +109,21 @@ class Inbound:
         link.ask(frame, _Answer(self, session, message.id, in_order, instance))
         self._reused.used(len(data))
         if link.congested:
-            self._hold_for(session, link)
+            self._pressure.hold(session, link)
         if session.in_flight >= self._window:
             _hold(session, Hold.WINDOW)
+
+    def abort(self, session: Session, message: Message) -> None:
+        """The client gives up the stream that it sends."""
+        if session.upload is not None:
+            session.upload.abort("aborted")
+        else:
+            session.fail(message.id, UnknownMessageTypeError(details={"type": message.type}))
 
     def _open_stream(self, session: Session, message: Message, instance: Instance, in_order: Attachment | None) -> None:
         session.in_flight += 1
         done = partial(self.done, attachment=in_order, instance=instance)
-        Upload(session, message.id, instance.link, done=done, hold=self._hold_for).open(message)
+        Upload(session, message.id, instance.link, done=done, hold=self._pressure.hold).open(message)
 
     def _refuse(self, session: Session, message: Message, error: LinkdError) -> None:
         if isinstance(error, RateLimitedError):
@@ -191,29 +198,10 @@ class Inbound:
 
     def forget(self, session: Session) -> None:
         """The session ended."""
-        for held in self._held.values():
-            held.discard(session)
+        self._pressure.forget(session)
         self.parking.forget(session)
         if session.upload is not None:
             session.upload.abort("gone")
-
-    def receiving(self, session: Session) -> None:
-        """A large message begins to arrive: while its link is congested it had better wait with its client."""
-        for instance in self._attachments.looking_after(session):
-            if instance.link.congested:
-                self._hold_for(session, instance.link)
-
-    def _hold_for(self, session: Session, link: ServiceLink) -> None:
-        if session.connection is not None:
-            self._held.setdefault(link, set()).add(session)
-            session.connection.hold(Hold.LINK)
-
-    def ready(self, link: ServiceLink) -> None:
-        """The link takes messages again: go on reading from the clients that were held back for it."""
-        for session in self._held.pop(link, ()):
-            # On /ws another service's link may hold the session back still.
-            if session.connection is not None and not any(session in held for held in self._held.values()):
-                session.connection.release(Hold.LINK)
 
     def done(self, session: Session, attachment: Attachment | None = None, instance: Instance | None = None) -> None:
         """A message was answered.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...protocol.identity import Requirement
 from ...protocol.link_pb2 import Register
 from ...protocol.patterns import Pattern
-from ..guard.rates import Rate
+from ...protocol.rate import Rate
 from .link import ServiceLink
 
 if TYPE_CHECKING:

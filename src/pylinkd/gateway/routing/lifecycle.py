@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import structlog
 
+from ...protocol.end import EndReason
+from ..core.connection import Connection
 from ..core.registry import Registry
 from ..core.rooms import Rooms
-from ..core.session import EndReason, Session
+from ..core.session import Session
 from ..core.traffic import Traffic
 from .attachments import Attachments
 from .inbound import Inbound
@@ -48,10 +50,14 @@ class Lifecycle:
         self._inbound = inbound
         self._traffic = traffic
 
+    def attach(self, session: Session, connection: Connection) -> None:
+        """The opening handshake is done: from now on this is the session's connection."""
+        session.connection = connection
+
     def open(self, session: Session) -> None:
         """Its client is let in: services may now speak to the session."""
         self._registry.add(session)
-        self._attachments.attach(session)
+        self._attachments.begin(session)
         log.debug("session_opened", session=session.id, user=_user(session), path=session.path)
 
     def detach(self, session: Session, reason: EndReason) -> None:
@@ -77,7 +83,7 @@ class Lifecycle:
         def of(service: Service) -> list[str]:
             return rooms.get(service, [])
 
-        self._attachments.detach(session, reason, of)
+        self._attachments.end(session, reason, of)
 
 
 def _user(session: Session) -> str | None:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from ...endpoint import Endpoint, read_rest
+from ...link_endpoint import LinkEndpoint, read_rest
 from ...protocol.errors import InternalError, LinkdError, ServiceUnavailableError
 from ...protocol.link import MAX_FIRST_FRAME_SIZE, MAX_FRAME_SIZE, LinkProtocolError, encode, read_failure
 from ...protocol.link_pb2 import Frame
@@ -59,7 +59,7 @@ class LinkHandler(Protocol):
         """The process is gone; all its questions have failed already."""
 
 
-class ServiceLink(Endpoint):
+class ServiceLink(LinkEndpoint):
     """One connected service process. Until it is registered it may send registrations, small and soon, nothing else.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from ...endpoint import peer_credentials
+from ...link_endpoint import peer_credentials
 
 
 @dataclass(frozen=True, slots=True)

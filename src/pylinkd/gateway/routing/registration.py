@@ -10,6 +10,7 @@ from ...protocol.link_pb2 import Frame, Register
 from ...version import __version__
 from ..guard.peers import Peers
 from .attachments import Attachments
+from .back_pressure import BackPressure
 from .inbound import Inbound
 from .instance import Instance
 from .link import ServiceLink
@@ -26,6 +27,7 @@ class Registration:
         peers: Decides which processes may be services.
         services: The services.
         attachments: Gives a new instance what waits for one.
+        pressure: Holds clients back for links.
         inbound: Has messages that wait for an instance.
     """
 
@@ -36,12 +38,14 @@ class Registration:
         peers: Peers,
         services: Services,
         attachments: Attachments,
+        pressure: BackPressure,
         inbound: Inbound,
     ) -> None:
         self._gateway_instance = gateway_instance
         self._peers = peers
         self._services = services
         self._attachments = attachments
+        self._pressure = pressure
         self._inbound = inbound
 
     def admit(self, link: ServiceLink) -> None:
@@ -105,7 +109,7 @@ class Registration:
     def lost(self, link: ServiceLink) -> None:
         """A process is gone."""
         instance = self._services.remove(link)
-        self._inbound.ready(link)
+        self._pressure.ready(link)
         if instance is not None:
             self._attachments.hand_out(instance.service)
             self._inbound.resume(instance.service)

@@ -9,30 +9,12 @@ import structlog
 
 from ...protocol.link_pb2 import Frame
 from ..core.session import Session
+from .attachment import Attachment
 from .instance import Instance
 
 log = structlog.get_logger("linkd.services")
 
 _MAX_FAREWELLS = 10_000
-
-
-class Attachment:
-    """A session as one service sees it.
-
-    Attributes:
-        instance: Who looks after it; ``None``: nobody yet, or no longer.
-        began: It was announced to some instance, which has not refused it: its ``on_connect`` may have run.
-        opened: ``on_connect`` has succeeded.
-        in_order: Messages that its instance has and that keep order, so that the next may not overtake them.
-    """
-
-    __slots__ = ("began", "in_order", "instance", "opened")
-
-    def __init__(self) -> None:
-        self.instance: Instance | None = None
-        self.began = False
-        self.opened = False
-        self.in_order = 0
 
 
 class Service:
@@ -73,7 +55,7 @@ class Service:
         attachment.opened = True
         self._admitted = None
 
-    def detach(self, session: Session) -> Attachment | None:
+    def forget(self, session: Session) -> Attachment | None:
         """Forget a session; ``None``: it was not attached."""
         attachment = self.attachments.pop(session, None)
         if attachment is not None and attachment.opened:

@@ -11,6 +11,7 @@ import structlog
 
 from ...protocol.close import CloseCode
 from ...protocol.control import Auth, Authenticated, AuthExpiring
+from ...protocol.end import EndReason
 from ...protocol.envelope import Message
 from ...protocol.errors import (
     ConflictError,
@@ -21,7 +22,7 @@ from ...protocol.errors import (
 from ...protocol.identity import Identity
 from ..core.expiry import Expiry, Stage
 from ..core.registry import Registry
-from ..core.session import Connection, EndReason, Session
+from ..core.session import Session
 from ..guard.audit import Audit
 from ..guard.unfinished import Unfinished
 from .attachments import Attachments
@@ -94,9 +95,8 @@ class SignIn:
         # In the order of their deadlines, since all have the same time.
         self.waiting: dict[Session, float] = {}
 
-    def opened(self, session: Session, connection: Connection) -> None:
-        """The opening handshake is done."""
-        session.connection = connection
+    def opened(self, session: Session) -> None:
+        """The session has its connection: let it in, or have its client sign in first."""
         if session.identity is not None or not self._services.wants_identity(session.path):
             self._let_in(session)
         elif self._unfinished.enter(session.remote_address):

@@ -14,7 +14,8 @@ import structlog
 from ...protocol.envelope import Message, MessageId
 from ...protocol.errors import BadRequestError, InternalError, LinkdError
 from ...protocol.link_pb2 import Frame
-from ..core.session import Hold, Session
+from ..core.connection import Hold
+from ..core.session import Session
 from .link import ServiceLink
 
 log = structlog.get_logger("linkd.services")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from ...protocol.end import EndReason
 from ...protocol.errors import BadRequestError, NotFoundError
 from ...protocol.link_pb2 import Frame, RoomCommand
 from ..core.registry import Registry
 from ..core.rooms import Rooms
-from ..core.session import EndReason, Session
+from ..core.session import Session
 from .instance import Instance
 
 _MAX_ROOM_NAME = 256
 
 
-class Membership:
+class SessionCommands:
     """Carries out what a service wants of its sessions.
 
     Args:

@@ -38,7 +38,7 @@ def peer_credentials(transport: asyncio.BaseTransport) -> Credentials | None:
     return Credentials(*_CREDENTIALS.unpack(raw))
 
 
-class Endpoint(asyncio.Protocol):
+class LinkEndpoint(asyncio.Protocol):
     """One end of one connection. What becomes ready in one loop turn leaves in few writes.
 
     Args:

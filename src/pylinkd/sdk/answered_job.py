@@ -23,10 +23,10 @@ from ..protocol.errors import (
 )
 from ..protocol.link import MAX_FRAME_SIZE, LinkProtocolError
 from ..protocol.link_pb2 import Frame
-from .asking import is_fault
 from .dispatch import Job, torn_down
+from .gateway_questions import is_fault
 from .host import Host
-from .report import report
+from .safe_log import report
 
 log = structlog.get_logger("linkd.service")
 
@@ -46,7 +46,7 @@ class Answerable(Protocol):
         """Answer the question with an error."""
 
 
-class Question(Job):
+class AnsweredJob(Job):
     """A job that owes the gateway an answer, whatever happens: exactly one."""
 
     __slots__ = ("_answered", "_host", "_link", "_request_id")

@@ -1,4 +1,4 @@
-"""Questions of a handler to the gateway. An error that one ends with says which it was; question.py logs it."""
+"""Questions of a handler to the gateway. An error that one ends with says which it was; answered_job.py logs it."""
 
 from __future__ import annotations
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from pylinkd.gateway.core.lifecycle import TRANSITIONS, IllegalTransition, Lifecycle, State
+from pylinkd.gateway.core.connection_state import TRANSITIONS, ConnectionState, IllegalTransition, State
 
 
-def reach(state: State) -> Lifecycle:
+def reach(state: State) -> ConnectionState:
     """A lifecycle in this state, by the shortest allowed way."""
     ways: list[list[State]] = [[State.CONNECTING]]
     while ways[0][-1] is not state:
         way = ways.pop(0)
         ways.extend([*way, after] for after in TRANSITIONS[way[-1]])
-    life = Lifecycle()
+    life = ConnectionState()
     for step in ways[0][1:]:
         life.advance(step)
     return life

@@ -59,7 +59,7 @@ class IllegalTransition(Exception):
         super().__init__(f"a {before} connection cannot become {after}")
 
 
-class Lifecycle:
+class ConnectionState:
     """The state of one connection.
 
     Attributes:

@@ -26,10 +26,10 @@ def runtime_class() -> type[Runtime]:
     """The runtime for what is logged: one that notes everything where that is debug."""
     # A program that configured nothing has NOTSET; it did not ask for this.
     level = getattr(log.bind(), "get_effective_level", lambda: 0)()
-    return TracedRuntime if 0 < level <= logging.DEBUG else Runtime
+    return LoggedRuntime if 0 < level <= logging.DEBUG else Runtime
 
 
-class TracedRuntime(Runtime):
+class LoggedRuntime(Runtime):
     """A runtime that notes what it was asked and what came of it."""
 
     def received(self, link: Answerable, kind: str, frame: Frame) -> None:
