@@ -1,4 +1,4 @@
-"""Every part of a gateway, built and joined: what it stands on is in the settings, what it does in the parts."""
+"""Every part of a gateway, built from its settings and joined."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ async def asked(host: Any, frame: Frame, what: str) -> Frame:
     """Ask, and wait for the answer.
 
     Args:
-        host: Whose link is used (context.Host).
+        host: Whose link is used (host.Host).
         frame: The question.
         what: What is asked for, for the log. Clients do not learn how services are put together.
 

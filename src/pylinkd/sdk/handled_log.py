@@ -33,7 +33,7 @@ class LoggedRuntime(Runtime):
     """A runtime that notes what it was asked and what came of it."""
 
     def received(self, link: Answerable, kind: str, frame: Frame) -> None:
-        """See link.Owner."""
+        """See link.LinkOwner."""
         note = _NOTES.get(kind)
         if note is not None:
             event, facts = note

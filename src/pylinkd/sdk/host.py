@@ -14,7 +14,7 @@ class Host(Protocol):
 
     Attributes:
         link: Where its questions go.
-        anything: Reads data that no type is asked of.
+        anything: Reads data without checking it against a type.
         dispatcher: What runs its handlers.
     """
 

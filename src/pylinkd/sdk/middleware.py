@@ -48,7 +48,7 @@ class Layer:
 
 
 class Stack:
-    """All middleware of one side of a service, its messages or its actions.
+    """All middleware of one side of a service: its messages, its actions or its events.
 
     Args:
         changed: Called after each change.

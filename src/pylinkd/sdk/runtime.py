@@ -88,7 +88,7 @@ class Runtime:
 
     Attributes:
         link: Where contexts send their questions.
-        anything: See context.Host.
+        anything: See host.Host.
         sockets: The sessions that the gateway announced, by id.
         leaving: Whether the service stops: where it registers once more, it gets nothing new.
     """
@@ -121,16 +121,16 @@ class Runtime:
             "ping": lambda link, frame: link.answer(frame.request_id, done()),
         }
 
-    # context.Host
+    # host.Host
 
     @property
     def name(self) -> str:
-        """See context.Host."""
+        """See host.Host."""
         return self.service.name
 
     @property
     def db(self) -> Any:
-        """See context.Host."""
+        """See host.Host."""
         return self.service.db
 
     # link.LinkOwner
@@ -178,8 +178,8 @@ class Runtime:
             return  # the gateway has taken over a change
         self.link = link
         if self._gateway_instance == answer.gateway_instance:
-            # The sessions live on and may meanwhile be another instance's. The gateway says which are ours again; where
-            # something of such a one still runs its order, and that of on_connect, holds on.
+            # The sessions live on and may meanwhile be another instance's: the gateway says which are ours again. One
+            # of which a handler still runs keeps its mailbox until then, so that nothing overtakes that handler.
             known = {**self._orphans, **self.sockets}  # a link may break again while a handler still runs
             self._orphans = {id: socket for id, socket in known.items() if socket._mailbox.busy}
             self.sockets = {}
@@ -189,7 +189,7 @@ class Runtime:
 
     def end_sessions(self) -> None:
         """The gateway process is gone, and with it every session that is this instance's."""
-        # None is kept: the next gateway may be gone, too, before their last handler has ended.
+        # Forgotten at once: yet another gateway may be found before their last handlers have ended.
         sockets, self.sockets = self.sockets, {}
         for socket in sockets.values():
             if socket.id not in self._ended:

@@ -9,7 +9,6 @@ import struct
 import pytest
 import structlog
 
-from pylinkd.gateway.routing import link as module
 from pylinkd.gateway.routing.link import LinkLostError, ServiceLink
 from pylinkd.protocol.errors import ConflictError, LinkdError
 from pylinkd.protocol.link import BATCH_FRAMES, MAX_FIRST_FRAME_SIZE, FrameReader, encode, fill_failure
@@ -61,9 +60,9 @@ class Question:
 class Rig:
     """A link with both its ends."""
 
-    def __init__(self, window: int = 8, *, registered: bool = True) -> None:
+    def __init__(self, window: int = 8, *, registered: bool = True, register_timeout: float = 5.0) -> None:
         self.receiver = Receiver()
-        self.link = ServiceLink(self.receiver, window)
+        self.link = ServiceLink(self.receiver, window, register_timeout)
         self.transport = RecordingTransport(self.link)
         self.link.connection_made(self.transport)
         if registered:
@@ -352,10 +351,9 @@ async def test_first_frames_are_small() -> None:
     assert (stranger.transport.closing, service.transport.closing) == (True, False)
 
 
-async def test_registration_has_to_come_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_registration_has_to_come_in_time() -> None:
     """Who is registered by then may be silent."""
-    monkeypatch.setattr(module, "REGISTER_TIMEOUT", 0.01)
-    service, stranger = Rig(), Rig(registered=False)
+    service, stranger = Rig(register_timeout=0.01), Rig(registered=False, register_timeout=0.01)
 
     with structlog.testing.capture_logs() as logs:
         async with asyncio.timeout(5):

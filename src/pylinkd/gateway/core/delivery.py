@@ -20,7 +20,7 @@ from .outbox import Kind, Squeezed
 from .session import Session
 from .traffic import Traffic
 
-_FEW = 32  # recipients up to which the outboxes are as fast, and join what each gets of different rooms in the turn
+_FEW = 32  # recipients up to which an event goes into their outboxes: as fast, and one write with other rooms' events
 _PIECE_LIMIT = 64 * 1024  # bytes that leave past an outbox, and so past its limit, at once
 
 Sessions = set[Session] | frozenset[Session]

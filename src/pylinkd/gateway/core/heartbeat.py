@@ -44,7 +44,7 @@ class Pulse(Protocol):
 
     @property
     def reachable(self) -> bool:
-        """Whether what is sent to it arrives. Asked of one that is held, and was pinged."""
+        """Whether what is sent to it arrives. Only asked where ``held`` rules out that its pong could be read."""
 
 
 P = TypeVar("P", bound=Pulse)

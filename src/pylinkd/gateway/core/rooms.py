@@ -101,7 +101,7 @@ class Rooms:
     def members(self, namespace: str, name: str) -> tuple[Session, ...]:
         """The room's members as they are now; empty for a room that does not exist.
 
-        The same object for as long as nobody joins or leaves: fanout.py knows by it that two events have the same
+        The same object for as long as nobody joins or leaves: delivery.py knows by it that two events have the same
         recipients.
         """
         room = self._rooms.get((namespace, name))

@@ -506,7 +506,7 @@ class Connection(WSListener):
             user = None if session.identity is None else session.identity.user
             log.warning("events_dropped", session=session.id, user=user, events=events)
 
-    # what picows reads into (upgrade.py), and receptions.Receiver
+    # what picows reads into (framing.py), and receptions.Receiver
 
     def receives(self, size: int) -> None:
         """So many bytes were read into a large buffer."""

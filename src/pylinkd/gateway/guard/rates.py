@@ -56,7 +56,7 @@ class Rates:
             key = next(iter(self._accounts))
             account = self._accounts.pop(key)
             if account.paid > now:
-                self._accounts[key] = account  # seen again when the others were
+                self._accounts[key] = account  # looked at again after all others
             else:
                 self._in_use[key] = account
 

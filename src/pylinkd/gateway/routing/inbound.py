@@ -212,8 +212,9 @@ class Inbound:
             instance: Who had it; by now the session may be another one's.
         """
         session.in_flight -= 1
-        # Resuming at half the window reads the next messages together instead of one for each answer. Before messages
-        # that waited go on: those that are refused count down too, and would go past half of it unseen.
+        # Resuming at half the window reads the next messages together instead of one for each answer. It is looked at
+        # before messages that waited go on: each of those that is refused counts down, too, and several at once would
+        # take the number past exactly half.
         if session.in_flight == self._window // 2 and session.connection is not None:
             session.connection.release(Hold.WINDOW)
         if attachment is not None and attachment.instance is instance:

@@ -1,6 +1,6 @@
 """The gateway's end of the link to one service process: bytes ⇄ frames, questions ⇄ answers.
 
-What a frame means is elsewhere: inbound.py (messages), services.py (sessions), actions.py (HTTP),
+What a frame means is elsewhere: inbound.py (messages), attachments.py (sessions), actions.py (HTTP),
 commands.py (what the service asks for).
 """
 
@@ -65,6 +65,7 @@ class ServiceLink(LinkEndpoint):
     Args:
         handler: Of everything that is no answer.
         window: Unanswered questions from which on the link counts as congested.
+        register_timeout: Seconds that the process may take to register.
 
     Attributes:
         peer: Whose process it is.
@@ -73,10 +74,11 @@ class ServiceLink(LinkEndpoint):
         paused: Whether the service does not read what it is sent.
     """
 
-    def __init__(self, handler: LinkHandler, window: int) -> None:
+    def __init__(self, handler: LinkHandler, window: int, register_timeout: float = REGISTER_TIMEOUT) -> None:
         super().__init__(MAX_FIRST_FRAME_SIZE)
         self._handler = handler
         self._window = window
+        self._register_timeout = register_timeout
         self._questions: dict[int, Waiter] = {}
         # While the service does not read what it is sent, nothing more is taken from it: neither what was read of it
         # already nor anything else. A service of ours reads whatever it has to write, so that both go on.
@@ -99,8 +101,8 @@ class ServiceLink(LinkEndpoint):
         assert self._transport is not None
         self._transport.set_write_buffer_limits(high=2**20)
         self.peer = peer_of(transport)
-        reason = f"no registration within {REGISTER_TIMEOUT:g} seconds"
-        self._overdue = self._loop.call_later(REGISTER_TIMEOUT, self.close, reason)
+        reason = f"no registration within {self._register_timeout:g} seconds"
+        self._overdue = self._loop.call_later(self._register_timeout, self.close, reason)
         self._handler.connected(self)
 
     def data_received(self, data: bytes) -> None:
