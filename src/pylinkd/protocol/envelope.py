@@ -6,6 +6,7 @@ merely passed on. What the payload means is the service's business (sdk/validati
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Protocol, cast
 
 import msgspec
@@ -168,7 +169,25 @@ _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NIL = b"\xc0"
 
 
-class JsonCodec:
+class _ClientSide:
+    """What a client's side does alike in both codecs."""
+
+    _encode: Callable[[Any], bytes]
+    _read: Callable[[bytes], Received]
+
+    def request(self, type: str, data: bytes = b"", id: MessageId | None = None, *, stream: bool = False) -> bytes:
+        """See Codec."""
+        return self._encode(_request(type, data, id, stream))
+
+    def read(self, payload: bytes) -> Received:
+        """See Codec."""
+        try:
+            return self._read(payload)
+        except _MALFORMED as cause:
+            raise BadRequestError("This is no message of a gateway's.") from cause
+
+
+class JsonCodec(_ClientSide):
     """Messages as JSON text."""
 
     name = "json"
@@ -229,19 +248,8 @@ class JsonCodec:
                 raise BadRequestError("The event's data is not JSON.") from cause
         return b"".join((b'{"type":', self._encode(type), b',"data":', data or b"null", b"}"))
 
-    def request(self, type: str, data: bytes = b"", id: MessageId | None = None, *, stream: bool = False) -> bytes:
-        """See Codec."""
-        return self._encode(_request(type, data, id, stream))
 
-    def read(self, payload: bytes) -> Received:
-        """See Codec."""
-        try:
-            return self._read(payload)
-        except _MALFORMED as cause:
-            raise BadRequestError("This is no message of a gateway's.") from cause
-
-
-class MsgpackCodec:
+class MsgpackCodec(_ClientSide):
     """Messages as MessagePack maps."""
 
     name = "msgpack"
@@ -293,17 +301,6 @@ class MsgpackCodec:
             return self._encode({"type": type, "data": msgspec.json.decode(data) if data else None})
         except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError) as cause:
             raise BadRequestError("The event's data is not JSON that MessagePack can carry.") from cause
-
-    def request(self, type: str, data: bytes = b"", id: MessageId | None = None, *, stream: bool = False) -> bytes:
-        """See Codec."""
-        return self._encode(_request(type, data, id, stream))
-
-    def read(self, payload: bytes) -> Received:
-        """See Codec."""
-        try:
-            return self._read(payload)
-        except _MALFORMED as cause:
-            raise BadRequestError("This is no message of a gateway's.") from cause
 
 
 JSON: Codec = cast(Codec, JsonCodec())

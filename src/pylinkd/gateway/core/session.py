@@ -8,7 +8,7 @@ sessions, never connections.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -20,10 +20,7 @@ from ...protocol.identity import Identity
 from .connection import Connection
 from .format import Format
 from .meter import Meter
-from .outbox import Outbox
-
-if TYPE_CHECKING:
-    from .delivery import Delivery
+from .outbox import Kind, Outbox
 
 RoomKey = tuple[str, str]
 """Namespace and name of a room."""
@@ -43,6 +40,19 @@ class Upload(Protocol):
 
     def abort(self, reason: str) -> None:
         """Nothing more will come."""
+
+
+class Deliverer(Protocol):
+    """The door to clients, as a session needs it (delivery.py)."""
+
+    def send(self, session: Session, frame: bytes, kind: Kind = Kind.ANSWER) -> bool:
+        """Send one frame at the end of the turn."""
+
+    def flush(self, session: Session) -> None:
+        """Hand the session's outbox to its connection."""
+
+    def close(self, session: Session, code: int, reason: str, end: EndReason) -> None:
+        """Close its connection behind what was sent before."""
 
 
 class Session:
@@ -100,7 +110,7 @@ class Session:
         user_agent: str,
         connected_at: float,
         metadata: Mapping[str, str],
-        delivery: Delivery,
+        delivery: Deliverer,
         outbox: Outbox,
     ) -> None:
         self.id = id
