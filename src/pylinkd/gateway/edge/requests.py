@@ -295,6 +295,8 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def answered(self) -> None:
         """See exchange.Carrier."""
+        if self._can_write.is_set():
+            self._serving.unread.release(self._transport)  # the client did not read at first, and caught up
         if self._closing:
             return
         if self._conn.our_state is not h11.DONE:
