@@ -93,7 +93,7 @@ async def test_event_may_come_later(service: Service[Any]) -> None:
 
 async def test_event_that_does_not_come_is_missed(service: Service[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while, with a TimeoutError."""
-    monkeypatch.setattr("pylinkd.sdk.testing.DEFAULT_TIMEOUT", 0.01)
+    monkeypatch.setattr("pylinkd.sdk.memory_client.DEFAULT_TIMEOUT", 0.01)
     async with run(service) as gateway:
         una = await gateway.connect("una")
         with pytest.raises(TimeoutError, match=r"no event came within .*nothing else came either"):
@@ -113,7 +113,7 @@ async def test_event_that_does_not_come_is_missed(service: Service[Any], monkeyp
 
 async def test_missing_event_says_that_the_session_was_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which is why nothing comes."""
-    monkeypatch.setattr("pylinkd.sdk.testing.DEFAULT_TIMEOUT", 0.01)
+    monkeypatch.setattr("pylinkd.sdk.memory_client.DEFAULT_TIMEOUT", 0.01)
     service = Service("chat")
 
     @service.ws.on("leave")
@@ -130,7 +130,7 @@ async def test_missing_event_says_that_the_session_was_closed(monkeypatch: pytes
 async def test_rate_of_a_handler_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """As at the gateway: so many at once for each session and type, then one after the other."""
     now = 1000.0
-    monkeypatch.setattr("pylinkd.sdk.testing.monotonic", lambda: now)
+    monkeypatch.setattr("pylinkd.sdk.memory_client.monotonic", lambda: now)
     service = Service("chat")
     handled: list[str] = []
 

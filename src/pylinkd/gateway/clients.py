@@ -53,7 +53,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Clients:
-    """All WebSockets. A ConnectionOwner (edge/connection.py), with whose attributes it says what clients may do.
+    """All WebSockets. A ConnectionOwner (edge/connection_owner.py), with whose attributes it says what clients may do.
 
     Args:
         routing: Where messages go.
@@ -97,7 +97,7 @@ class Clients:
         if transport is not None and not transport.is_closing():
             read_frames(transport, connection, self.max_message_size)
 
-    # edge.connection.ConnectionOwner
+    # edge.connection_owner.ConnectionOwner
 
     def opened(self, session: Session, connection: Connection) -> None:
         """See ConnectionOwner."""

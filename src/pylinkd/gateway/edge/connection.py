@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -14,16 +10,16 @@ from picows import WSFrame, WSListener, WSTransport
 
 from ...protocol.close import CloseCode
 from ...protocol.end import EndReason
-from ...protocol.envelope import BadEnvelopeError, Message, MessageId
+from ...protocol.envelope import BadEnvelopeError, MessageId
 from ...protocol.errors import BadRequestError
 from ..core.connection import Hold
 from ..core.connection_state import ConnectionState, State
 from ..core.frames import close_frame, ping_frame, pong_frame
 from ..core.outbox import Kind
 from ..core.session import Session
-from ..core.traffic import Traffic
+from .connection_owner import ConnectionOwner
 from .messages import Messages, Opcode, reserved_bit
-from .receptions import Receptions
+from .tcp import is_reachable
 from .violation import ProtocolViolation, check_close_code, check_text
 
 log = structlog.get_logger("linkd.edge")
@@ -44,10 +40,6 @@ _IGNORED_FRAME_COST = 64  # bytes; what an empty frame takes of the time for oth
 _IGNORED_MESSAGES = 2  # of the largest size, that are read and thrown away once a connection closes
 _ANSWERED_STEP = 0.005  # seconds between two looks whether everything is answered that came before a violation
 
-_TCP_INFO = struct.Struct("=B23xI28xI")  # of struct tcp_info, linux/tcp.h: tcpi_state, tcpi_unacked, tcpi_last_ack_recv
-_ESTABLISHED = 1
-_UNREACHABLE_MS = 20_000  # without an acknowledgement of what was sent; the kernel repeats it every few seconds
-
 _BIN = (b"\xc4", b"\xc5", b"\xc6")  # how a binary value begins in MessagePack, where a message is a map
 
 _END_BY_CODE: dict[int, EndReason] = {
@@ -57,45 +49,6 @@ _END_BY_CODE: dict[int, EndReason] = {
     CloseCode.MESSAGE_TOO_BIG: EndReason.MESSAGE_TOO_BIG,
     CloseCode.INTERNAL_ERROR: EndReason.INTERNAL_ERROR,
 }
-
-
-class ConnectionOwner(Protocol):
-    """What a connection needs of the gateway."""
-
-    close_timeout: float
-    max_message_size: int
-    max_fragments: int
-    traffic: Traffic
-    receptions: Receptions[Connection]
-    congested: set[Session]
-    """The sessions whose clients read too slowly now; kept by their connections."""
-    now: float
-    """The time, as of the last step of the heartbeat: exact enough to tell who is silent, and free to read."""
-
-    def opened(self, session: Session, connection: Connection) -> None:
-        """The opening handshake is done."""
-
-    def receiving(self, session: Session) -> None:
-        """A large message begins to arrive."""
-
-    @property
-    def count(self) -> Callable[[Session, int], float] | None:
-        """Counts a message of so many bytes: 0.0, or the seconds after which to try again; ``None``: nothing is."""
-
-    def received(self, session: Session, message: Message) -> None:
-        """A message came, and was counted."""
-
-    def exceeded(self, session: Session, id: MessageId | None, retry_after: float) -> None:
-        """A message came that is one too many."""
-
-    def pace(self, session: Session, pieces: int) -> float:
-        """Count small pieces of a stream; the seconds for which nothing more should be read of it."""
-
-    def control(self, session: Session) -> bool:
-        """Count a control frame; ``False``: it is one too many and gets no answer."""
-
-    def ended(self, session: Session, reason: EndReason) -> None:
-        """The connection is gone. Called once after ``opened``."""
 
 
 class Connection(WSListener):
@@ -564,13 +517,7 @@ class Connection(WSListener):
     @property
     def reachable(self) -> bool:
         """Whether the client's kernel acknowledges what we send, which says nothing of the client itself."""
-        connection = None if self._transport is None else self._transport.get_extra_info("socket")
-        if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
-            return True
-        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        state, unacknowledged, silence_ms = _TCP_INFO.unpack(info)
-        # Any other state: it has closed its end, or reset the connection, which nobody reads that does not read.
-        return state == _ESTABLISHED and not (unacknowledged and silence_ms >= _UNREACHABLE_MS)
+        return is_reachable(self._transport)
 
     @property
     def unsent(self) -> int:

@@ -20,7 +20,8 @@ from ..guard.door import Admission, Approach, Door
 from ..guard.hosts import Hosts
 from ..guard.tokens import KeyMissingError
 from ..guard.unfinished import Unfinished
-from .connection import Connection, ConnectionOwner
+from .connection import Connection
+from .connection_owner import ConnectionOwner
 from .deflate import negotiate
 from .framing import read_frames
 from .handshake import Head, OpeningRequest, acceptance

@@ -1,0 +1,54 @@
+"""What a WebSocket needs of the gateway around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from ...protocol.end import EndReason
+from ...protocol.envelope import Message, MessageId
+from ..core.session import Session
+from ..core.traffic import Traffic
+from .receptions import Receptions
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+
+class ConnectionOwner(Protocol):
+    """What a connection needs of the gateway."""
+
+    close_timeout: float
+    max_message_size: int
+    max_fragments: int
+    traffic: Traffic
+    receptions: Receptions[Connection]
+    congested: set[Session]
+    """The sessions whose clients read too slowly now; kept by their connections."""
+    now: float
+    """The time, as of the last step of the heartbeat: exact enough to tell who is silent, and free to read."""
+
+    def opened(self, session: Session, connection: Connection) -> None:
+        """The opening handshake is done."""
+
+    def receiving(self, session: Session) -> None:
+        """A large message begins to arrive."""
+
+    @property
+    def count(self) -> Callable[[Session, int], float] | None:
+        """Counts a message of so many bytes: 0.0, or the seconds after which to try again; ``None``: nothing is."""
+
+    def received(self, session: Session, message: Message) -> None:
+        """A message came, and was counted."""
+
+    def exceeded(self, session: Session, id: MessageId | None, retry_after: float) -> None:
+        """A message came that is one too many."""
+
+    def pace(self, session: Session, pieces: int) -> float:
+        """Count small pieces of a stream; the seconds for which nothing more should be read of it."""
+
+    def control(self, session: Session) -> bool:
+        """Count a control frame; ``False``: it is one too many and gets no answer."""
+
+    def ended(self, session: Session, reason: EndReason) -> None:
+        """The connection is gone. Called once after ``opened``."""

@@ -1,0 +1,230 @@
+"""A gateway in memory: what a service asks of its gateway, carried out without one.
+
+What it promises is what the real one promises: tests/integration/test_contract.py asks both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ..protocol.end import EndReason
+from ..protocol.errors import BadRequestError, InternalError, LinkdError, NotFoundError, UnknownActionError
+from ..protocol.link import fill_failure
+from ..protocol.link_pb2 import Event, Frame, Publish, RoomCommand
+from .jobs import done
+from .memory_client import Client, Emitted
+from .response import decode_result
+from .runtime import Runtime
+from .service import Service
+from .validation import encode
+
+
+class MemoryGateway:
+    """A gateway in memory with one service behind it.
+
+    Attributes:
+        service: The service.
+        rooms: The ids of the sessions in each room; empty rooms vanish.
+        emitted: Every event for clients, oldest first.
+        service_events: Type and data of what the service emitted to other services.
+    """
+
+    def __init__(self, service: Service[Any], runtime: Runtime) -> None:
+        self.service = service
+        self.rooms: dict[str, set[str]] = {}
+        self.emitted: list[Emitted] = []
+        self.service_events: list[tuple[str, Any]] = []
+        self.clients: dict[str, Client] = {}
+        self._runtime = runtime
+        self._asked: dict[int, asyncio.Future[Frame]] = {}
+        self._last_id = 0
+        self._connected = 0
+        self._others: dict[tuple[str, str], Callable[[Any], Awaitable[Any]]] = {}
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def disconnect(self, client: Client, reason: str) -> None:
+        """End a session and wait until ``on_disconnect`` has run."""
+        if self.clients.pop(client.id, None) is None:
+            return
+        frame = Frame()
+        closed = frame.session_closed
+        closed.session.id = client.id
+        closed.reason = reason
+        for room in [room for room, members in self.rooms.items() if client.id in members]:
+            closed.rooms.append(room)
+            self._leave(room, client.id)
+        await self.tell(frame)
+
+    # the service's counterpart: what it gets
+
+    def say(self, frame: Frame) -> None:
+        """Send the service a frame that is not answered."""
+        self._runtime.received(self, str(frame.WhichOneof("body")), frame)
+
+    async def tell(self, frame: Frame) -> Frame:
+        """Send the service a frame and return its answer.
+
+        Raises:
+            LinkdError: If it answers with an error.
+        """
+        self._last_id += 1
+        frame.request_id = self._last_id
+        future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        self._asked[self._last_id] = future
+        kind = frame.WhichOneof("body")
+        assert kind is not None
+        self._runtime.received(self, kind, frame)
+        return await future
+
+    def answer(self, request_id: int, frame: Frame) -> None:
+        """The service answers."""
+        if frame.WhichOneof("body") == "stream_credit":
+            return  # it has taken a chunk; here the chunks do not wait for that
+        answer = Frame()
+        answer.CopyFrom(frame)  # the service may use the frame again for its next answer
+        self._asked.pop(request_id).set_result(answer)
+
+    def fail(self, request_id: int, error: LinkdError) -> None:
+        """The service answers with an error."""
+        fill_failure(Frame().failure, error)  # one that cannot be encoded is a fault here too
+        self._asked.pop(request_id).set_exception(error)
+
+    # and what it asks
+
+    def ask(self, frame: Frame) -> asyncio.Future[Frame]:
+        """The service asks something."""
+        future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        kind = frame.WhichOneof("body")
+        if kind == "call":
+            self._call(frame, future)
+            return future
+        try:
+            future.set_result(self._carry_out(str(kind), frame))
+        except LinkdError as error:
+            future.set_exception(error)
+        return future
+
+    def _carry_out(self, kind: str, frame: Frame) -> Frame:
+        answer = Frame()
+        match kind:
+            case "publish":
+                answer.published.reached = self._publish(frame.publish)
+            case "room_command":
+                self._room_command(frame.room_command)
+                return done()
+            case "room_query" if frame.room_query.session:
+                self._known(frame.room_query.session)
+                answer.room_list.rooms.extend(
+                    room for room, members in self.rooms.items() if frame.room_query.session in members
+                )
+            case "room_query":
+                for id in sorted(self.rooms.get(frame.room_query.room, ())):
+                    identity = self.clients[id].identity
+                    answer.member_list.members.add(
+                        session=id,
+                        user="" if identity is None else identity.user,
+                        name="" if identity is None else identity.name,
+                    )
+            case "session_command":
+                self._close(frame)
+                return done()
+            case "event":
+                answer.event_done.reached = self._event(frame.event)
+        return answer
+
+    def _publish(self, publish: Publish) -> int:
+        meant = set(self.clients) if publish.everyone else set(publish.sessions)
+        for room in publish.rooms:
+            meant |= self.rooms.get(room, set())
+        excepted = set(publish.except_sessions)
+        for id, client in self.clients.items():
+            user = None if client.identity is None else client.identity.user
+            if user is not None and user in publish.users:
+                meant.add(id)
+            if user is not None and user in publish.except_users:
+                excepted.add(id)
+        reached = frozenset(meant & set(self.clients) - excepted)
+        event = Emitted(publish.type, decode_result(publish.data), reached)
+        self.emitted.append(event)
+        for id in reached:
+            self.clients[id].receive(event)
+        return len(reached)
+
+    def _room_command(self, command: RoomCommand) -> None:
+        self._known(command.session)
+        for room in command.rooms:
+            if command.verb == RoomCommand.JOIN:
+                self.rooms.setdefault(room, set()).add(command.session)
+            else:
+                self._leave(room, command.session)
+
+    def _leave(self, room: str, id: str) -> None:
+        members = self.rooms.get(room, set())
+        members.discard(id)
+        if not members:
+            self.rooms.pop(room, None)
+
+    def _event(self, event: Event) -> int:
+        self.service_events.append((event.type, decode_result(event.data)))
+        if not any(True for _ in self.service.events.matching(event.type)):
+            return 0
+        # The service hears its own events too.
+        heard = Event()
+        heard.CopyFrom(event)
+        heard.source = self.service.name
+        self._run(self.tell(Frame(event=heard)))
+        return 1
+
+    def _close(self, frame: Frame) -> None:
+        command = frame.session_command
+        if command.close_code != 1000 and not 3000 <= command.close_code <= 4999:
+            raise BadRequestError(f"A service closes with 1000 or 3000 to 4999, not with {command.close_code}.")
+        if command.session:
+            self._known(command.session)
+        for client in list(self.clients.values()):
+            by_user = client.identity is not None and command.user and client.identity.user == command.user
+            if by_user or client.id == command.session:
+                client.closed = (command.close_code, command.reason)
+                self._run(self.disconnect(client, EndReason.DISCONNECTED))
+
+    def _call(self, frame: Frame, future: asyncio.Future[Frame]) -> None:
+        key = (frame.call.service, frame.call.action)
+        provided = self._others.get(key)
+        own = key[0] == self.service.name and self.service.action.find(key[1]) is not None
+
+        async def answer() -> None:
+            try:
+                if provided is not None:
+                    result = Frame()
+                    result.call_result.data = encode(await provided(decode_result(frame.call.params)))
+                elif own:
+                    frame.call.caller = self.service.name
+                    result = await self.tell(Frame(call=frame.call))
+                else:
+                    raise UnknownActionError(f"No service offers the action {key[0]}.{key[1]}.")
+                future.set_result(result)
+            except LinkdError as error:
+                future.set_exception(error)
+            except Exception as cause:
+                internal = InternalError()
+                internal.__cause__ = cause
+                future.set_exception(internal)
+
+        self._run(answer())
+
+    def _run(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    def _known(self, id: str) -> None:
+        if id not in self.clients:
+            raise NotFoundError("The session has ended.", type="SESSION_GONE")
+
+    async def until_idle(self) -> None:
+        """End every session and wait for what that sets off."""
+        for client in list(self.clients.values()):
+            await self.disconnect(client, EndReason.SHUTDOWN)
+        await asyncio.gather(*self._calls, return_exceptions=True)
