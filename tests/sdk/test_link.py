@@ -420,6 +420,25 @@ async def test_process_that_slept_gives_its_link_up_unread(path: Path) -> None:
     assert "link_given_up" in [line["event"] for line in logs]
 
 
+async def test_process_that_slept_begins_nothing_more(path: Path) -> None:
+    """Not in the same turn either, in which a handler may end and the session's next message would begin."""
+    owner = Owner()
+    connector = connector_to(path, owner)
+    async with small_gateway(path), connecting(connector):
+        link = await linked(connector)
+        loop = Loop(asyncio.get_running_loop())
+        link._loop = loop  # type: ignore[assignment]
+        loop.passed = 28.0
+
+        with structlog.testing.capture_logs():
+            link.data_received(b"")
+            assert owner.said[-1] == "lost"
+            async with asyncio.timeout(5):
+                await link.closed
+
+    assert owner.said.count("lost") == 1
+
+
 async def test_questions_that_wait_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A handler that asks in a loop without waiting gets an error instead of the process's memory."""
     monkeypatch.setattr("pylinkd.sdk.link._MOST_QUESTIONS", 3)

@@ -102,6 +102,7 @@ class Link(LinkEndpoint):
         if slept > _SLEPT and not self._given_up:
             log.warning("link_given_up", slept=round(slept, 1))
             self._given_up = True
+            self._lose()
             self.abort()
 
     def pause_writing(self) -> None:
@@ -134,8 +135,7 @@ class Link(LinkEndpoint):
         transport, self._transport = self._transport, None
         if transport is not None and not self._given_up:
             self._take_rest(transport)
-        if self._registered:
-            self._owner.lost()  # at once: no job may begin that the gateway has given to another instance
+        self._lose()
         questions, self._questions = self._questions, {}
         for future in questions.values():
             if not future.done():
@@ -143,6 +143,12 @@ class Link(LinkEndpoint):
                 future.exception()  # an emit that nobody awaits any more is no news
         if not self.closed.done():
             self.closed.set_result(None)
+
+    def _lose(self) -> None:
+        """At once: no job may begin that the gateway has given to another instance."""
+        if self._registered:
+            self._registered = False
+            self._owner.lost()
 
     def _take_rest(self, transport: asyncio.BaseTransport) -> None:
         """What the gateway answered before it ended counts. What it asked does not: nobody would read the answer."""
