@@ -24,8 +24,8 @@ from .programs import HERE, Server, linkd, load
 _MODULES = tuple(
     f"pylinkd/{name}.py"
     for name in (
-        "gateway/core/fanout", "gateway/core/format", "gateway/core/frames", "gateway/core/lifecycle",
-        "gateway/core/outbox", "gateway/core/rooms", "gateway/core/session", "gateway/guard/limits",
+        "gateway/core/broadcast", "gateway/core/connection_state", "gateway/core/delivery", "gateway/core/format",
+        "gateway/core/frames", "gateway/core/outbox", "gateway/core/rooms", "gateway/core/session", "gateway/guard/limits",
         "gateway/guard/rates", "gateway/routing/inbound", "gateway/routing/link", "protocol/identity", "protocol/link",
     )
 )  # fmt: skip
