@@ -25,8 +25,9 @@ _MODULES = tuple(
     f"pylinkd/{name}.py"
     for name in (
         "gateway/core/broadcast", "gateway/core/connection_state", "gateway/core/delivery", "gateway/core/format",
-        "gateway/core/frames", "gateway/core/outbox", "gateway/core/rooms", "gateway/core/session", "gateway/guard/limits",
-        "gateway/guard/rates", "gateway/routing/inbound", "gateway/routing/link", "protocol/identity", "protocol/link",
+        "gateway/core/frames", "gateway/core/outbox", "gateway/core/rooms", "gateway/core/session",
+        "gateway/guard/limits", "gateway/guard/rates", "gateway/routing/inbound", "gateway/routing/link",
+        "protocol/identity", "protocol/link",
     )
 )  # fmt: skip
 _BUILDING = 300.0  # seconds
