@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import Certificate
 from tests.processes import Platform, platform, resident
 
 from .client import eventually
@@ -398,6 +399,43 @@ async def test_large_answers_that_nobody_reads_have_a_total(tmp_path: Path) -> N
         assert resident(pid) - before < 160 * MEBIBYTE
         async with running.http_client(timeout=WAIT) as http:
             assert len((await http.get("/large")).content) == 4_000_000
+
+
+async def test_client_that_reads_is_not_the_one_that_is_cut(tmp_path: Path) -> None:
+    """It began before the others, which read nothing: it is they that have not read for longest."""
+    env = {"LINKD_ANSWERS_LIMIT": str(32 * MEBIBYTE)}
+    async with platform(tmp_path, WEB, env=env) as running, connections(running, 8) as clients:
+        for reader, writer in clients:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+            writer.write(b"GET /huge HTTP/1.1\r\nHost: x\r\n\r\n")
+            if writer is not clients[0][1]:
+                writer.transport.pause_reading()  # type: ignore[attr-defined]
+            else:
+                await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(MEBIBYTE)
+        left = 12_000_000 - MEBIBYTE
+        while left:
+            left -= len(await clients[0][0].readexactly(min(left, 2**18)))
+            await asyncio.sleep(0.02)  # the pace of a slow line
+
+        assert len(running.gateway.logged("answer_cut")) >= 1
+
+
+async def test_aborted_downloads_over_tls_leave_nothing(tmp_path: Path, certificate: Certificate) -> None:
+    """Neither the answers nor the buffers of TLS."""
+    async with platform(tmp_path, WEB, certificate=certificate) as running:
+        pid = running.gateway.process.pid
+        sizes = []
+        for _ in range(3):
+            for _ in range(30):
+                async with raw_connection(running) as (reader, writer):
+                    writer.write(b"GET /huge HTTP/1.1\r\nHost: x\r\n\r\n")
+                    await reader.readexactly(100)
+                    writer.transport.abort()
+            await wait_for_stage(running, "sending", 0)
+            sizes.append(resident(pid))
+
+        assert sizes[2] - sizes[0] < 24 * MEBIBYTE, sizes
 
 
 async def test_requests_that_no_action_counts_are_counted(tmp_path: Path) -> None:

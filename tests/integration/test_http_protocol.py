@@ -205,6 +205,34 @@ async def test_other_major_version_is_not_supported(web: Platform, upgrade: byte
     assert answer.startswith(b"HTTP/1.1 505 ")
 
 
+@pytest.mark.parametrize(
+    ("request_", "behind"),
+    [
+        (b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n" + END + b"{}", b"\r\n"),
+        (b"GET /items/1 HTTP/1.1\r\nHost: x\r\n" + END, b"GET /items/2 HTTP/1.1\r\nHost: x\r\n\r\n"),
+        (b"GET /items/1 HTTP/1.0\r\nHost: x\r\n\r\n", b"\r\n"),
+        (b"GET /slow HTTP/1.1\r\nHost: x\r\n" + END, b"\r\n"),
+        (b"GET /large HTTP/1.1\r\nHost: x\r\n" + END, b"GET "),
+    ],
+)
+@pytest.mark.parametrize("later", [False, True])
+async def test_what_follows_the_last_request_is_ignored(
+    web: Platform, request_: bytes, behind: bytes, later: bool
+) -> None:
+    """RFC 9112 §9.6: the request that closes the connection is answered, and nothing else. §2.2: empty lines come."""
+    async with raw_connection(web) as (reader, writer):
+        writer.write(request_ if later else request_ + behind)
+        if later:
+            await asyncio.sleep(0.1)  # it should come alone
+            writer.write(behind)
+        async with asyncio.timeout(WAIT):
+            answer = await reader.read()
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert f"content-length: {len(body)}".encode() in head.lower()
+
+
 @pytest.mark.plain  # TLS ends both directions (RFC 8446 §6.1 allows one, OpenSSL's users do not)
 async def test_client_that_sends_no_more_gets_its_answer(web: Platform) -> None:
     """It closes its own side behind the request, as ``nc -N`` does: what was asked completely is answered."""

@@ -83,7 +83,7 @@ class Assembly:
         self.clients = Clients(self.routing, settings.clients, self.traffic)
         self.link_socket = self._make_link_socket()
         self._hosts = Hosts(settings.served_hosts)
-        self._unread = Unread(settings.answers_limit, self.traffic)
+        self._unread = Unread(settings.answers_limit, self.traffic, loop.time)
         self._bodies = Bodies(settings.bodies_limit, settings.body_timeout / 2)
         self.upgrade = Upgrade(
             self.routing.door,

@@ -274,7 +274,7 @@ class Settings(ProcessSettings):
 
     answers_limit: Annotated[int, Field(ge=2**20)] = 64 * 2**20
     """Bytes of HTTP answers that may wait for clients that do not read them, all together; beyond them the client that
-    has not read for longest is cut."""
+    has not read for longest is cut, or, where each has read within a second, the one that came last."""
 
     outbox_limit: Annotated[int, Field(ge=4096)] = 2**20
     """Bytes that may wait for one client, what the transport holds included."""

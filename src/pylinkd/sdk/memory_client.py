@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..protocol.end import EndReason
-from ..protocol.errors import RateLimitedError, UnauthorizedError, UnknownMessageTypeError
+from ..protocol.envelope import MAX_TYPE_LENGTH
+from ..protocol.errors import BadRequestError, RateLimitedError, UnauthorizedError, UnknownMessageTypeError
 from ..protocol.identity import Identity
 from ..protocol.link_pb2 import Frame, StreamAborted, StreamChunk
+from ..protocol.patterns import RESERVED_PREFIX
 from ..protocol.rate import Rate
 from .response import decode_result
 from .validation import encode
-from .websocket import MessageHandler
+from .websocket import MessageHandler, StreamHandler
 
 if TYPE_CHECKING:
     from .memory_gateway import MemoryGateway
@@ -50,6 +52,7 @@ class Client:
         identity: Who it is.
         events: What the service sent it, oldest first.
         closed: Code and reason, once the service disconnected it.
+        admitted: ``on_connect`` has succeeded.
     """
 
     def __init__(self, gateway: MemoryGateway, id: str, identity: Identity | None) -> None:
@@ -61,6 +64,7 @@ class Client:
         self.identity = identity
         self.events: list[Emitted] = []
         self.closed: tuple[int, str] | None = None
+        self.admitted = False
 
     async def send(self, type: str, data: Any = None) -> Any:
         """Send a message and return the answer's data, decoded.
@@ -70,12 +74,17 @@ class Client:
             LinkdError: If the service answers with an error. The ``__cause__`` of an InternalError is the exception
                 that the handler raised.
         """
-        handler = self._gateway.service.ws.find(type)
+        if not 1 <= len(type) <= MAX_TYPE_LENGTH:
+            raise BadRequestError(f'"type" must be a string of 1 to {MAX_TYPE_LENGTH} characters.')
+        reserved = type.startswith(RESERVED_PREFIX)  # no service's business, not even a catch-all's
+        handler = None if reserved else self._gateway.service.ws.find(type)
         if handler is None:
             protected = any(known.requirement.auth for known in self._gateway.service.ws.handlers)
             if self.identity is None and protected:
                 raise UnauthorizedError  # who has not signed in does not learn which types there are
             raise UnknownMessageTypeError(details={"type": type})
+        if isinstance(handler, StreamHandler):
+            raise BadRequestError('This type takes a stream: announce it with "stream": true.')
         self._count(handler)
         frame = Frame()
         frame.inbound.session = self.id

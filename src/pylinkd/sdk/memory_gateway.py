@@ -20,6 +20,8 @@ from .runtime import Runtime
 from .service import Service
 from .validation import encode
 
+_MAX_ROOM_NAME = 256
+
 
 class MemoryGateway:
     """A gateway in memory with one service behind it.
@@ -135,13 +137,14 @@ class MemoryGateway:
         return answer
 
     def _publish(self, publish: Publish) -> int:
-        meant = set(self.clients) if publish.everyone else set(publish.sessions)
+        admitted = {id for id, client in self.clients.items() if client.admitted}
+        meant = set(admitted) if publish.everyone else set(publish.sessions)
         for room in publish.rooms:
             meant |= self.rooms.get(room, set())
         excepted = set(publish.except_sessions)
         for id, client in self.clients.items():
             user = None if client.identity is None else client.identity.user
-            if user is not None and user in publish.users:
+            if user is not None and user in publish.users and id in admitted:
                 meant.add(id)
             if user is not None and user in publish.except_users:
                 excepted.add(id)
@@ -154,6 +157,9 @@ class MemoryGateway:
 
     def _room_command(self, command: RoomCommand) -> None:
         self._known(command.session)
+        for room in command.rooms:
+            if not 1 <= len(room) <= _MAX_ROOM_NAME:
+                raise BadRequestError(f"A room's name has 1 to {_MAX_ROOM_NAME} characters.")
         for room in command.rooms:
             if command.verb == RoomCommand.JOIN:
                 self.rooms.setdefault(room, set()).add(command.session)
@@ -217,7 +223,12 @@ class MemoryGateway:
     def _run(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
         self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Future[Any]) -> None:
+        self._calls.discard(task)
+        if not task.cancelled():
+            task.exception()  # a handler's, which the service has logged
 
     def _known(self, id: str) -> None:
         if id not in self.clients:

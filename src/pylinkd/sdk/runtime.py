@@ -35,6 +35,9 @@ from .websocket import StreamHandler, WebSocket
 
 log = structlog.get_logger("linkd.service")
 
+SESSION_GONE = "SESSION_GONE"
+"""Type of the error that a question about a session gets once that has ended."""
+
 _MOST_ENDED = 10_000  # sessions, for which a gateway keeps as many ends at most
 _CANCEL_TIMEOUT = 2.0  # seconds that cancelled handlers may take to clean up
 
@@ -315,8 +318,10 @@ class Runtime:
 
         def connected(error: BaseException | None) -> None:
             known._ready = True
-            # The session's messages may be waiting already: after a refusal none of them may be handled.
-            if error is not None:
+            # The session's messages may be waiting already: after a refusal none of them may be handled. That the
+            # client has left meanwhile is no refusal: what on_connect had begun is for on_disconnect to end.
+            left = known._closed and isinstance(error, LinkdError) and error.type == SESSION_GONE
+            if error is not None and not left:
                 known._refusal = error if isinstance(error, LinkdError) else InternalError()
             early, known._early = known._early or (), None
             for job in early:
@@ -353,6 +358,7 @@ class Runtime:
         if socket is None:
             # It ended while no instance was there; its beginning was announced to an earlier one.
             socket = _socket(closed.session)
+        socket._closed = True
         self._end(socket, link, frame.request_id, closed.reason, tuple(closed.rooms))
 
     def _end(self, socket: Socket, link: Answerable, request_id: int, reason: str, rooms: tuple[str, ...]) -> None:

@@ -23,6 +23,7 @@ class Socket:
     """
 
     __slots__ = (
+        "_closed",
         "_early",
         "_mailbox",
         "_msgpack",
@@ -60,7 +61,7 @@ class Socket:
         self._msgpack = msgpack
         self._mailbox = Mailbox()
         self._early: list[Job] | None = None  # that keep no order, and came before on_connect had ended
-        self._opened = False
+        self._opened = self._closed = False
         self._ready = False
         self._refusal: LinkdError | None = None
 

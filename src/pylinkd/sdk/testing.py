@@ -14,7 +14,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from time import time
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from ..protocol.end import EndReason
 from ..protocol.errors import LinkdError, NotFoundError, UnauthorizedError
@@ -72,6 +72,7 @@ class Gateway(MemoryGateway):
             client.closed = (1008, error.message)
             await self.disconnect(client, EndReason.REFUSED)
             raise
+        client.admitted = True
         return client
 
     async def request(
@@ -89,13 +90,14 @@ class Gateway(MemoryGateway):
         Raises:
             LinkdError: If no route matches, or the action answers with an error.
         """
-        segments = path.split("/")
+        segments = [unquote(segment) for segment in path.split("/")]
+        wanted = "GET" if method == "HEAD" else method
         allowed: set[str] = set()
         # The route with the fewest variables is the most specific one.
         for action in sorted(self.service.action.handlers, key=lambda action: action.route.count("{")):
             variables = match(action.route, segments) if action.route else None
             if variables is not None:
-                if action.method != method:
+                if action.method != wanted:
                     allowed.add(action.method)
                     continue
                 frame = Frame()
@@ -111,7 +113,8 @@ class Gateway(MemoryGateway):
                 headers = {header.name: header.value for header in answer.headers if header.name != "Set-Cookie"}
                 cookies = [header.value for header in answer.headers if header.name == "Set-Cookie"]
                 kind = headers.pop("Content-Type", None)
-                return Response(answer.body, status=answer.status, content_type=kind, headers=headers, cookies=cookies)
+                content = b"" if method == "HEAD" else answer.body
+                return Response(content, status=answer.status, content_type=kind, headers=headers, cookies=cookies)
         if allowed:
             raise LinkdError(
                 "This route does not take this method.",

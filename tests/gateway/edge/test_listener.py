@@ -31,7 +31,7 @@ def listener(port: int, host: str = "127.0.0.1") -> Listener:
         max_head_size=1024,
         deadlines=Deadlines(),
         bound=Unfinished(10, 10),
-        unread=Unread(2**20, Traffic()),
+        unread=Unread(2**20, Traffic(), lambda: 0.0),
     )
     return Listener(asyncio.Protocol, serving, host, port, "LINKD_PORT")
 

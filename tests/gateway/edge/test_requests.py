@@ -30,7 +30,7 @@ def serving_for(app: ASGIApp) -> Serving:
         max_head_size=8192,
         deadlines=Deadlines(),
         bound=Unfinished(100, 100),
-        unread=Unread(2**26, Traffic()),
+        unread=Unread(2**26, Traffic(), lambda: 0.0),
     )
 
 

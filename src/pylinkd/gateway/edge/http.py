@@ -211,7 +211,8 @@ def _response(answer: HttpResponse) -> Response:
     if not 200 <= answer.status <= 599:
         raise ValueError(f"{answer.status} is no status of an answer")
     # For HEAD the server leaves the body out and keeps its length (RFC 9110 §9.3.2).
-    response = Response(answer.body, status_code=answer.status)
+    body = b"" if answer.status == 205 else answer.body  # which has none (RFC 9110 §15.3.6)
+    response = Response(body, status_code=answer.status)
     for header in answer.headers:
         check_header(header.name, header.value)
         if header.name.lower() not in _NOT_RETURNED:

@@ -18,6 +18,7 @@ from .handshake import refusal
 from .reading import BUFFER
 from .sending import Sending
 from .stages import Progress, Stage
+from .tls import let_go
 
 log = structlog.get_logger("linkd.edge")
 
@@ -122,8 +123,9 @@ class Closing(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
-        self._progress.leave()
+        self._progress.end()
         self._on_end()
+        let_go(self._transport)
 
     def _expired(self, stage: Stage) -> None:
         if stage is Stage.SENDING and self._sending.goes_on():

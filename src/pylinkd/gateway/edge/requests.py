@@ -25,6 +25,7 @@ from .refuse import CLOSING_SECONDS, close_gently, log
 from .sending import Sending
 from .serving import Serving
 from .stages import Progress, Stage
+from .tls import let_go
 
 _KEPT = 16 * 1024  # bytes of a body that wait for the application before reading stops
 _SKIPPED = 64 * 1024  # bytes of a body that nobody wants which are read so that the connection can go on
@@ -101,13 +102,15 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._can_write.set()
         if self._exchange is not None:
             self._exchange.abandon()
+        let_go(self._transport)
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol: the client does not read."""
         self._can_write.clear()
+        left = 0 if self._exchange is None else self._exchange.left
+        # Each time anew: between two pauses the client has read something.
+        self._serving.unread.hold(self._transport, self._transport.get_write_buffer_size() + left)
         if self._progress.stage is not Stage.SENDING:
-            left = 0 if self._exchange is None else self._exchange.left
-            self._serving.unread.hold(self._transport, self._transport.get_write_buffer_size() + left)
             self._sending.begin(left)
             self._progress.enter(Stage.SENDING, self._serving.deadlines.sending)
 
@@ -160,6 +163,12 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _read_events(self) -> None:
         while not self._closing:
+            if self._conn.their_state is h11.MUST_CLOSE:
+                # The request was the connection's last: what follows is not read, and no reason not to answer it
+                # (RFC 9112 §9.6).
+                if self._conn.trailing_data[0]:
+                    self._pause()
+                return
             try:
                 event = self._conn.next_event()
             except h11.RemoteProtocolError as error:
@@ -389,7 +398,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._closing:
             return
         self._closing = True
-        self._progress.leave()
+        self._progress.end()
         self._serving.wake(self)
         self._serving.connections.discard(self)
         exchange = self._exchange

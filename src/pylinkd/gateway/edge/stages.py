@@ -50,6 +50,10 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
     idle: float = 5.0
 
 
+def _ignore(stage: Stage) -> None:
+    """Nobody waits any more."""
+
+
 class Progress:
     """In which stage one connection is.
 
@@ -73,8 +77,13 @@ class Progress:
         self._counts[stage] += 1
         self._timer = asyncio.get_running_loop().call_later(seconds, self._expired, stage)
 
+    def end(self) -> None:
+        """The connection is gone, or somebody else's. Lets go of whoever made this, who holds it, too."""
+        self.leave()
+        self._expired = _ignore
+
     def leave(self) -> None:
-        """End the stage without another: the connection is gone, or somebody else's."""
+        """End the stage without another."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

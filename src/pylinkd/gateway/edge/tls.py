@@ -21,8 +21,18 @@ from .stages import Progress, Stage
 
 # uvloop keeps the last protocol of its own kind for as long as the transport: one for all (framing.py has another).
 _NOBODY = asyncio.Protocol()
+_NOBODY_BUFFERED = asyncio.BufferedProtocol()
 
 log = structlog.get_logger("linkd.edge")
+
+
+def let_go(transport: asyncio.Transport) -> None:
+    """For ``connection_lost`` of a protocol with buffers: uvloop's TLS keeps methods of it for as long as the protocol
+    keeps the transport. Such a circle holds a quarter of a megabyte until the garbage collector comes by, which is
+    seldom here.
+    """
+    if transport.get_extra_info("sslcontext") is not None:
+        transport.set_protocol(_NOBODY_BUFFERED)
 
 
 class CertificateError(SetupError):
@@ -136,7 +146,7 @@ class Handshaking(asyncio.Protocol):
         secured.connection_made(self._transport)
 
     def _ended(self, complete: asyncio.Future[None]) -> None:
-        self._progress.leave()
+        self._progress.end()
         if complete.cancelled() or complete.exception() is not None:
             self._doorstep.leave(self._address)
             self._cut("tls")

@@ -114,11 +114,11 @@ class Inbound:
             _hold(session, Hold.WINDOW)
 
     def abort(self, session: Session, message: Message) -> None:
-        """The client gives up the stream that it sends."""
+        """The client gives up the stream that it sends, if it still does: it may have been answered meanwhile."""
         if session.upload is not None:
             session.upload.abort("aborted")
-        else:
-            session.fail(message.id, UnknownMessageTypeError(details={"type": message.type}))
+        if message.id is not None:
+            session.answer(message.id, b"")
 
     def _open_stream(self, session: Session, message: Message, instance: Instance, in_order: Attachment | None) -> None:
         session.in_flight += 1
