@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ import pylinkd.testing
 from pylinkd import LinkdError
 from tests.processes import Platform, make_token, platform
 
-from .client import Client, client
+from .client import WAIT, Client, client
 
 CONTRACT = "tests/services/contract.py"
 Answer = tuple[int, Any]
@@ -29,8 +30,12 @@ class Peer(Protocol):
     async def request(self, type: str, data: Any = None) -> Answer:
         """Send a message and wait for its answer."""
 
-    async def event(self, type: str) -> Any:
-        """The data of the next event of this type."""
+    async def event(self, type: str, timeout: float = WAIT) -> Any:
+        """The data of the next event of this type.
+
+        Raises:
+            TimeoutError: If none comes.
+        """
 
     async def closed(self) -> tuple[int | None, str | None]:
         """Code and reason with which the service has disconnected it."""
@@ -65,8 +70,9 @@ class MemoryPeer:
         except LinkdError as error:
             return error.code, error.type
 
-    async def event(self, type: str) -> Any:
-        return (await self._one.next_event(type)).data
+    async def event(self, type: str, timeout: float = WAIT) -> Any:
+        async with asyncio.timeout(timeout):
+            return (await self._one.next_event(type)).data
 
     async def closed(self) -> tuple[int | None, str | None]:
         assert self._one.closed is not None
@@ -106,8 +112,8 @@ class RealPeer:
             return answer["error"]["code"], answer["error"]["type"]
         return 200, answer["data"]
 
-    async def event(self, type: str) -> Any:
-        return await self._one.event(type)
+    async def event(self, type: str, timeout: float = WAIT) -> Any:
+        return await self._one.event(type, timeout)
 
     async def closed(self) -> tuple[int | None, str | None]:
         return await self._one.closed()
@@ -163,12 +169,15 @@ async def test_messages_are_answered(side: Side) -> None:
 
     assert await nobody.event("contract.welcome") == {"user": None}
     assert await one.event("contract.welcome") == {"user": "una"}
-    assert await nobody.request("contract.nothing") == (401, "UNAUTHORIZED")
+    assert await one.request("contract.other", {}) == (200, "caught contract.other")
+    assert await one.request("linkd.other") == (404, "UNKNOWN_MESSAGE_TYPE")
+    assert await nobody.request("linkd.other") == (401, "UNAUTHORIZED")
+    assert await one.request("x" * 200) == (400, "BAD_REQUEST")
+    assert await one.request("contract.upload") == (400, "BAD_REQUEST")
     assert await one.request("contract.echo", {"a": [1, None, "é"]}) == (200, {"a": [1, None, "é"]})
     assert await one.request("contract.echo") == (200, None)
     assert await one.request("contract.item", {"name": "tea"}) == (200, {"name": "tea", "price": 0})
     assert await one.request("contract.item", {"price": 1}) == (422, "VALIDATION_ERROR")
-    assert await one.request("contract.nothing") == (404, "UNKNOWN_MESSAGE_TYPE")
     assert await one.request("contract.fails") == (500, "INTERNAL_ERROR")
     assert await one.request("contract.conflict") == (409, "ROOM_FULL")
 
@@ -203,6 +212,19 @@ async def test_rooms_are_joined_and_left(side: Side) -> None:
     assert await una.request("contract.leave", ["b", "never"]) == (200, ["a"])
     assert await una.request("contract.members", "b") == (200, ["ben"])
     assert await una.request("contract.members", "nowhere") == (200, [])
+    assert await una.request("contract.join", ["c", ""]) == (400, "BAD_REQUEST")
+    assert await una.request("contract.join", ["a"]) == (200, ["a"])
+
+
+async def test_events_to_everyone_reach_those_that_are_let_in(side: Side) -> None:
+    """Not the session whose on_connect emits them: that has not succeeded yet."""
+    one = await side.connect()
+    await side.connect()
+    await one.event("contract.came")
+
+    assert await one.request("contract.broadcast") == (200, 1)
+    with pytest.raises(TimeoutError):
+        await one.event("contract.came", 0.3)
 
 
 @pytest.mark.parametrize(
@@ -272,6 +294,8 @@ async def test_calls_of_actions(side: Side) -> None:
         ("POST", "/items", {"price": 1}, (), (422, "VALIDATION_ERROR")),
         ("GET", "/items/tea", None, (), (200, {"name": "tea"})),
         ("GET", "/items/new", None, (), (200, "new")),
+        ("GET", "/parts/a%2Fb", None, (), (200, {"name": "a/b"})),
+        ("HEAD", "/items/tea", None, (), (200, None)),
         ("GET", "/items", None, (), (405, "METHOD_NOT_ALLOWED")),
         ("GET", "/nowhere", None, (), (404, "NOT_FOUND")),
         ("DELETE", "/items/tea", None, (), (401, "UNAUTHORIZED")),

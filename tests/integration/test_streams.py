@@ -181,6 +181,16 @@ async def test_client_gives_a_stream_up(streams: Platform) -> None:
         assert await one.ask("file.ping") == "pong"
 
 
+async def test_giving_up_is_answered_where_that_is_wanted(streams: Platform) -> None:
+    """With a stream, and without one: it may have been answered meanwhile."""
+    async with client(streams.url("/ws/streams")) as one:
+        await one.send(announcement("file.hash"))
+
+        assert await one.ask("linkd.abort") is None
+        assert error_of(await one.answer("up")) == (499, "STREAM_ABORTED")
+        assert await one.ask("linkd.abort") is None
+
+
 async def test_handler_learns_that_its_client_is_gone(tmp_path: Path) -> None:
     """In the midst of a stream."""
     async with platform(tmp_path, STREAMS) as running:

@@ -16,6 +16,7 @@ from pylinkd import (
     HandlerTimeoutError,
     InternalError,
     LinkdError,
+    NotFoundError,
     Service,
     WsContext,
 )
@@ -602,3 +603,32 @@ async def test_on_connect_that_ignores_its_end_opens_nothing(
             await question
     assert handled == []
     gate.set()
+
+
+@pytest.mark.parametrize("fault", [NotFoundError(type="SESSION_GONE"), ForbiddenError()])
+async def test_client_that_leaves_during_on_connect(service: Service[Any], link: MemoryLink, fault: LinkdError) -> None:
+    """That its session has ended is no refusal: what on_connect had begun, on_disconnect ends. A refusal is one."""
+    begun, left = asyncio.Event(), asyncio.Event()
+    ended: list[str] = []
+
+    @service.ws.on_connect
+    async def connected(ctx: WsContext) -> None:
+        begun.set()
+        await left.wait()
+        raise fault
+
+    @service.ws.on_disconnect
+    async def disconnected(ctx: WsContext) -> None:
+        ended.append(ctx.socket.id)
+
+    link.register("gateway-1")
+    opening = asyncio.create_task(link.ask(opened()))
+    await begun.wait()
+    closing = asyncio.create_task(link.ask(closed()))
+    await asyncio.sleep(0)
+    left.set()
+    with pytest.raises(LinkdError):
+        await opening
+    await closing
+
+    assert ended == ([] if isinstance(fault, ForbiddenError) else ["s-1"])

@@ -23,11 +23,22 @@ async def connected(ctx: WsContext) -> None:
     if ctx.socket.metadata.get("refuse"):
         raise ForbiddenError("Not you.", type="BANNED")
     await ctx.send("contract.welcome", {"user": ctx.identity and ctx.identity.user})
+    await ctx.everyone.emit("contract.came", {})
 
 
 @service.ws.on_disconnect
 async def disconnected(ctx: WsContext) -> None:
     await ctx.everyone.emit("contract.gone", {"reason": ctx.end_reason, "rooms": sorted(await ctx.rooms())})
+
+
+@service.ws.on_message
+async def other(ctx: WsContext) -> str:
+    return f"caught {ctx.type}"
+
+
+@service.ws.on_stream("contract.upload")
+async def upload(ctx: WsContext, chunks: Any) -> int:
+    return sum([len(chunk) async for chunk in chunks])
 
 
 @service.ws.on("contract.echo")
@@ -122,6 +133,11 @@ async def add_item(ctx: HttpContext, item: Item) -> Item:
 
 @service.action("items.get", route="/items/{name}")
 async def get_item(ctx: HttpContext) -> dict[str, str]:
+    return dict(ctx.params)
+
+
+@service.action("parts", route="/parts/{name}")
+async def parts(ctx: HttpContext) -> dict[str, str]:
     return dict(ctx.params)
 
 
