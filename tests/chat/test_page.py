@@ -143,6 +143,26 @@ async def test_banner_shows_while_the_gateway_is_down_and_the_page_comes_back(ow
         await expect(alice.message("before")).to_have_count(1)
 
 
+async def test_window_that_was_replaced_stays_away_until_asked(tmp_path: Path, browser: Browser) -> None:
+    """Two windows that both came back would replace each other for ever; its user may have it come back."""
+    env = {"LINKD_MAX_CONNECTIONS_PER_USER": "1", "LINKD_CONNECTIONS_EXCESS": "evict_oldest"}
+    async with (
+        started(tmp_path, f"sqlite:///{tmp_path}/chat.db", **env) as chat,
+        window(browser, _address(chat, ALICE)) as first,
+    ):
+        await first.say("from the first window")
+        async with window(browser, _address(chat, ALICE)) as second:
+            await expect(second.message("from the first window")).to_be_visible()
+            await expect(first.part("banner")).to_contain_text("Disconnected: replaced by a newer connection.")
+            await second.say("from the second window")
+            await expect(second.part("banner")).to_be_hidden()
+
+        await first.part("retry-now").click()
+
+        await expect(first.part("banner")).to_be_hidden()
+        await expect(first.message("from the second window")).to_be_visible()
+
+
 async def test_text_is_never_taken_for_markup(site: Chat, browser: Browser) -> None:
     """What a user writes is shown as it was written, and runs nowhere."""
     evil = "<img src=x onerror=\"document.title='broken in'\"><b>bold</b>"
