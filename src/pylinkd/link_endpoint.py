@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from typing import NamedTuple, cast
 
 from .protocol.errors import LinkdError
-from .protocol.link import BATCH_FRAMES, MAX_FRAME_SIZE, Batch, FrameReader, encode, fill_failure
+from .protocol.link import BATCH_FRAMES, MAX_FRAME_SIZE, Batch, FrameReader, encode
 from .protocol.link_pb2 import Frame
+from .protocol.link_values import fill_failure
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7)
 _CHUNK = 256 * 1024  # bytes read at once

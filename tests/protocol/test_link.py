@@ -24,19 +24,10 @@ from pylinkd.protocol.errors import (
     ValidationError,
 )
 from pylinkd.protocol.identity import Identity
-from pylinkd.protocol.link import (
-    MAX_FRAME_SIZE,
-    Batch,
-    FrameReader,
-    LinkProtocolError,
-    encode,
-    fill_failure,
-    fill_identity,
-    read_failure,
-    read_identity,
-)
+from pylinkd.protocol.link import MAX_FRAME_SIZE, Batch, FrameReader, LinkProtocolError, encode
 from pylinkd.protocol.link_pb2 import Failure, Frame
 from pylinkd.protocol.link_pb2 import Identity as WireIdentity
+from pylinkd.protocol.link_values import fill_failure, fill_identity, read_failure, read_identity
 
 
 def inbound(number: int, data: bytes = b"") -> Frame:

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pylinkd.protocol.errors import LinkdError
-from pylinkd.protocol.link import FrameReader, encode, fill_failure
+from pylinkd.protocol.link import FrameReader, encode
 from pylinkd.protocol.link_pb2 import Frame
+from pylinkd.protocol.link_values import fill_failure
 
 
 class SmallGateway:

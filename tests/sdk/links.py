@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from pylinkd.protocol.errors import LinkdError
-from pylinkd.protocol.link import encode, fill_failure, read_failure
+from pylinkd.protocol.link import encode
 from pylinkd.protocol.link_pb2 import Frame, Registered
+from pylinkd.protocol.link_values import fill_failure, read_failure
 from pylinkd.sdk.runtime import Offline, Runtime
 
 

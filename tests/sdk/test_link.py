@@ -17,8 +17,9 @@ import structlog
 
 from pylinkd import ConflictError, NotFoundError, RefusedError, ServiceUnavailableError
 from pylinkd.protocol.errors import PayloadTooLargeError
-from pylinkd.protocol.link import LinkProtocolError, encode, fill_failure
+from pylinkd.protocol.link import LinkProtocolError, encode
 from pylinkd.protocol.link_pb2 import Frame, Registered
+from pylinkd.protocol.link_values import fill_failure
 from pylinkd.protocol.rendezvous import Address, Rendezvous, RendezvousError
 from pylinkd.sdk.connector import Connector, Timing
 from pylinkd.sdk.link import Link, LinkOwner

@@ -12,8 +12,8 @@ from typing_extensions import TypeVar
 from ..protocol.close import CloseCode
 from ..protocol.errors import UnauthorizedError
 from ..protocol.identity import Identity
-from ..protocol.link import fill_identity
 from ..protocol.link_pb2 import Frame, RoomCommand
+from ..protocol.link_values import fill_identity
 from ..protocol.patterns import check_name
 from .gateway_questions import asked
 from .host import Host

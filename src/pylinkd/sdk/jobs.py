@@ -9,8 +9,9 @@ from typing import Any
 
 from ..protocol.errors import HandlerTimeoutError, LinkdError
 from ..protocol.identity import Identity
-from ..protocol.link import Reused, read_identity
+from ..protocol.link import Reused
 from ..protocol.link_pb2 import Call, Event, Frame, Header, HttpRequest
+from ..protocol.link_values import read_identity
 from .actions import ActionHandler, parse_query
 from .answered_job import Answerable as Answerable
 from .answered_job import AnsweredJob

@@ -12,8 +12,9 @@ import structlog
 
 from ..link_endpoint import LinkEndpoint, read_rest
 from ..protocol.errors import InternalError, PayloadTooLargeError, ServiceUnavailableError
-from ..protocol.link import MAX_FRAME_SIZE, LinkProtocolError, encode, read_failure
+from ..protocol.link import MAX_FRAME_SIZE, LinkProtocolError, encode
 from ..protocol.link_pb2 import Frame, Registered
+from ..protocol.link_values import read_failure
 
 log = structlog.get_logger("linkd.link")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..protocol.end import EndReason
 from ..protocol.errors import BadRequestError, InternalError, LinkdError, NotFoundError, UnknownActionError
-from ..protocol.link import fill_failure
 from ..protocol.link_pb2 import Event, Frame, Publish, RoomCommand
+from ..protocol.link_values import fill_failure
 from .jobs import done
 from .memory_client import Client, Emitted
 from .response import decode_result

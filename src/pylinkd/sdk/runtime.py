@@ -18,9 +18,10 @@ from ..protocol.errors import (
     UnknownActionError,
     UnknownMessageTypeError,
 )
-from ..protocol.link import PROTOCOL_VERSION, read_identity
+from ..protocol.link import PROTOCOL_VERSION
 from ..protocol.link_pb2 import CODEC_MSGPACK, Frame, Registered
 from ..protocol.link_pb2 import Session as WireSession
+from ..protocol.link_values import read_identity
 from .actions import Actions
 from .context import WsContext
 from .dispatch import Dispatcher, Job

@@ -19,8 +19,8 @@ from urllib.parse import unquote, urlencode
 from ..protocol.end import EndReason
 from ..protocol.errors import LinkdError, NotFoundError, UnauthorizedError
 from ..protocol.identity import Identity
-from ..protocol.link import fill_identity
 from ..protocol.link_pb2 import CODEC_JSON, Event, Frame
+from ..protocol.link_values import fill_identity
 from ..protocol.routes import match
 from .memory_client import Client, Emitted
 from .memory_gateway import MemoryGateway

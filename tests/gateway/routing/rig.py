@@ -18,8 +18,9 @@ from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.envelope import JSON, Codec, Message, MessageId
 from pylinkd.protocol.errors import LinkdError
 from pylinkd.protocol.identity import Identity
-from pylinkd.protocol.link import PROTOCOL_VERSION, FrameReader, encode, fill_failure
+from pylinkd.protocol.link import PROTOCOL_VERSION, FrameReader, encode
 from pylinkd.protocol.link_pb2 import Action, Frame, Handler, Register
+from pylinkd.protocol.link_values import fill_failure
 
 from ..doubles import Clock, RecordingConnection, RecordingTransport, Timers, Turns, connection_of, make_session
 from ..guards import make_guard

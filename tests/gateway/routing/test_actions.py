@@ -17,8 +17,8 @@ from pylinkd.protocol.errors import (
     UnauthorizedError,
 )
 from pylinkd.protocol.identity import Identity
-from pylinkd.protocol.link import fill_identity
 from pylinkd.protocol.link_pb2 import Action, Call, Frame, HttpRequest, HttpResponse
+from pylinkd.protocol.link_values import fill_identity
 
 from ..doubles import turns, user
 from .rig import STARTUP_GRACE, Process, Rig

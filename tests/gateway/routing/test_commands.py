@@ -11,8 +11,9 @@ import structlog
 from pylinkd.gateway.core.session import Session
 from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.envelope import MSGPACK
-from pylinkd.protocol.link import PROTOCOL_VERSION, fill_identity
+from pylinkd.protocol.link import PROTOCOL_VERSION
 from pylinkd.protocol.link_pb2 import Event, Frame, Publish, RoomCommand, RoomQuery, SessionCommand
+from pylinkd.protocol.link_values import fill_identity
 from pylinkd.version import __version__
 
 from ..doubles import connection_of, user

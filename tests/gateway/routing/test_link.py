@@ -11,8 +11,9 @@ import structlog
 
 from pylinkd.gateway.routing.link import LinkLostError, ServiceLink
 from pylinkd.protocol.errors import ConflictError, LinkdError
-from pylinkd.protocol.link import BATCH_FRAMES, MAX_FIRST_FRAME_SIZE, FrameReader, encode, fill_failure
+from pylinkd.protocol.link import BATCH_FRAMES, MAX_FIRST_FRAME_SIZE, FrameReader, encode
 from pylinkd.protocol.link_pb2 import Frame
+from pylinkd.protocol.link_values import fill_failure
 
 from ..doubles import RecordingTransport, turns
 

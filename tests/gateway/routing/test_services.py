@@ -10,8 +10,8 @@ import structlog
 from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.envelope import MSGPACK
 from pylinkd.protocol.errors import ForbiddenError, HandlerTimeoutError
-from pylinkd.protocol.link import read_identity
 from pylinkd.protocol.link_pb2 import CODEC_JSON, CODEC_MSGPACK, Action, Frame, Handler
+from pylinkd.protocol.link_values import read_identity
 
 from ..doubles import connection_of, user
 from .rig import GRACE, STARTUP_GRACE, Rig, registration

@@ -16,8 +16,8 @@ from ...protocol.envelope import error_body
 from ...protocol.errors import BadRequestError, InternalError, LinkdError, PayloadTooLargeError, RateLimitedError
 from ...protocol.headers import check_header
 from ...protocol.identity import Identity
-from ...protocol.link import fill_identity
 from ...protocol.link_pb2 import HttpRequest, HttpResponse
+from ...protocol.link_values import fill_identity
 from ...version import __version__
 from ..guard.addresses import Proxies
 from ..guard.credentials import TOKEN_PARAMETER, Credentials

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from ...protocol.errors import LinkdError, NotFoundError, ServiceUnavailableError, UnknownActionError
 from ...protocol.identity import Identity
-from ...protocol.link import read_identity
 from ...protocol.link_pb2 import Action, Call, Frame, HttpRequest, HttpResponse
+from ...protocol.link_values import read_identity
 from ...protocol.routes import match
 from .instance import Instance
 from .link import ServiceLink

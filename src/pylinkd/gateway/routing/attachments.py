@@ -13,9 +13,9 @@ from ...protocol.close import close_code_for
 from ...protocol.end import EndReason
 from ...protocol.envelope import MSGPACK
 from ...protocol.errors import LinkdError
-from ...protocol.link import fill_identity
 from ...protocol.link_pb2 import CODEC_JSON, CODEC_MSGPACK, Frame
 from ...protocol.link_pb2 import Session as WireSession
+from ...protocol.link_values import fill_identity
 from ..core.session import Session
 from .adoption import Adoption
 from .attachment import Attachment

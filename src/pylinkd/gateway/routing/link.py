@@ -15,8 +15,9 @@ import structlog
 
 from ...link_endpoint import LinkEndpoint, read_rest
 from ...protocol.errors import InternalError, LinkdError, ServiceUnavailableError
-from ...protocol.link import MAX_FIRST_FRAME_SIZE, MAX_FRAME_SIZE, LinkProtocolError, encode, read_failure
+from ...protocol.link import MAX_FIRST_FRAME_SIZE, MAX_FRAME_SIZE, LinkProtocolError, encode
 from ...protocol.link_pb2 import Frame
+from ...protocol.link_values import read_failure
 from .peer import Peer, peer_of
 
 log = structlog.get_logger("linkd.link")

@@ -7,7 +7,7 @@ import structlog
 from ...protocol.errors import BadRequestError, LinkdError
 from ...protocol.link_pb2 import Event, Frame
 from ...protocol.patterns import check_name
-from ..core.audience import Audience, Audiences
+from ..core.audience import Audience, Audiences, Circle
 from ..core.broadcast import Broadcast
 from ..core.delivery import Delivery
 from ..core.outbox import Kind
@@ -58,10 +58,13 @@ class Publishing:
             publish.except_users,
         )
         answer = Frame()
-        answer.published.reached = self._delivery.publish(
-            broadcast, self._audiences.recipients(audience, service), self._audiences.left_out(audience)
-        )
+        answer.published.reached = self.deliver(broadcast, audience, service)
         instance.link.answer(frame.request_id, answer)
+
+    def deliver(self, broadcast: Broadcast, audience: Audience, circle: Circle) -> int:
+        """Deliver an event to those of its audience that are at this gateway; how many these are."""
+        recipients, left_out = self._audiences.recipients(audience, circle), self._audiences.left_out(audience)
+        return self._delivery.publish(broadcast, recipients, left_out)
 
     def emit(self, instance: Instance, frame: Frame) -> None:
         """An event for services: one instance of each that handles it gets it."""
