@@ -77,8 +77,8 @@ def test_claims_that_do_not_fit_are_refused(changed: dict[str, Any]) -> None:
 @pytest.mark.parametrize("exp", [float("inf"), 10**17, 1e300, 10**400])
 def test_end_that_no_clock_reaches_is_refused_or_told(exp: float) -> None:
     """Whatever number stands there: an identity that the link can carry, or 401."""
-    from pylinkd.protocol.link_values import fill_identity, read_identity
     from pylinkd.protocol.link_pb2 import Identity as WireIdentity
+    from pylinkd.protocol.link_values import fill_identity, read_identity
 
     try:
         identity = TOKENS.verify(sign(claims(exp=exp)))

@@ -20,6 +20,7 @@ from ..core.session import Session
 from .connection_owner import ConnectionOwner
 from .messages import Messages, Opcode, reserved_bit
 from .tcp import is_reachable
+from .tls import let_go
 from .violation import ProtocolViolation, check_close_code, check_text
 
 log = structlog.get_logger("linkd.edge")
@@ -296,6 +297,8 @@ class Connection(WSListener):
         """See picows."""
         if self._timeout is not None:
             self._timeout.cancel()
+        if self._transport is not None:
+            let_go(self._transport)
         self._transport = None
         self._owner.receptions.forget(self, self._owner.now)
         self._owner.congested.discard(self.session)

@@ -401,7 +401,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._progress.end()
         self._serving.wake(self)
         self._serving.connections.discard(self)
-        exchange = self._exchange
+        exchange, self._exchange = self._exchange, None  # each holds the other
         if exchange is not None and not exchange.answered:
             exchange.abandon()
         self._on_end()
