@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import uvloop
-from blockbuster import blockbuster_ctx
+from blockbuster import BlockBuster
 
 from .certificates import Certificate, make_certificate
 from .conformance.summary import pytest_terminal_summary
@@ -45,20 +45,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
 
 
-@pytest.fixture(autouse=True)
-def no_blocking_call(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Have code of ours fail that blocks the event loop it runs in: a sleep, a lock, a socket, a database.
+@pytest.fixture(scope="session")
+def detector() -> Iterator[BlockBuster]:
+    """Finds code of ours that blocks the event loop it runs in: a sleep, a lock, a socket, a database.
 
     Files are left out, and connecting: both happen at the start, with what is local.
     """
-    if request.node.get_closest_marker("blocks"):
+    found = BlockBuster(scanned_modules=["pylinkd"])
+    for name in [name for name in found.functions if name.startswith(("os.", "io.", "socket.socket.connect"))]:
+        del found.functions[name]
+    found.activate()
+    yield found
+    found.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_call(request: pytest.FixtureRequest, detector: BlockBuster) -> Iterator[None]:
+    """Have code of ours fail that blocks, but where a test is about that."""
+    if not request.node.get_closest_marker("blocks"):
         yield
         return
-    with blockbuster_ctx("pylinkd") as detector:
-        for name, function in detector.functions.items():
-            if name.startswith(("os.", "io.", "socket.socket.connect")):
-                function.deactivate()
-        yield
+    detector.deactivate()
+    yield
+    detector.activate()
 
 
 @pytest.fixture(scope="session")

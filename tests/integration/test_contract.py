@@ -19,6 +19,8 @@ from tests.processes import Platform, make_token, platform
 
 from .client import WAIT, Client, client
 
+pytestmark = pytest.mark.plain("it is about services, not about connections")
+
 CONTRACT = "tests/services/contract.py"
 Answer = tuple[int, Any]
 """200 and the data, or the error's code and type."""
