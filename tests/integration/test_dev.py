@@ -16,6 +16,8 @@ from tests.processes import Platform, start_program
 SERVICE = """
 from pylinkd import Service, WsContext
 
+pytestmark = pytest.mark.plain("it is about services, not about connections of clients")
+
 service = Service("dev")
 
 

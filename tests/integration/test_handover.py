@@ -8,9 +8,13 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.processes import Platform, Program, platform
 
 from .client import client
+
+pytestmark = pytest.mark.plain("it is about services, not about connections of clients")
 
 HANDOVER = "tests/services/handover.py"
 PATH = "/ws/handover"

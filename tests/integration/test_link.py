@@ -16,7 +16,10 @@ from tests.integration.client import client, error_of
 from tests.integration.raw_link import RawLink, raw_link
 from tests.processes import Platform, platform
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.plain("it is about services, not about connections of clients"),
+]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -23,7 +23,10 @@ from tests.integration.raw_link import raw_link
 from tests.integration.test_start import refused_start
 from tests.processes import Platform, platform, start_program
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.plain("it is about services, not about connections of clients"),
+]
 
 ECHO = "tests/services/echo.py"
 SECRET = "the-links-secret-with-32-bytes-or-more"

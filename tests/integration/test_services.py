@@ -13,6 +13,8 @@ import pytest
 from tests.integration.client import client, error_of, eventually, refused
 from tests.processes import Platform, Program, make_token, platform, start_program
 
+pytestmark = pytest.mark.plain("it is about services, not about connections of clients")
+
 ECHO = "tests/services/echo.py"
 INSTANCES = "tests/services/instances.py"
 

@@ -14,6 +14,8 @@ import pytest
 from tests.integration.client import client
 from tests.processes import Platform, Program, make_token, platform, start_program
 
+pytestmark = pytest.mark.plain("it is about services, not about connections of clients")
+
 ECHO = "tests/services/echo.py"
 SECRET = "a-secret-of-our-own-with-32-bytes-or-more"
 

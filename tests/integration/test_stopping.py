@@ -14,6 +14,8 @@ from tests.processes import Platform, Program, platform, start_program
 
 from .client import client
 
+pytestmark = pytest.mark.plain("it is about services, not about connections of clients")
+
 SERVICE = Path("tests/services/stopping.py")
 URL = "/ws/stopping"
 

@@ -100,8 +100,6 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._end()
         self._serving.unread.release(self._transport)
         self._can_write.set()
-        if self._exchange is not None:
-            self._exchange.abandon()
         let_go(self._transport)
 
     def pause_writing(self) -> None:
