@@ -221,6 +221,7 @@ async def test_rooms_are_joined_and_left(side: Side) -> None:
 async def test_events_to_everyone_reach_those_that_are_let_in(side: Side) -> None:
     """Not the session whose on_connect emits them: that has not succeeded yet."""
     one = await side.connect()
+    assert await one.request("contract.echo") == (200, None)  # its on_connect has ended
     await side.connect()
     await one.event("contract.came")
 

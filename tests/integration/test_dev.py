@@ -13,10 +13,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.certificates import trust
 from tests.processes import Platform, start_program
 
+pytestmark = pytest.mark.plain("it is about services, not about connections of clients")
+
 SERVICE = """
 from pylinkd import Service, WsContext
-
-pytestmark = pytest.mark.plain("it is about services, not about connections of clients")
 
 service = Service("dev")
 
