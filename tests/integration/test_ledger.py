@@ -10,8 +10,6 @@ import pytest
 
 from benchmarks.ledger import Plan, keep_ledger
 
-pytestmark = pytest.mark.plain("it is about services, not about connections of clients")
-
 
 @pytest.mark.plain  # the clients speak no TLS, and the faults are behind the gateway
 @pytest.mark.timeout(180)

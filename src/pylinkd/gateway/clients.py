@@ -15,6 +15,7 @@ from ..protocol.envelope import Message, MessageId
 from ..protocol.errors import RateLimitedError, ServiceUnavailableError, UnauthorizedError
 from .core.drain import Drain, DrainSettings
 from .core.heartbeat import Heartbeat, Verdict
+from .core.pause import own_pause
 from .core.session import Session
 from .core.traffic import Traffic
 from .edge.connection import Connection
@@ -25,7 +26,6 @@ from .routing.assembly import Routing
 log = structlog.get_logger("linkd")
 
 _DRAIN_STEP = 0.02  # seconds between two looks at who may go
-_OWN_PAUSE = 1.0  # seconds of the loop's delay from which on the gateway itself was paused (SIGSTOP, a frozen VM)
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,10 +152,10 @@ class Clients:
             self.now = clock()
             late = max(0.0, self.now - due)
             self.traffic.loop_lag.observe(late)
-            if late > _OWN_PAUSE:
-                self._heartbeat.paused(late)
-                self.receptions.paused(late)
-                self._signin.paused(late)
+            if pause := own_pause(late):
+                self._heartbeat.paused(pause)
+                self.receptions.paused(pause)
+                self._signin.paused(pause)
             for connection in self.receptions.overdue(self.now):
                 self._carry_out(connection, Verdict.STALLED)
             try:

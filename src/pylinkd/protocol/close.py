@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import IntEnum, StrEnum
 
-from .errors import LinkdError
+from .errors import BadRequestError, LinkdError
 
 
 class Reconnect(StrEnum):
@@ -61,6 +61,17 @@ _RECONNECT: dict[int, Reconnect] = {
 def reconnect_after(code: int) -> Reconnect:
     """What a client does after this code; for one of a service's own: nothing unless the service says so."""
     return _RECONNECT.get(code, Reconnect.NO)
+
+
+def check_service_code(code: int) -> int:
+    """Return ``code`` if a service may close a session with it (RFC 6455 §7.4.2).
+
+    Raises:
+        BadRequestError: If it is neither 1000 nor one of those for applications.
+    """
+    if code != CloseCode.NORMAL and not 3000 <= code <= 4999:
+        raise BadRequestError(f"A service closes with 1000 or 3000 to 4999, not with {code}.")
+    return code
 
 
 def close_code_for(error: LinkdError) -> CloseCode:

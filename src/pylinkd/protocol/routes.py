@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from .errors import LinkdError
+
+T = TypeVar("T")
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[A-Za-z_][A-Za-z0-9_]*\}")
 _VARIABLE = re.compile(r"\{[^}]*\}")
+
+
+class MethodNotAllowedError(LinkdError):
+    """The route exists, with other methods."""
+
+    default_code = 405
+    default_type = "METHOD_NOT_ALLOWED"
+    default_message = "This route does not take this method."
+
+    def __init__(self, allowed: set[str]) -> None:
+        self.allowed = sorted(allowed)
+        super().__init__(details={"allowed": self.allowed})
 
 
 def check_route(route: str) -> str:
@@ -50,3 +67,33 @@ def match(route: str, segments: Sequence[str]) -> dict[str, str] | None:
         elif part != segment:
             return None
     return variables
+
+
+def choose(
+    routes: Iterable[tuple[str, str, T]], method: str, segments: Sequence[str]
+) -> tuple[T, dict[str, str]] | None:
+    """What answers a request, with the variables of its route; ``None``: no route is the path's.
+
+    Args:
+        routes: Method, route, and what answers there.
+        method: Of the request; HEAD is answered where GET is (RFC 9110 §9.3.2).
+        segments: Of the path, each decoded by itself.
+
+    Raises:
+        MethodNotAllowedError: If the path takes other methods only.
+    """
+    wanted = "GET" if method == "HEAD" else method
+    best: tuple[T, dict[str, str]] | None = None
+    others: set[str] = set()
+    for taken, route, answerer in routes:
+        variables = match(route, segments)
+        if variables is None:
+            continue
+        if taken != wanted:
+            others.add(taken)
+        elif best is None or len(variables) < len(best[1]):
+            # The route with the fewest variables is the most specific one.
+            best = answerer, variables
+    if best is None and others:
+        raise MethodNotAllowedError(others)
+    return best

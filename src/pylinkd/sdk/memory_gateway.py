@@ -9,18 +9,18 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ..protocol.close import check_service_code
 from ..protocol.end import EndReason
-from ..protocol.errors import BadRequestError, InternalError, LinkdError, NotFoundError, UnknownActionError
+from ..protocol.errors import InternalError, LinkdError, NotFoundError, UnknownActionError
 from ..protocol.link_pb2 import Event, Frame, Publish, RoomCommand
 from ..protocol.link_values import fill_failure
+from ..protocol.rooms import check_room
 from .jobs import done
 from .memory_client import Client, Emitted
 from .response import decode_result
 from .runtime import Runtime
 from .service import Service
 from .validation import encode
-
-_MAX_ROOM_NAME = 256
 
 
 class MemoryGateway:
@@ -158,8 +158,7 @@ class MemoryGateway:
     def _room_command(self, command: RoomCommand) -> None:
         self._known(command.session)
         for room in command.rooms:
-            if not 1 <= len(room) <= _MAX_ROOM_NAME:
-                raise BadRequestError(f"A room's name has 1 to {_MAX_ROOM_NAME} characters.")
+            check_room(room)
         for room in command.rooms:
             if command.verb == RoomCommand.JOIN:
                 self.rooms.setdefault(room, set()).add(command.session)
@@ -185,8 +184,7 @@ class MemoryGateway:
 
     def _close(self, frame: Frame) -> None:
         command = frame.session_command
-        if command.close_code != 1000 and not 3000 <= command.close_code <= 4999:
-            raise BadRequestError(f"A service closes with 1000 or 3000 to 4999, not with {command.close_code}.")
+        check_service_code(command.close_code)
         if command.session:
             self._known(command.session)
         for client in list(self.clients.values()):

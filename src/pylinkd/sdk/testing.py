@@ -21,7 +21,7 @@ from ..protocol.errors import LinkdError, NotFoundError, UnauthorizedError
 from ..protocol.identity import Identity
 from ..protocol.link_pb2 import CODEC_JSON, Event, Frame
 from ..protocol.link_values import fill_identity
-from ..protocol.routes import match
+from ..protocol.routes import choose
 from .memory_client import Client, Emitted
 from .memory_gateway import MemoryGateway
 from .response import Response, decode_result
@@ -90,39 +90,26 @@ class Gateway(MemoryGateway):
         Raises:
             LinkdError: If no route matches, or the action answers with an error.
         """
-        segments = [unquote(segment) for segment in path.split("/")]
-        wanted = "GET" if method == "HEAD" else method
-        allowed: set[str] = set()
-        # The route with the fewest variables is the most specific one.
-        for action in sorted(self.service.action.handlers, key=lambda action: action.route.count("{")):
-            variables = match(action.route, segments) if action.route else None
-            if variables is not None:
-                if action.method != wanted:
-                    allowed.add(action.method)
-                    continue
-                frame = Frame()
-                request = frame.http_request
-                request.action, request.method, request.path = action.name, method, path
-                request.params.update(variables)
-                request.query = urlencode(query or {})
-                request.body = encode(body)
-                identity = _identity(user, None, roles)
-                if identity is not None:
-                    fill_identity(request.identity, identity)
-                answer = (await self.tell(frame)).http_response
-                headers = {header.name: header.value for header in answer.headers if header.name != "Set-Cookie"}
-                cookies = [header.value for header in answer.headers if header.name == "Set-Cookie"]
-                kind = headers.pop("Content-Type", None)
-                content = b"" if method == "HEAD" else answer.body
-                return Response(content, status=answer.status, content_type=kind, headers=headers, cookies=cookies)
-        if allowed:
-            raise LinkdError(
-                "This route does not take this method.",
-                code=405,
-                type="METHOD_NOT_ALLOWED",
-                details={"allowed": sorted(allowed)},
-            )
-        raise NotFoundError()
+        routes = ((known.method, known.route, known) for known in self.service.action.handlers if known.route)
+        found = choose(routes, method, [unquote(segment) for segment in path.split("/")])
+        if found is None:
+            raise NotFoundError()
+        action, variables = found
+        frame = Frame()
+        request = frame.http_request
+        request.action, request.method, request.path = action.name, method, path
+        request.params.update(variables)
+        request.query = urlencode(query or {})
+        request.body = encode(body)
+        identity = _identity(user, None, roles)
+        if identity is not None:
+            fill_identity(request.identity, identity)
+        answer = (await self.tell(frame)).http_response
+        headers = {header.name: header.value for header in answer.headers if header.name != "Set-Cookie"}
+        cookies = [header.value for header in answer.headers if header.name == "Set-Cookie"]
+        kind = headers.pop("Content-Type", None)
+        content = b"" if method == "HEAD" else answer.body
+        return Response(content, status=answer.status, content_type=kind, headers=headers, cookies=cookies)
 
     async def call(self, action: str, params: Any = None, *, user: str | None = None, roles: Iterable[str] = ()) -> Any:
         """Call an action as another service does, and return its result, decoded.

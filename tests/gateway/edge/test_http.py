@@ -11,10 +11,10 @@ import structlog
 
 from pylinkd.gateway.edge.bodies import Bodies
 from pylinkd.gateway.edge.http import HttpApplication
-from pylinkd.gateway.routing.actions import MethodNotAllowedError
 from pylinkd.protocol.errors import LinkdError, NotFoundError, ServiceUnavailableError
 from pylinkd.protocol.identity import Identity
 from pylinkd.protocol.link_pb2 import Header, HttpRequest, HttpResponse
+from pylinkd.protocol.routes import MethodNotAllowedError
 from pylinkd.version import __version__
 
 from ...processes import make_token

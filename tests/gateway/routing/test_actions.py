@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from pylinkd.gateway.routing.actions import MethodNotAllowedError
 from pylinkd.protocol.errors import (
     ConflictError,
     ForbiddenError,
@@ -19,6 +18,7 @@ from pylinkd.protocol.errors import (
 from pylinkd.protocol.identity import Identity
 from pylinkd.protocol.link_pb2 import Action, Call, Frame, HttpRequest, HttpResponse
 from pylinkd.protocol.link_values import fill_identity
+from pylinkd.protocol.routes import MethodNotAllowedError
 
 from ..doubles import turns, user
 from .rig import STARTUP_GRACE, Process, Rig

@@ -16,9 +16,7 @@ from ...protocol.errors import InternalError, LinkdError
 log = structlog.get_logger("linkd.http")
 
 _REASONS = {int(status): status.phrase.encode() for status in HTTPStatus}
-_PIECE = (
-    64 * 1024
-)  # bytes of an answer that are written together: TLS encrypts all it is given before it pauses anybody
+_PIECE = 64 * 1024  # bytes of an answer that are written together: TLS encrypts all it gets before it pauses anybody
 _BODILESS = (204, 304)  # statuses whose answers have no content (RFC 9110 §6.4.1)
 
 

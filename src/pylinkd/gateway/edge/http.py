@@ -18,12 +18,12 @@ from ...protocol.headers import check_header
 from ...protocol.identity import Identity
 from ...protocol.link_pb2 import HttpRequest, HttpResponse
 from ...protocol.link_values import fill_identity
+from ...protocol.routes import MethodNotAllowedError
 from ...version import __version__
 from ..guard.addresses import Proxies
 from ..guard.credentials import TOKEN_PARAMETER, Credentials
 from ..guard.door import Door, refusal_headers
 from ..guard.origins import Origins
-from ..routing.actions import MethodNotAllowedError
 from .bodies import Bodies
 from .cors import Cors
 from .head import joined

@@ -10,23 +10,11 @@ from ...protocol.errors import LinkdError, NotFoundError, ServiceUnavailableErro
 from ...protocol.identity import Identity
 from ...protocol.link_pb2 import Action, Call, Frame, HttpRequest, HttpResponse
 from ...protocol.link_values import read_identity
-from ...protocol.routes import match
+from ...protocol.routes import choose
 from .instance import Instance
 from .link import ServiceLink
 from .service import Service
 from .services import Services
-
-
-class MethodNotAllowedError(LinkdError):
-    """The route exists, with other methods."""
-
-    default_code = 405
-    default_type = "METHOD_NOT_ALLOWED"
-    default_message = "This route does not take this method."
-
-    def __init__(self, allowed: set[str]) -> None:
-        self.allowed = sorted(allowed)
-        super().__init__(details={"allowed": self.allowed})
 
 
 class RouteMatch(NamedTuple):
@@ -101,34 +89,22 @@ class Actions:
         instance.link.ask(Frame(call=call), _Relay(link, request_id))
 
     def _match(self, method: str, segments: Sequence[str]) -> tuple[Action, Service, dict[str, str]]:
-        wanted = "GET" if method == "HEAD" else method
-        best: tuple[int, Action, Service, dict[str, str]] | None = None
-        others: set[str] = set()
-        for service, action in self._routes():
-            params = match(action.route, segments)
-            if params is None:
-                continue
-            if action.method != wanted:
-                others.add(action.method)
-            elif best is None or len(params) < best[0]:
-                # The route with the fewest variable segments is the most specific one.
-                best = (len(params), action, service, params)
-        if best is not None:
-            return best[1:]
-        if others:
-            raise MethodNotAllowedError(others)
+        found = choose(self._routes(), method, segments)
+        if found is not None:
+            (service, action), params = found
+            return action, service, params
         if self._services.incomplete:
             raise ServiceUnavailableError(retry_after=1.0)
         raise NotFoundError()
 
-    def _routes(self) -> Iterator[tuple[Service, Action]]:
+    def _routes(self) -> Iterator[tuple[str, str, tuple[Service, Action]]]:
         for service in self._services:
             seen: set[str] = set()
             for instance in service.offers:
                 for action in instance.registration.actions:
                     if action.route and action.name not in seen:
                         seen.add(action.name)
-                        yield service, action
+                        yield action.method, action.route, (service, action)
 
 
 def _requirement(service: Service, action: str, identity: Identity | None) -> LinkdError | None:

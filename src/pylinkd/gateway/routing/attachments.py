@@ -7,7 +7,7 @@ lives, so that its messages are handled in order. Beginning and end of a session
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ...protocol.close import close_code_for
 from ...protocol.end import EndReason
@@ -21,7 +21,7 @@ from .adoption import Adoption
 from .attachment import Attachment
 from .claims import EVERY_SERVICE
 from .instance import Instance
-from .link import LinkLostError
+from .link import UNAWAITED, LinkLostError
 from .service import Service
 from .services import Services
 
@@ -65,10 +65,16 @@ class Attachments:
             frame = Frame()
             frame.session_identified.session = session.id
             fill_identity(frame.session_identified.identity, session.identity)
-            instance.link.ask(frame, _Announcement())
+            instance.link.ask(frame, UNAWAITED)
 
-    def end(self, session: Session, reason: EndReason, rooms: Callable[[Service], Iterable[str]]) -> None:
-        """A session ended: announce it to the services that knew it, or keep it for their next instance."""
+    def end(self, session: Session, reason: EndReason, rooms: Mapping[Service, Sequence[str]]) -> None:
+        """A session ended: announce it to the services that knew it, or keep it for their next instance.
+
+        Args:
+            session: The session.
+            reason: Why.
+            rooms: For each of these services, those that the session was in.
+        """
         self._on_shared_path.discard(session)
         for service in self._services:
             attachment = service.forget(session)
@@ -77,7 +83,7 @@ class Attachments:
             frame = Frame()
             _describe(frame.session_closed.session, session)
             frame.session_closed.reason = reason
-            frame.session_closed.rooms.extend(rooms(service))
+            frame.session_closed.rooms.extend(rooms[service])
             if attachment.instance is not None:
                 attachment.instance.sessions -= 1
             instance = attachment.instance or service.available()
@@ -141,18 +147,6 @@ class _Opening:
         self._attachment.began = False
         self._session.fail(None, error)
         self._session.close(close_code_for(error), error.message, EndReason.REFUSED)
-
-
-class _Announcement:
-    """Waits for nothing: what a service answers to news does not matter."""
-
-    __slots__ = ()
-
-    def answered(self, frame: Frame) -> None:
-        pass
-
-    def failed(self, error: LinkdError) -> None:
-        pass
 
 
 class _Farewell:

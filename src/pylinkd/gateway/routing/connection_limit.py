@@ -16,13 +16,13 @@ from ...protocol.close import CloseCode
 from ...protocol.end import EndReason
 from ...protocol.identity import Identity
 from ..core.connection import Hold
+from ..core.pause import own_pause
 from ..core.registry import Registry
 from ..core.session import Session
 from ..guard.audit import Audit
 
 _SILENT = 5.0  # seconds; who was heard later than that is certainly there
 _ANSWER_TIME = 2.0  # seconds for the pong of one that was silent, while the new connection is not read from
-_LATE = 1.0  # seconds after that time from which on the gateway itself was paused (SIGSTOP, a frozen VM)
 
 
 class Excess(StrEnum):
@@ -95,7 +95,7 @@ class ConnectionLimit:
             connection = session.connection
             if connection is None or not connection.open:
                 return
-            if self._clock() - due > _LATE:  # the gateway itself did nothing meanwhile: what was said is still unread
+            if own_pause(self._clock() - due):
                 due = self._clock() + _ANSWER_TIME
                 self._schedule(_ANSWER_TIME, decide)
                 return

@@ -15,7 +15,6 @@ from ..core.session import Session
 from ..core.traffic import Traffic
 from .attachments import Attachments
 from .inbound import Inbound
-from .service import Service
 from .services import Services
 
 log = structlog.get_logger("linkd.sessions")
@@ -79,11 +78,7 @@ class Lifecycle:
         }
         self._rooms.leave_all(session)
         self._registry.remove(session)
-
-        def of(service: Service) -> list[str]:
-            return rooms.get(service, [])
-
-        self._attachments.end(session, reason, of)
+        self._attachments.end(session, reason, rooms)
 
 
 def _user(session: Session) -> str | None:

@@ -44,6 +44,22 @@ class Waiter(Protocol):
         """The service answered with an error, or is gone."""
 
 
+class _Unawaited:
+    """A Waiter where nobody needs the answer, whatever it is."""
+
+    __slots__ = ()
+
+    def answered(self, frame: Frame) -> None:
+        pass
+
+    def failed(self, error: LinkdError) -> None:
+        pass
+
+
+UNAWAITED: Waiter = _Unawaited()
+"""For questions whose answer nobody needs."""
+
+
 class LinkHandler(Protocol):
     """Handles what a service says unasked."""
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from ...protocol.close import check_service_code
 from ...protocol.end import EndReason
 from ...protocol.errors import BadRequestError, NotFoundError
 from ...protocol.link_pb2 import Frame, RoomCommand
+from ...protocol.rooms import check_room
 from ..core.registry import Registry
 from ..core.rooms import Rooms
 from ..core.session import Session
 from .instance import Instance
-
-_MAX_ROOM_NAME = 256
 
 
 class SessionCommands:
@@ -31,8 +31,7 @@ class SessionCommands:
         session = self._session(instance, command.session)
         namespace = instance.service.namespace
         for room in command.rooms:
-            if not 1 <= len(room) <= _MAX_ROOM_NAME:
-                raise BadRequestError(f"A room's name has 1 to {_MAX_ROOM_NAME} characters.")
+            check_room(room)
         if command.verb == RoomCommand.JOIN:
             self._rooms.join(session, namespace, *command.rooms)
         elif command.verb == RoomCommand.LEAVE:
@@ -63,10 +62,7 @@ class SessionCommands:
     def disconnect(self, instance: Instance, frame: Frame) -> None:
         """Close a session's connection, or those of all sessions of a user."""
         command = frame.session_command
-        code = command.close_code
-        if code != 1000 and not 3000 <= code <= 4999:
-            # RFC 6455 §7.4.2: what an application may send.
-            raise BadRequestError(f"A service closes with 1000 or 3000 to 4999, not with {code}.")
+        code = check_service_code(command.close_code)
         if command.user:
             sessions = [one for one in self._registry.of_user(command.user) if instance.service.knows(one)]
         else:
