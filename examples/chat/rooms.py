@@ -91,6 +91,7 @@ async def get_room(ctx: HttpContext[ChatDatabase]) -> RoomAnswer:
         room = uuid.UUID(ctx.params["id"])
     except ValueError:
         raise no_room(ctx.params["id"]) from None
+    await is_member(ctx, room)
     views = await _views(ctx.db, ctx.auth.user, room)
     if not views:
         raise no_room(room)
