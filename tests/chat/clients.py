@@ -150,7 +150,9 @@ async def started(folder: Path, database: str, **env: str) -> AsyncIterator[Chat
     async with platform(folder, env={"CHAT_DATABASE": database, **env}) as running:
         chat = Chat(running, await running.start_service(SERVICE))
         yield chat
-        assert not chat.service.logged("handler_failed"), chat.service.text()
+        # A window that was closed while its last request was handled is no failure.
+        failed = [line for line in chat.service.logged("handler_failed") if line["error"] != "SESSION_GONE"]
+        assert not failed, chat.service.text()
 
 
 @contextlib.asynccontextmanager
