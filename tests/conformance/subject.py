@@ -11,14 +11,12 @@ from typing import Any
 import structlog
 
 from pylinkd.gateway.core.format import Formats
-from pylinkd.gateway.core.session import Session
-from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.framing import feed, read_frames
 from pylinkd.gateway.edge.receptions import Receptions
-from pylinkd.protocol.end import EndReason
-from pylinkd.protocol.envelope import JSON, Codec, Message, MessageId
+from pylinkd.protocol.envelope import JSON, Codec
 from tests.gateway.doubles import Turns, make_session
+from tests.gateway.edge.owner import RecordingOwner
 from tests.gateway.edge.sockets import SocketTransport
 
 from .cases import CLOSE
@@ -28,69 +26,30 @@ LIMIT = 1024
 FRAGMENTS = 16
 
 
-class Subject:
+class Subject(RecordingOwner):
     """A connection whose client may send anything.
 
     Attributes:
-        messages: What was handed on.
-        ends: Why it ended.
         failures: What was logged: exceptions that nobody expected.
     """
 
-    close_timeout = 60.0
     max_message_size = LIMIT
     max_fragments = FRAGMENTS
-    count = None
-    now = 0.0
 
     def __init__(self, transport: SocketTransport, codec: Codec, window_bits: int | None) -> None:
-        self.messages: list[Message] = []
-        self.ends: list[EndReason] = []
+        super().__init__()
         self.failures: list[object] = []
-        self.traffic = Traffic()
-        self.congested: set[Session] = set()
-        self.receptions: Receptions[Connection] = Receptions(
-            1, lambda connection: read_frames(transport, connection, LIMIT), patience=5.0
-        )
+        self.receptions = Receptions(1, lambda connection: read_frames(transport, connection, LIMIT), patience=5.0)
         self.transport = transport
         self._turns = Turns()
         session = make_session(self._turns.delivery, codec=codec, connected=False)
         # What make_session does not offer; no message is too short to be compressed.
         session.format = Formats(0, 1).get(codec, window_bits)
         self._window_bits = window_bits
-        connection = Connection(self, session, transport)
+        connection = Connection(self, session, transport, session.format)
         read_frames(transport, connection, LIMIT)
         connection.begin(b"")
         self._written = len(transport.written)
-
-    # edge.connection.Owner
-
-    def opened(self, session: Session, connection: Connection) -> None:
-        """See ConnectionOwner."""
-        session.connection = connection
-
-    def receiving(self, session: Session) -> None:
-        """See ConnectionOwner."""
-
-    def received(self, session: Session, message: Message) -> None:
-        """See ConnectionOwner."""
-        self.messages.append(message)
-
-    def exceeded(self, session: Session, id: MessageId | None, retry_after: float) -> None:
-        """See ConnectionOwner."""
-
-    def pace(self, session: Session, pieces: int) -> float:
-        """See ConnectionOwner."""
-        return 0.0
-
-    def control(self, session: Session) -> bool:
-        """See ConnectionOwner."""
-        return True
-
-    def ended(self, session: Session, reason: EndReason) -> None:
-        """See ConnectionOwner."""
-        session.connection = None
-        self.ends.append(reason)
 
     # the client
 

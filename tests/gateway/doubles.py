@@ -117,6 +117,10 @@ class RecordingConnection:
         """Keep that it was asked."""
         self.pings += 1
 
+    def supersede(self) -> None:
+        """Close, as the session goes on over another connection."""
+        self.close(4409, "resumed over another connection", EndReason.REPLACED)
+
     def cut(self) -> None:
         """Keep that it was cut."""
         self.was_cut = True

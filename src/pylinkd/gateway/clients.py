@@ -9,10 +9,10 @@ import msgspec
 import structlog
 
 from ..protocol.close import CloseCode
-from ..protocol.control import Abort, Auth, Welcome
+from ..protocol.control import Abort, Ack, Auth
 from ..protocol.end import EndReason
 from ..protocol.envelope import Message, MessageId
-from ..protocol.errors import RateLimitedError, ServiceUnavailableError, UnauthorizedError
+from ..protocol.errors import BadRequestError, RateLimitedError, ServiceUnavailableError, UnauthorizedError
 from .core.drain import Drain, DrainSettings
 from .core.heartbeat import Heartbeat, Verdict
 from .core.pause import own_pause
@@ -22,6 +22,7 @@ from .edge.connection import Connection
 from .edge.framing import read_frames
 from .edge.receptions import Receptions
 from .routing.assembly import Routing
+from .routing.resuming import Refusal, Return
 
 log = structlog.get_logger("linkd")
 
@@ -78,10 +79,12 @@ class Clients:
         self._controls: dict[str, Callable[[Session, Message], None]] = {
             Auth.type: routing.signin.received,
             Abort.type: routing.inbound.abort,
+            Ack.type: _refuse_ack,
         }
+        self._resuming = routing.resuming
+        self._acks = routing.acknowledgements
         self._lifecycle = routing.lifecycle
         self._limits = routing.limits
-        self._window = routing.window
         self._drain_settings = settings.drain
         self._step = min(1.0, settings.heartbeat_interval / 8)
         self._heartbeat: Heartbeat[Connection] = Heartbeat(
@@ -99,13 +102,22 @@ class Clients:
 
     # edge.connection_owner.ConnectionOwner
 
-    def opened(self, session: Session, connection: Connection) -> None:
+    def opened(self, session: Session, connection: Connection, refusal: Refusal | None) -> None:
         """See ConnectionOwner."""
         self._heartbeat.add(connection)
         self._lifecycle.attach(session, connection)
         self._signin.opened(session)
         if session.controls:
-            session.notify(Welcome(session=session.id, max_message_size=self.max_message_size, window=self._window))
+            self._resuming.welcome(session, refusal)
+
+    def resumed(self, back: Return, connection: Connection) -> None:
+        """See ConnectionOwner."""
+        self._heartbeat.add(connection)
+        superseded = self._resuming.resume(back, connection)
+        if superseded is not None:
+            # Whatever would be found out about it is no business of the session's any more.
+            assert isinstance(superseded, Connection)
+            self._heartbeat.discard(superseded)
 
     def receiving(self, session: Session) -> None:
         """See ConnectionOwner."""
@@ -134,12 +146,21 @@ class Clients:
         """See ConnectionOwner."""
         return self._limits.control(session)
 
-    def ended(self, session: Session, reason: EndReason) -> None:
+    def acknowledge(self, session: Session) -> None:
         """See ConnectionOwner."""
-        assert isinstance(session.connection, Connection)
-        self._heartbeat.discard(session.connection)
-        self._signin.ended(session)
-        self._lifecycle.detach(session, reason)
+        self._acks.took(session)
+
+    def acknowledged(self, session: Session, message: Message, *, charged: bool) -> None:
+        """See ConnectionOwner."""
+        self._acks.received(session, message, charged=charged)
+
+    def ended(self, connection: Connection, reason: EndReason) -> None:
+        """See ConnectionOwner."""
+        session = connection.session
+        self._heartbeat.discard(connection)
+        if session.connection is connection:
+            self._signin.disconnected(session)
+        self._lifecycle.detach(session, connection, reason)
 
     # silence
 
@@ -156,12 +177,14 @@ class Clients:
                 self._heartbeat.paused(pause)
                 self.receptions.paused(pause)
                 self._signin.paused(pause)
+                self._lifecycle.detached.paused(pause)
             for connection in self.receptions.overdue(self.now):
                 self._carry_out(connection, Verdict.STALLED)
-            try:
-                self._signin.sweep()
-            except Exception:
-                log.exception("sweep_failed")
+            for sweep in (self._signin.sweep, self._acks.sweep, self._lifecycle.sweep):
+                try:
+                    sweep()
+                except Exception:
+                    log.exception("sweep_failed")
             for connection, verdict in self._heartbeat.due(self.now):
                 try:
                     self._carry_out(connection, verdict)
@@ -189,6 +212,7 @@ class Clients:
             give_up: Called when the time for answers is over: whoever waits for one gets an error.
         """
         clock = asyncio.get_running_loop().time
+        self._lifecycle.stop()
         for_answers = max(within - self.close_timeout, within / 2)
         # Whoever is connected, signed in or not.
         sessions = [connection.session for connection in self._heartbeat]
@@ -204,3 +228,7 @@ class Clients:
         closed_by = clock() + self.close_timeout
         while len(self._heartbeat) and clock() < closed_by:
             await asyncio.sleep(_DRAIN_STEP)
+
+
+def _refuse_ack(session: Session, message: Message) -> None:
+    session.fail(message.id, BadRequestError("Only a client that has offered linkd.resume acknowledges."))

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from ..protocol.control import AckThresholds, Retry
 from ..protocol.rate import Rate
 from ..settings import ProcessSettings, is_service_link
 from .clients import ClientSettings
@@ -25,9 +26,11 @@ from .guard.limits import LimitSettings, Mode
 from .guard.origins import Origins
 from .routing.assembly import RoutingSettings
 from .routing.connection_limit import ConnectionLimitSettings, Excess
+from .routing.lifecycle import ResumptionSettings
 from .routing.parking import ParkingSettings
 from .routing.services import ServicesSettings
 from .routing.signin import SignInSettings
+from .routing.welcoming import WelcomeSettings
 
 DEVELOPMENT_SECRET = "linkd-development-secret-never-use-it-in-production"  # noqa: S105  published on purpose
 """Signs tokens where nothing else is set and the environment is not production."""
@@ -279,6 +282,47 @@ class Settings(ProcessSettings):
     outbox_limit: Annotated[int, Field(ge=4096)] = 2**20
     """Bytes that may wait for one client, what the transport holds included."""
 
+    resume_window_ms: Annotated[int, Field(ge=0, le=600_000)] = 60_000
+    """How long a session is kept for a client that can resume it and is away; 0: it ends with its connection."""
+
+    retained_bytes: Annotated[int, Field(ge=4096)] = 2**20
+    """Bytes that were sent to one such client and not acknowledged; with more its session cannot be resumed."""
+
+    retained_messages: Annotated[int, Field(ge=16)] = 1000
+    """The same in messages; also of those that wait for one that is away."""
+
+    away_bytes: Annotated[int, Field(ge=4096)] = 256 * 1024
+    """Bytes that may wait for a client that is away; for more ``outbox_policy`` holds, and ``disconnect`` ends the
+    session. Not more than ``outbox_limit``."""
+
+    retention_limit: Annotated[int, Field(ge=2**20)] = 64 * 2**20
+    """Bytes kept for all such clients together. Beyond it sessions are given up, those first that were away for
+    longest. Of an event to many each is charged a part."""
+
+    ack_messages: Annotated[int, Field(ge=1, le=1000)] = 32
+    """Messages after which such a client is to acknowledge."""
+
+    ack_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
+    """Bytes of messages after which it is to."""
+
+    ack_delay_ms: Annotated[int, Field(ge=10)] = 5_000
+    """Time after which it is to, where neither came together."""
+
+    ping_interval_ms: Annotated[int, Field(ge=100)] = 25_000
+    """Silence after which such a client is to ask for a sign of life. Browsers show pages no pings."""
+
+    reconnect_delay_ms: Annotated[int, Field(ge=1)] = 500
+    """The delay before clients come back for the first time; it doubles with each failure."""
+
+    reconnect_max_delay_ms: Annotated[int, Field(ge=1)] = 30_000
+    """The longest delay before clients come back."""
+
+    reconnect_jitter: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The part of these delays that is random, so that not all come back at once."""
+
+    reconnect_attempts: Annotated[int, Field(ge=0)] = 0
+    """Failures in a row after which clients give up; 0: never."""
+
     outbox_policy: Policy = Policy.DISCONNECT
     """What becomes of a client whose outbox is full. ``disconnect``: closed with 1013. ``drop_oldest``: the oldest
     events that wait are dropped. ``drop_newest``: the new event is, once three quarters are full. Volatile events go
@@ -396,10 +440,29 @@ class Settings(ProcessSettings):
             ),
             connection_limit=ConnectionLimitSettings(self.max_connections_per_user, self.connections_excess),
             signin=SignInSettings(timeout=self.auth_timeout_ms / 1000, expiring=self.auth_expiring_ms / 1000),
+            resumption=ResumptionSettings(
+                window=self.resume_window_ms / 1000,
+                limit=self.retention_limit,
+                session_bytes=self.retained_bytes,
+                session_messages=self.retained_messages,
+                away_bytes=self.away_bytes,
+            ),
+            welcome=self._welcome,
             session_window=self.session_window,
             max_rooms_per_session=self.max_rooms_per_session,
             link_uids=self.allowed_uids,
             link_secret=self.link_secret,
+        )
+
+    @property
+    def _welcome(self) -> WelcomeSettings:
+        return WelcomeSettings(
+            max_message_size=self.max_message_size,
+            retry=Retry(
+                self.reconnect_delay_ms, self.reconnect_max_delay_ms, self.reconnect_jitter, self.reconnect_attempts
+            ),
+            ack=AckThresholds(self.ack_messages, self.ack_bytes, self.ack_delay_ms),
+            ping=self.ping_interval_ms / 1000,
         )
 
     @property
@@ -508,6 +571,10 @@ class Settings(ProcessSettings):
                 "LINKD_JWT_SECRET must be set to a secret of your own, or LINKD_ISSUERS to a file of issuers, when "
                 "LINKD_ENV=production"
             )
+        if self.away_bytes > self.outbox_limit:
+            raise ValueError("LINKD_AWAY_BYTES exceeds LINKD_OUTBOX_LIMIT: as much could never wait")
+        if self.reconnect_delay_ms > self.reconnect_max_delay_ms:
+            raise ValueError("LINKD_RECONNECT_DELAY_MS exceeds LINKD_RECONNECT_MAX_DELAY_MS")
         if self.admin_key and len(self.admin_key.encode()) < 32:
             raise ValueError("LINKD_ADMIN_KEY must have 32 bytes or more")
         if self.token_cookie and not is_cookie_name(self.token_cookie):

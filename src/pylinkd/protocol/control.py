@@ -6,12 +6,13 @@ subprotocol gets them; those of clients are taken from anybody.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar, Self, TypeVar
 
 import msgspec
 
 from .envelope import Codec
 from .errors import BadRequestError
+from .resume import MAX_COUNT, NotResumed
 
 
 class Control(msgspec.Struct, frozen=True, rename="camel"):
@@ -23,13 +24,53 @@ class Control(msgspec.Struct, frozen=True, rename="camel"):
 # from the gateway
 
 
-class Welcome(Control, frozen=True):
-    """The first message of a connection.
+class Retry(msgspec.Struct, frozen=True, rename="camel"):
+    """How a client comes back: after a random delay, which doubles with each failure.
+
+    Attributes:
+        base_ms: The first delay.
+        cap_ms: The longest delay.
+        jitter: The part of a delay that is random, 0 to 1.
+        attempts: Failures in a row after which a client gives up; 0: never.
+    """
+
+    base_ms: int = 500
+    cap_ms: int = 30_000
+    jitter: float = 0.5
+    attempts: int = 0
+
+
+class AckThresholds(msgspec.Struct, frozen=True, rename="camel"):
+    """When a client acknowledges: whichever comes first, counted from its last ``Ack``.
+
+    Attributes:
+        messages: Counted messages from the gateway.
+        bytes: Bytes of these.
+        ms: Since the first of them.
+    """
+
+    messages: int = 32
+    bytes: int = 64 * 1024
+    ms: int = 5000
+
+
+class Welcome(Control, frozen=True, omit_defaults=True):
+    """The first message of a connection. All but the first four are for clients that can resume.
 
     Attributes:
         session: The session's id.
         max_message_size: Bytes of a message.
         window: Messages that may be unanswered before the gateway stops reading.
+        retry: How to come back.
+        resumed: Whether the session goes on that the client wanted to resume; ``None``: it wanted none.
+        reason: Why it does not.
+        received: Counted messages of the client's that had come, of the session that it wanted to resume; ``None``:
+            that is not known any more.
+        resume: The token for the next time.
+        grace_ms: How long the session is kept for a client that is away.
+        dropped: Events that were dropped since the session began, as in ``Dropped``.
+        ping_ms: Silence after which the client asks for a sign of life, with an ``Ack`` that wants an echo.
+        ack: When to acknowledge.
     """
 
     type = "linkd.welcome"
@@ -37,6 +78,15 @@ class Welcome(Control, frozen=True):
     session: str
     max_message_size: int
     window: int
+    retry: Retry | None = None
+    resumed: bool | None = None
+    reason: NotResumed | None = None
+    received: int | None = None
+    resume: str | None = None
+    grace_ms: int | None = None
+    dropped: int | None = None
+    ping_ms: int | None = None
+    ack: AckThresholds | None = None
 
 
 class AuthExpiring(Control, frozen=True):
@@ -56,11 +106,13 @@ class Dropped(Control, frozen=True):
 
     Attributes:
         events: How many.
+        total: How many since the session began.
     """
 
     type = "linkd.dropped"
 
     events: int
+    total: int
 
 
 class Closing(Control, frozen=True):
@@ -68,11 +120,43 @@ class Closing(Control, frozen=True):
 
     Attributes:
         retry_after_ms: When the client should come back, counted from now.
+        resumable: Whether the session can be resumed then.
     """
 
     type = "linkd.closing"
 
     retry_after_ms: int
+    resumable: bool
+
+
+# in both directions
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+
+
+class Ack(Control, frozen=True, omit_defaults=True):
+    """How many counted messages came and were sent, by its sender's count, up to this message.
+
+    Attributes:
+        received: Counted messages that came from the other side.
+        sent: Counted messages that were sent to it.
+        echo: One of the other side's is wanted at once, as a sign of life.
+    """
+
+    type = "linkd.ack"
+
+    received: _Count
+    sent: _Count
+    echo: bool = False
+
+    @classmethod
+    def read(cls, codec: Codec, data: bytes) -> Self:
+        """Out of a message's data.
+
+        Raises:
+            BadRequestError: If it is not of this form.
+        """
+        return _read(cls, codec, data, '"data" must be an object with the counts "received" and "sent".')
 
 
 # from the client
@@ -96,11 +180,7 @@ class Auth(Control, frozen=True):
         Raises:
             BadRequestError: If there is no token in it.
         """
-        decode = msgspec.msgpack.decode if codec.binary else msgspec.json.decode
-        try:
-            return decode(data, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
-            raise BadRequestError('"data" must be an object with a "token".', details={"field": "token"}) from cause
+        return _read(cls, codec, data, '"data" must be an object with a "token".', field="token")
 
 
 class Authenticated(msgspec.Struct, frozen=True, rename="camel"):
@@ -125,3 +205,19 @@ class Abort(Control, frozen=True):
     """The client gives up the stream that it sends."""
 
     type = "linkd.abort"
+
+
+_C = TypeVar("_C", bound=Control)
+
+
+def _read(cls: type[_C], codec: Codec, data: bytes, otherwise: str, field: str | None = None) -> _C:
+    """A control message of a client's out of a message's data.
+
+    Raises:
+        BadRequestError: If it is not of this form; the text is ``otherwise``.
+    """
+    decode = msgspec.msgpack.decode if codec.binary else msgspec.json.decode
+    try:
+        return decode(data, type=cls)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+        raise BadRequestError(otherwise, details=None if field is None else {"field": field}) from cause

@@ -9,6 +9,8 @@ class EndReason(StrEnum):
     """Why a session ended; services and logs see the value."""
 
     CLIENT_CLOSED = "client_closed"
+    CLIENT_LEFT = "client_left"
+    """It closed with another code than 1000, as the page does that is left: it may come back to its session."""
     CONNECTION_LOST = "connection_lost"
     PROTOCOL_ERROR = "protocol_error"
     MESSAGE_TOO_BIG = "message_too_big"
@@ -25,5 +27,7 @@ class EndReason(StrEnum):
     REFUSED = "refused_by_service"
     SHUTDOWN = "gateway_shutdown"
     INTERNAL_ERROR = "internal_error"
+    NOT_KEPT = "not_kept"
+    """Its client was away, and the gateway could not keep it any longer."""
     GATEWAY_LOST = "gateway_lost"
     """Said by a service that finds a new gateway process: the old one can say nothing more."""

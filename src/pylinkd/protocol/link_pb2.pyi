@@ -17,7 +17,7 @@ CODEC_JSON: Codec
 CODEC_MSGPACK: Codec
 
 class Frame(_message.Message):
-    __slots__ = ("request_id", "inbound", "response", "publish", "published", "failure", "done", "register", "registered", "session_opened", "session_closed", "room_command", "room_query", "room_list", "member_list", "session_command", "http_request", "http_response", "call", "call_result", "event", "event_done", "draining", "ping", "stream_opened", "stream_chunk", "stream_credit", "stream_aborted", "session_identified")
+    __slots__ = ("request_id", "inbound", "response", "publish", "published", "failure", "done", "register", "registered", "session_opened", "session_closed", "room_command", "room_query", "room_list", "member_list", "session_command", "http_request", "http_response", "call", "call_result", "event", "event_done", "draining", "ping", "stream_opened", "stream_chunk", "stream_credit", "stream_aborted", "session_identified", "session_detached", "session_resumed")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     INBOUND_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,8 @@ class Frame(_message.Message):
     STREAM_CREDIT_FIELD_NUMBER: _ClassVar[int]
     STREAM_ABORTED_FIELD_NUMBER: _ClassVar[int]
     SESSION_IDENTIFIED_FIELD_NUMBER: _ClassVar[int]
+    SESSION_DETACHED_FIELD_NUMBER: _ClassVar[int]
+    SESSION_RESUMED_FIELD_NUMBER: _ClassVar[int]
     request_id: int
     inbound: Inbound
     response: Response
@@ -76,7 +78,9 @@ class Frame(_message.Message):
     stream_credit: StreamCredit
     stream_aborted: StreamAborted
     session_identified: SessionIdentified
-    def __init__(self, request_id: _Optional[int] = ..., inbound: _Optional[_Union[Inbound, _Mapping]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., registered: _Optional[_Union[Registered, _Mapping]] = ..., session_opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., session_closed: _Optional[_Union[SessionClosed, _Mapping]] = ..., room_command: _Optional[_Union[RoomCommand, _Mapping]] = ..., room_query: _Optional[_Union[RoomQuery, _Mapping]] = ..., room_list: _Optional[_Union[RoomList, _Mapping]] = ..., member_list: _Optional[_Union[MemberList, _Mapping]] = ..., session_command: _Optional[_Union[SessionCommand, _Mapping]] = ..., http_request: _Optional[_Union[HttpRequest, _Mapping]] = ..., http_response: _Optional[_Union[HttpResponse, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., call_result: _Optional[_Union[CallResult, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., event_done: _Optional[_Union[EventDone, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., stream_opened: _Optional[_Union[StreamOpened, _Mapping]] = ..., stream_chunk: _Optional[_Union[StreamChunk, _Mapping]] = ..., stream_credit: _Optional[_Union[StreamCredit, _Mapping]] = ..., stream_aborted: _Optional[_Union[StreamAborted, _Mapping]] = ..., session_identified: _Optional[_Union[SessionIdentified, _Mapping]] = ...) -> None: ...
+    session_detached: SessionDetached
+    session_resumed: SessionResumed
+    def __init__(self, request_id: _Optional[int] = ..., inbound: _Optional[_Union[Inbound, _Mapping]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., registered: _Optional[_Union[Registered, _Mapping]] = ..., session_opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., session_closed: _Optional[_Union[SessionClosed, _Mapping]] = ..., room_command: _Optional[_Union[RoomCommand, _Mapping]] = ..., room_query: _Optional[_Union[RoomQuery, _Mapping]] = ..., room_list: _Optional[_Union[RoomList, _Mapping]] = ..., member_list: _Optional[_Union[MemberList, _Mapping]] = ..., session_command: _Optional[_Union[SessionCommand, _Mapping]] = ..., http_request: _Optional[_Union[HttpRequest, _Mapping]] = ..., http_response: _Optional[_Union[HttpResponse, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., call_result: _Optional[_Union[CallResult, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., event_done: _Optional[_Union[EventDone, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., stream_opened: _Optional[_Union[StreamOpened, _Mapping]] = ..., stream_chunk: _Optional[_Union[StreamChunk, _Mapping]] = ..., stream_credit: _Optional[_Union[StreamCredit, _Mapping]] = ..., stream_aborted: _Optional[_Union[StreamAborted, _Mapping]] = ..., session_identified: _Optional[_Union[SessionIdentified, _Mapping]] = ..., session_detached: _Optional[_Union[SessionDetached, _Mapping]] = ..., session_resumed: _Optional[_Union[SessionResumed, _Mapping]] = ...) -> None: ...
 
 class Identity(_message.Message):
     __slots__ = ("user", "name", "roles", "claims", "expires_at_ms")
@@ -93,7 +97,7 @@ class Identity(_message.Message):
     def __init__(self, user: _Optional[str] = ..., name: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., claims: _Optional[bytes] = ..., expires_at_ms: _Optional[int] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("id", "path", "codec", "identity", "remote_address", "user_agent", "connected_at_ms", "metadata")
+    __slots__ = ("id", "path", "codec", "identity", "remote_address", "user_agent", "connected_at_ms", "metadata", "detached")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -109,6 +113,7 @@ class Session(_message.Message):
     USER_AGENT_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_AT_MS_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    DETACHED_FIELD_NUMBER: _ClassVar[int]
     id: str
     path: str
     codec: Codec
@@ -117,7 +122,8 @@ class Session(_message.Message):
     user_agent: str
     connected_at_ms: int
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, id: _Optional[str] = ..., path: _Optional[str] = ..., codec: _Optional[_Union[Codec, str]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., remote_address: _Optional[str] = ..., user_agent: _Optional[str] = ..., connected_at_ms: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    detached: bool
+    def __init__(self, id: _Optional[str] = ..., path: _Optional[str] = ..., codec: _Optional[_Union[Codec, str]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., remote_address: _Optional[str] = ..., user_agent: _Optional[str] = ..., connected_at_ms: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., detached: _Optional[bool] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("code", "type", "message", "details", "retry_after_ms")
@@ -239,6 +245,22 @@ class SessionIdentified(_message.Message):
     identity: Identity
     def __init__(self, session: _Optional[str] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ...) -> None: ...
 
+class SessionDetached(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    def __init__(self, session: _Optional[str] = ...) -> None: ...
+
+class SessionResumed(_message.Message):
+    __slots__ = ("session", "remote_address", "user_agent")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    USER_AGENT_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    remote_address: str
+    user_agent: str
+    def __init__(self, session: _Optional[str] = ..., remote_address: _Optional[str] = ..., user_agent: _Optional[str] = ...) -> None: ...
+
 class Inbound(_message.Message):
     __slots__ = ("session", "type", "data")
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -308,10 +330,14 @@ class Publish(_message.Message):
     def __init__(self, type: _Optional[str] = ..., data: _Optional[bytes] = ..., rooms: _Optional[_Iterable[str]] = ..., users: _Optional[_Iterable[str]] = ..., sessions: _Optional[_Iterable[str]] = ..., everyone: _Optional[bool] = ..., except_sessions: _Optional[_Iterable[str]] = ..., except_users: _Optional[_Iterable[str]] = ..., volatile: _Optional[bool] = ..., origin: _Optional[str] = ...) -> None: ...
 
 class Published(_message.Message):
-    __slots__ = ("reached",)
+    __slots__ = ("reached", "queued", "dropped")
     REACHED_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
     reached: int
-    def __init__(self, reached: _Optional[int] = ...) -> None: ...
+    queued: int
+    dropped: int
+    def __init__(self, reached: _Optional[int] = ..., queued: _Optional[int] = ..., dropped: _Optional[int] = ...) -> None: ...
 
 class RoomCommand(_message.Message):
     __slots__ = ("verb", "session", "rooms")

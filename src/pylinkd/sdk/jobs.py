@@ -170,6 +170,18 @@ class HookJob(AnsweredJob):
         return {"type": self._ctx.name, **_who(self._ctx.socket)}
 
 
+class NoticeJob(HookJob):
+    """The client of a session is away, or back: its ``on_detach`` or ``on_resume`` handlers, each whatever the others
+    come to.
+    """
+
+    __slots__ = ()
+
+    async def _run_handlers(self) -> None:
+        if self._ctx.socket._refusal is None:
+            await self._run_all([partial(handler, self._ctx) for handler in self._handlers])
+
+
 class ActionJob(AnsweredJob):
     """An action, asked over HTTP or called by another service."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -26,12 +26,12 @@ from .actions import Actions
 from .context import WsContext
 from .dispatch import Dispatcher, Job
 from .events import Events
-from .jobs import ActionJob, Answerable, EventJob, HookJob, MessageJob, StreamJob, done
+from .jobs import ActionJob, Answerable, EventJob, HookJob, MessageJob, NoticeJob, StreamJob, done
 from .link import Asker
 from .socket import Socket
 from .streams import Stream
 from .text import TextPolicy
-from .validation import Schema
+from .validation import Function, Schema
 from .websocket import StreamHandler, WebSocket
 
 log = structlog.get_logger("linkd.service")
@@ -119,6 +119,8 @@ class Runtime:
             "session_opened": self._session_opened,
             "session_closed": self._session_closed,
             "session_identified": self._session_identified,
+            "session_detached": self._session_detached,
+            "session_resumed": self._session_resumed,
             "http_request": self._http_request,
             "call": self._call,
             "event": self._event,
@@ -337,7 +339,7 @@ class Runtime:
         orphan = self._orphans.pop(wire.id, None)
         socket = _socket(wire)  # as the gateway knows it now: its client may have signed in meanwhile
         if orphan is not None and not adopted:
-            orphan.identity = socket.identity
+            orphan.identity, orphan.connected = socket.identity, socket.connected
             return orphan  # its on_connect may be running
         socket._opened = socket._ready = adopted  # whatever an on_connect here comes to, another instance let it in
         if orphan is not None:
@@ -349,6 +351,29 @@ class Runtime:
         if socket is not None:
             socket.identity = read_identity(frame.session_identified.identity)
         link.answer(frame.request_id, done())
+
+    def _session_detached(self, link: Answerable, frame: Frame) -> None:
+        socket = self.sockets.get(frame.session_detached.session)
+        if socket is not None:
+            socket.connected = False
+        self._notice(link, frame, socket, "detach", self.service.ws.detach_handlers)
+
+    def _session_resumed(self, link: Answerable, frame: Frame) -> None:
+        resumed = frame.session_resumed
+        socket = self.sockets.get(resumed.session)
+        if socket is not None:
+            socket.connected = True
+            socket.remote_address, socket.user_agent = resumed.remote_address, resumed.user_agent
+        self._notice(link, frame, socket, "resume", self.service.ws.resume_handlers)
+
+    def _notice(
+        self, link: Answerable, frame: Frame, socket: Socket | None, name: str, handlers: Sequence[Function]
+    ) -> None:
+        if socket is None or not handlers:
+            link.answer(frame.request_id, done())
+            return
+        ctx: WsContext[Any] = WsContext(self, name, socket)
+        self.dispatcher.add(NoticeJob(self, link, frame.request_id, tuple(handlers), ctx, lambda error: None))
 
     def _session_closed(self, link: Answerable, frame: Frame) -> None:
         closed = frame.session_closed
@@ -413,4 +438,5 @@ def _socket(wire: WireSession) -> Socket:
         user_agent=wire.user_agent,
         connected_at=wire.connected_at_ms / 1000,
         metadata=dict(wire.metadata),
+        connected=not wire.detached,
     )

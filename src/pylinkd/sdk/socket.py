@@ -16,6 +16,8 @@ class Socket:
         id: The session's id; stable while the session lives.
         path: The path it connected to.
         identity: Who it is; ``None``: nobody signed in.
+        connected: Whether its client is there. One that lost its connection may come back: until then what it is sent
+            waits for it.
         remote_address: The client's address.
         user_agent: As the client says.
         connected_at: Unix time in seconds.
@@ -30,6 +32,7 @@ class Socket:
         "_opened",
         "_ready",
         "_refusal",
+        "connected",
         "connected_at",
         "id",
         "identity",
@@ -50,10 +53,12 @@ class Socket:
         user_agent: str,
         connected_at: float,
         metadata: Mapping[str, str],
+        connected: bool = True,
     ) -> None:
         self.id = id
         self.path = path
         self.identity = identity
+        self.connected = connected
         self.remote_address = remote_address
         self.user_agent = user_agent
         self.connected_at = connected_at

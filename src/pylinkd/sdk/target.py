@@ -20,9 +20,14 @@ class Receipt(msgspec.Struct, frozen=True):
     Attributes:
         reached: Sessions it was sent to, of which one that reads too slowly may yet lose it, and learns that it did;
             for ``ctx.emit`` services that were handed it.
+        queued: Sessions whose clients are away: it waits for them.
+        dropped: Sessions that do not get it, since too much waits for them already. Among more than 32 recipients that
+            shows later: the client learns it, and the receipt does not say so.
     """
 
     reached: int
+    queued: int = 0
+    dropped: int = 0
 
 
 class Target:
@@ -76,7 +81,7 @@ class Target:
         )
 
     async def emit(self, type: str, data: Any = None, *, volatile: bool = False) -> Receipt:
-        """Send an event to everyone meant, and return how many sessions that reached.
+        """Send an event to everyone meant, and return what became of it.
 
         Each session gets it once, however many of the target's rooms it is in. What one handler emits to a session
         arrives in the order in which it was emitted. If it is cancelled, the event may or may not have been sent.
@@ -112,7 +117,8 @@ class Target:
         except LinkdError as error:  # as asked() has it; written out, since some handlers do this for every message
             error.target = f"emit {type}"
             raise
-        return Receipt(answer.published.reached)
+        published = answer.published
+        return Receipt(published.reached, published.queued, published.dropped)
 
 
 def several(value: str | Iterable[str] | None) -> tuple[str, ...]:

@@ -132,6 +132,8 @@ class WebSocket:
         self.changed: Callable[[], None] = lambda: None
         self.connect_handlers: list[Function] = []
         self.disconnect_handlers: list[Function] = []
+        self.detach_handlers: list[Function] = []
+        self.resume_handlers: list[Function] = []
 
     # registration
 
@@ -211,7 +213,7 @@ class WebSocket:
             found = bool(types) | self.stack.remove(what)
             if self._catch_all is not None and self._catch_all.function is what:
                 self._catch_all, found = None, True
-            for handlers in (self.connect_handlers, self.disconnect_handlers):
+            for handlers in self._hooks.values():
                 if what in handlers:
                     handlers.remove(what)
                     found = True
@@ -254,6 +256,27 @@ class WebSocket:
         """
         return self._hook(self.disconnect_handlers, handler)
 
+    def on_detach(self, handler: F) -> F:
+        """Run ``async def handler(ctx)`` when a session has lost its connection and its client may come back to it.
+
+        What is sent to it meanwhile waits. If it comes back in time, ``on_resume`` follows, else ``on_disconnect``.
+        A process learns what happens while it has the session, not what had happened before.
+        """
+        return self._hook(self.detach_handlers, handler)
+
+    def on_resume(self, handler: F) -> F:
+        """Run ``async def handler(ctx)`` when the client of a detached session is back, before its next message."""
+        return self._hook(self.resume_handlers, handler)
+
+    @property
+    def _hooks(self) -> dict[str, list[Function]]:
+        return {
+            "connect": self.connect_handlers,
+            "disconnect": self.disconnect_handlers,
+            "detach": self.detach_handlers,
+            "resume": self.resume_handlers,
+        }
+
     def _hook(self, handlers: list[Function], handler: F) -> F:
         if len(parameters_of(handler, WsContext)) > 1:
             raise RegistrationError(f"{where(handler)}: it takes (ctx)")
@@ -293,8 +316,8 @@ class WebSocket:
         yield from ((handler.function, type) for type, handler in self._handlers.items())
         if self._catch_all is not None:
             yield self._catch_all.function, CATCH_ALL
-        yield from ((handler, f"connect {where(handler)}") for handler in self.connect_handlers)
-        yield from ((handler, f"disconnect {where(handler)}") for handler in self.disconnect_handlers)
+        for name, handlers in self._hooks.items():
+            yield from ((handler, f"{name} {where(handler)}") for handler in handlers)
 
     @property
     def catches_all(self) -> bool:

@@ -35,7 +35,7 @@ class Hall:
 
     def send(self, number: int, *without: Session) -> int:
         """An event with this number in it, to all of them."""
-        return self.delivery.publish(Broadcast("n", b"%d" % number), self.audience, frozenset(without))
+        return self.delivery.publish(Broadcast("n", b"%d" % number), self.audience, frozenset(without)).reached
 
 
 @pytest.fixture(params=[3, MANY], ids=["few", "many"])
@@ -76,7 +76,7 @@ def test_what_is_sent_while_a_turn_ends_leaves_at_the_end_of_the_next(hall: Hall
 
 def test_recipients_of_one_codec_share_one_frame(hall: Hall) -> None:
     """Encoded and framed once: all are written the same object."""
-    assert hall.delivery.publish(Broadcast("chat.message", DATA), hall.audience) == len(hall.audience)
+    assert hall.delivery.publish(Broadcast("chat.message", DATA), hall.audience).reached == len(hall.audience)
     hall.turns.end()
 
     frames = [connection_of(session).frames[0] for session in hall.audience]
@@ -235,7 +235,7 @@ def test_codecs_that_nobody_speaks_are_not_asked() -> None:
     """What MessagePack cannot tell is no trouble while nobody speaks it."""
     hall = Hall(1)
 
-    assert hall.delivery.publish(Broadcast("chat.message", b"%d" % 2**70, [PLAIN[JSON]]), hall.audience) == 1
+    assert hall.delivery.publish(Broadcast("chat.message", b"%d" % 2**70, [PLAIN[JSON]]), hall.audience) == (1, 0, 0)
 
 
 def test_client_that_speaks_another_codec_may_come_between_two_events() -> None:

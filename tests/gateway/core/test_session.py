@@ -113,7 +113,7 @@ def test_dropped_events_are_told() -> None:
     assert connection.drops == [1, 1]
     assert connection.closed is None
     assert connection.data() == [
-        {"type": "linkd.dropped", "data": {"events": 2}},
+        {"type": "linkd.dropped", "data": {"events": 2, "total": 2}},
         {"type": "a", "data": 2},
         {"type": "response", "id": 1, "data": None},
     ]

@@ -12,15 +12,14 @@ from websockets.frames import Close, Frame, Opcode
 
 from pylinkd.gateway.core.connection import Hold
 from pylinkd.gateway.core.session import Session
-from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.framing import feed, read_frames
-from pylinkd.gateway.edge.receptions import Receptions
 from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.envelope import JSON, MSGPACK, Codec, Message
 
 from ..doubles import Turns, make_session
 from ..wire import Heard, hear, say
+from .owner import RecordingOwner
 from .sockets import SocketTransport, socket_transport
 
 __all__ = ["socket_transport"]
@@ -30,64 +29,30 @@ LIMIT = 1024
 MORE = say(Opcode.CONT, b"", fin=False)
 
 
-class Client:
+class Client(RecordingOwner):
     """The other end of the connection, which is also the connection's owner.
 
     Attributes:
-        messages: What the gateway took from it.
-        ends: Why the connection ended.
+        fails: What takes its messages is broken.
     """
 
-    close_timeout = 60.0
-    max_message_size = LIMIT
-    max_fragments = 1024
-    now = 0.0
-
     def __init__(self, transport: SocketTransport, codec: Codec = JSON) -> None:
-        self.messages: list[Message] = []
-        self.traffic = Traffic()
-        self.congested: set[Session] = set()
-        self.receptions: Receptions[Connection] = Receptions(1000, lambda connection: None, patience=5.0)
-        self.ends: list[EndReason] = []
+        super().__init__()
         self.fails = False
         self.transport = transport
         self.turns = Turns()
         self.session = make_session(self.turns.delivery, codec=codec, connected=False)
-        self.connection = Connection(self, self.session, transport)
+        self.connection = Connection(self, self.session, transport, self.session.format)
         read_frames(transport, self.connection, LIMIT)
         self._websocket = transport.get_protocol()
         self.connection.begin(b"")
         self._heard = len(transport.bytes)
 
-    # edge.connection.Owner
-
-    def opened(self, session: Session, connection: Connection) -> None:
-        session.connection = connection
-
-    def receiving(self, session: Session) -> None:
-        """Nothing holds it back."""
-
-    count = None
-
-    def exceeded(self, session: Session, id: object, retry_after: float) -> None:
-        """See Owner."""
-
-    def pace(self, session: Session, pieces: int) -> float:
-        """See ConnectionOwner."""
-        return 0.0
-
-    def control(self, session: Session) -> bool:
-        """See Owner."""
-        return True
-
     def received(self, session: Session, message: Message) -> None:
+        """See ConnectionOwner."""
         if self.fails:
             raise RuntimeError("routing is broken")
-        self.messages.append(message)
-
-    def ended(self, session: Session, reason: EndReason) -> None:
-        session.connection = None
-        self.ends.append(reason)
+        super().received(session, message)
 
     # the client
 
@@ -244,16 +209,24 @@ async def test_nothing_is_taken_after_the_gateway_closes(client: Client) -> None
     assert client.transport.closing
 
 
-@pytest.mark.parametrize(("sent", "back"), [(b"", b""), (b"\x03\xe8", b"\x03\xe8"), (b"\x11\x31bye", b"\x11\x31")])
-async def test_close_is_answered_with_its_code(client: Client, sent: bytes, back: bytes) -> None:
-    """RFC 6455 §5.5.1; the transport closes after it."""
+@pytest.mark.parametrize(
+    ("sent", "back", "end"),
+    [
+        (b"", b"", EndReason.CLIENT_CLOSED),
+        (b"\x03\xe8", b"\x03\xe8", EndReason.CLIENT_CLOSED),
+        (b"\x03\xe9", b"\x03\xe9", EndReason.CLIENT_LEFT),
+        (b"\x11\x31bye", b"\x11\x31", EndReason.CLIENT_LEFT),
+    ],
+)
+async def test_close_is_answered_with_its_code(client: Client, sent: bytes, back: bytes, end: EndReason) -> None:
+    """RFC 6455 §5.5.1; the transport closes after it. Only 1000, or none, is a goodbye."""
     client.say(say(Opcode.CLOSE, sent))
 
     (frame,) = client.heard
     assert (frame.opcode, frame.payload) == (Opcode.CLOSE, back)
     assert client.transport.closing
     await asyncio.sleep(0)
-    assert client.ends == [EndReason.CLIENT_CLOSED]
+    assert client.ends == [end]
 
 
 async def test_broken_connection_is_an_end_too(client: Client) -> None:

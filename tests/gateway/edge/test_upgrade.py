@@ -14,24 +14,24 @@ from websockets.frames import Opcode
 
 from pylinkd.gateway.core.outbox import Outbox
 from pylinkd.gateway.core.session import Session
-from pylinkd.gateway.core.traffic import Traffic
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.framing import feed, read_frames
 from pylinkd.gateway.edge.handshake import Head
-from pylinkd.gateway.edge.receptions import Receptions
 from pylinkd.gateway.edge.upgrade import Upgrade
 from pylinkd.gateway.guard.guard import Guard
 from pylinkd.gateway.guard.hosts import Hosts
 from pylinkd.gateway.guard.issuers import Issuer
 from pylinkd.gateway.guard.keys import KeySet, PublicKey
+from pylinkd.gateway.routing.resuming import Refusal
 from pylinkd.protocol.control import Dropped
-from pylinkd.protocol.end import EndReason
-from pylinkd.protocol.envelope import MSGPACK, Message
+from pylinkd.protocol.envelope import MSGPACK
 
 from ...processes import make_token
 from ..doubles import Turns, make_session, turns
 from ..guards import make_door, make_guard
+from ..routing.rig import Rig
 from ..wire import hear, say
+from .owner import RecordingOwner
 from .sockets import SocketTransport, socket_transport
 from .test_handshake import head
 
@@ -44,7 +44,8 @@ class PicowsConnection(Connection):
     def __init__(self, transport: SocketTransport) -> None:
         self.frames: list[tuple[int, bool, bytes]] = []
         self.closes: list[bytes] = []
-        super().__init__(Owner(), make_session(Turns().delivery, connected=False), transport)
+        session = make_session(Turns().delivery, connected=False)
+        super().__init__(Owner(), session, transport, session.format)
 
     def on_ws_frame(self, transport: WSTransport, frame: Any) -> None:
         self.frames.append((int(frame.msg_type), bool(frame.fin), frame.get_payload_as_bytes()))
@@ -86,51 +87,24 @@ async def test_picows_refuses_frames_over_the_limit(socket_transport: SocketTran
     assert close.payload[:2] == b"\x03\xf1", "picows changed: a frame over the limit is not answered with 1009"
 
 
-class Owner:
-    """Keeps what a connection says."""
+class Owner(RecordingOwner):
+    """Keeps what a connection says.
+
+    Args:
+        greeting: Each client is sent something at once.
+    """
 
     close_timeout = 5.0
-    max_message_size = 1024
-    max_fragments = 1024
-    now = 0.0
 
     def __init__(self, *, greeting: bool = False) -> None:
+        super().__init__()
         self._greeting = greeting
-        self.sessions: list[Session] = []
-        self.messages: list[Message] = []
-        self.traffic = Traffic()
-        self.congested: set[Session] = set()
-        self.receptions: Receptions[Connection] = Receptions(1000, lambda connection: None, patience=5.0)
-        self.ends: list[EndReason] = []
 
-    def opened(self, session: Session, connection: Connection) -> None:
-        session.connection = connection
-        self.sessions.append(session)
-        if self._greeting:
-            session.delivery.send(session, session.encode(Dropped(1)))
-
-    def receiving(self, session: Session) -> None:
-        """Nothing holds it back."""
-
-    count = None
-
-    def exceeded(self, session: Session, id: object, retry_after: float) -> None:
-        """See Owner."""
-
-    def pace(self, session: Session, pieces: int) -> float:
+    def opened(self, session: Session, connection: Connection, refusal: Refusal | None) -> None:
         """See ConnectionOwner."""
-        return 0.0
-
-    def control(self, session: Session) -> bool:
-        """See Owner."""
-        return True
-
-    def received(self, session: Session, message: Message) -> None:
-        self.messages.append(message)
-
-    def ended(self, session: Session, reason: EndReason) -> None:
-        session.connection = None
-        self.ends.append(reason)
+        super().opened(session, connection, refusal)
+        if self._greeting:
+            session.delivery.send(session, session.encode(Dropped(1, 1)))
 
 
 KEY = generate_private_key(SECP256R1())
@@ -146,6 +120,7 @@ def upgrade(owner: Owner, *, open: bool = True, there: bool = True, guard: Guard
         guard.proxies,
         guard.unfinished,
         owner,
+        Rig().resuming,
         Turns().delivery,
         lambda: Outbox(4096),
         lambda: next(ids),

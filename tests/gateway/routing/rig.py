@@ -193,6 +193,7 @@ class Rig(Routing):
             delivery=self.turns.delivery,
             traffic=self.turns.traffic,
             gateway_instance="gateway-1",
+            resume_key=bytes(32),
             open=lambda: True,
             clock=time.time,
             monotonic=self.clock,
@@ -230,7 +231,7 @@ class Rig(Routing):
 
     def end(self, session: Session, reason: EndReason = EndReason.CLIENT_CLOSED) -> None:
         """The client is gone."""
-        self.lifecycle.detach(session, reason)
+        self.lifecycle.detach(session, connection_of(session), reason)
 
     def send(self, session: Session, type: str = "chat.send", id: MessageId | None = None, data: Any = None) -> None:
         """The client sends a message."""

@@ -163,7 +163,7 @@ class AdminApi:
 
 
 def _close(session: Session, code: CloseCode = CloseCode.UNAUTHORIZED, reason: str = "revoked") -> int:
-    if session.connection is None or not session.connection.open:
+    if session.connection is not None and not session.connection.open:
         return 0
     session.close(code, reason, EndReason.REVOKED)
     return 1
@@ -178,6 +178,7 @@ def _describe(session: Session) -> dict[str, Any]:
         "address": session.remote_address,
         "userAgent": session.user_agent,
         "connectedAt": round(session.connected_at * 1000),
+        "connected": session.connection is not None,
         "rooms": [f"{namespace}/{name}" for namespace, name in sorted(session.rooms)],
     }
 

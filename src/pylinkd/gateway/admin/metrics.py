@@ -20,6 +20,7 @@ from ..core.rooms import Rooms
 from ..core.session import Session
 from ..core.traffic import Histogram, Traffic
 from ..guard.guard import Guard
+from ..routing.lifecycle import Lifecycle
 from ..routing.parking import Parking
 from ..routing.services import Services
 
@@ -33,6 +34,7 @@ class Metrics(Collector):
         rooms: The rooms.
         services: The services and their links.
         parking: Messages that wait for a service.
+        lifecycle: Sessions whose clients are away, and what is kept for clients.
         congested: The sessions whose clients read too slowly now.
         receptions: Large messages by state.
         bodies: Bytes that bodies of HTTP requests take (``taken``), and how many requests wait for room (``waiting``).
@@ -47,6 +49,7 @@ class Metrics(Collector):
         rooms: Rooms,
         services: Services,
         parking: Parking,
+        lifecycle: Lifecycle,
         congested: Callable[[], Iterable[Session]],
         receptions: Callable[[], Mapping[str, int]],
         bodies: Callable[[], Mapping[str, int]],
@@ -57,6 +60,7 @@ class Metrics(Collector):
         self._rooms = rooms
         self._services = services
         self._parking = parking
+        self._lifecycle = lifecycle
         self._congested = congested
         self._receptions = receptions
         self._bodies = bodies
@@ -99,6 +103,14 @@ class Metrics(Collector):
         )
         yield GaugeMetricFamily("linkd_users", "Users with a session", self._registry.users)
         yield GaugeMetricFamily("linkd_rooms", "Rooms with a member", len(self._rooms))
+        away = len(self._lifecycle.detached)
+        yield GaugeMetricFamily("linkd_sessions_detached", "Sessions whose clients are away", away)
+        yield _counters("linkd_resumes", "Clients that came back to a session, by outcome", "outcome", traffic.resumes)
+        yield CounterMetricFamily(
+            "linkd_stream_drift",
+            "Clients that counted other than the gateway; never, unless one is at fault",
+            traffic.drift,
+        )
         yield _counters("linkd_handshakes", "Opening handshakes by outcome", "outcome", traffic.handshakes)
         yield _counters("linkd_sessions_ended", "Sessions that ended, by reason", "reason", traffic.ends)
 
@@ -116,6 +128,8 @@ class Metrics(Collector):
         yield GaugeMetricFamily("linkd_clients_congested", "Clients that read too slowly now", len(waiting))
         yield GaugeMetricFamily("linkd_outbox_bytes", "Bytes that wait for these clients", sum(waiting))
         yield GaugeMetricFamily("linkd_outbox_bytes_max", "Bytes that wait for the slowest", max(waiting, default=0))
+        retained = self._lifecycle.retention.held
+        yield GaugeMetricFamily("linkd_retained_bytes", "Bytes kept until clients acknowledge them", retained)
         yield _gauges("linkd_large_messages", "Large messages that arrive, or wait to", "state", self._receptions())
         bodies = self._bodies()
         yield GaugeMetricFamily("linkd_body_bytes", "Bytes that bodies of HTTP requests take", bodies["taken"])

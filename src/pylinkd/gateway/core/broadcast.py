@@ -9,6 +9,12 @@ from .format import PLAIN, Format
 from .outbox import Kind
 
 
+class SharedFrame(bytes):
+    """A frame that many sessions share: each is charged a part of it only (resumption.py)."""
+
+    __slots__ = ()
+
+
 class Broadcast:
     """An event on its way.
 
@@ -40,3 +46,7 @@ class Broadcast:
                 payload = payloads[format.codec] = format.codec.event(type, data)
             self.frames[format] = format.frame(payload)
         self.size = max(map(len, self.frames.values()), default=0)
+
+    def share(self) -> None:
+        """It goes to many."""
+        self.frames = {format: SharedFrame(frame) for format, frame in self.frames.items()}

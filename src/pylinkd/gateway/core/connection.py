@@ -64,6 +64,9 @@ class Connection(Protocol):
     def ping(self) -> None:
         """Ask its client for a sign of life."""
 
+    def supersede(self) -> None:
+        """The session has another connection: this one closes, and has nothing to do with it any more."""
+
     def cut(self) -> None:
         """End it without a closing handshake: its client is gone."""
 

@@ -9,14 +9,16 @@ before the turn ends, it goes into the outboxes first, so that order holds. Meas
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import filterfalse
+from typing import NamedTuple, Protocol
 
 from ...protocol.close import CloseCode
-from ...protocol.control import Dropped
+from ...protocol.control import Ack, Dropped
 from ...protocol.end import EndReason
 from .broadcast import Broadcast
 from .outbox import Kind, Squeezed
+from .resumption import Resumption, cost_of
 from .session import Session
 from .traffic import Traffic
 
@@ -27,15 +29,58 @@ Sessions = set[Session] | frozenset[Session]
 NOBODY: Sessions = frozenset()
 
 
+class Receipt(NamedTuple):
+    """What became of an event.
+
+    Attributes:
+        reached: Sessions that it was sent to, as far as they read.
+        queued: Sessions whose clients are away, for which it waits.
+        dropped: Sessions that do not get it, since too much waits for them.
+    """
+
+    reached: int
+    queued: int = 0
+    dropped: int = 0
+
+
+class Absent(Protocol):
+    """The sessions whose clients are away (detached.py)."""
+
+    @property
+    def sessions(self) -> Collection[Session]:
+        """These sessions."""
+
+    def end(self, session: Session, reason: EndReason) -> None:
+        """One of them ends."""
+
+    def relieve(self) -> None:
+        """End some of them, where more is kept for clients than may be."""
+
+
+class _Nobody:
+    """No client is ever away."""
+
+    sessions: Collection[Session] = ()
+
+    def end(self, session: Session, reason: EndReason) -> None:
+        pass
+
+    def relieve(self) -> None:
+        pass
+
+
 class Delivery:
     """What leaves for clients.
 
     Args:
         schedule: Runs a function at the end of the loop turn; ``loop.call_soon`` in the real gateway.
         traffic: Where it is counted.
+
+    Attributes:
+        absent: The sessions whose clients are away.
     """
 
-    __slots__ = ("_ending", "_queue", "_schedule", "_traffic", "_volley")
+    __slots__ = ("_ending", "_queue", "_schedule", "_traffic", "_volley", "absent")
 
     def __init__(self, schedule: Callable[[Callable[[], None]], object], traffic: Traffic) -> None:
         self._schedule = schedule
@@ -43,14 +88,21 @@ class Delivery:
         self._queue: list[Session] = []  # whose outboxes have something
         self._volley: _Volley | None = None
         self._ending = False  # the end of the turn is scheduled
+        self.absent: Absent = _Nobody()
 
     def send(self, session: Session, frame: bytes, kind: Kind = Kind.ANSWER) -> bool:
-        """Send one frame at the end of the turn; ``False``: the client is gone, or too slow to take it."""
+        """Send one frame at the end of the turn, or keep it for a client that is away; ``False``: the client is gone,
+        or too slow to take it.
+        """
         outbox = session.outbox
-        if session.connection is None or outbox.overflowed:
+        if outbox.overflowed:
+            return False
+        if session.connection is None and session not in self.absent.sessions:
             return False
         if self._volley is not None:
             self._into_outboxes(self._volley)
+        if session.connection is None:
+            return self._keep(session, frame, kind)
         if not outbox.push(frame, kind):
             # The client may be reading well and the turn be a busy one: what waits leaves before this is judged.
             self.flush(session)
@@ -60,26 +112,43 @@ class Delivery:
             self._enqueue(session)
         return True
 
+    def _keep(self, session: Session, frame: bytes, kind: Kind) -> bool:
+        outbox, resumption = session.outbox, session.resumption
+        assert resumption is not None
+        retention = resumption.retention
+        full = len(outbox.frames) >= retention.session_messages
+        outbox.narrow(min(outbox.size, retention.away_bytes) if full else retention.away_bytes)
+        if (full or not outbox.push(frame, kind)) and not self._squeeze(session, frame, kind):
+            return False
+        resumption.keeps(frame)
+        self._schedule_end()
+        return True
+
     def _squeeze(self, session: Session, frame: bytes, kind: Kind) -> bool:
         outbox = session.outbox
         before = outbox.dropped
         outcome = outbox.squeeze(frame, kind)
-        if outbox.dropped > before and session.connection is not None:
-            session.connection.dropped(outbox.dropped - before)
+        if outbox.dropped > before:
+            if session.connection is not None:
+                session.connection.dropped(outbox.dropped - before)
+            else:
+                self._traffic.events_dropped += outbox.dropped - before
         if outcome is Squeezed.OVERFLOWED:
             # Closing happens in flush(), not here: the caller may be iterating over the members of a room.
             outbox.overflowed = True
             self._enqueue(session)
         return outcome is Squeezed.QUEUED
 
-    def publish(self, broadcast: Broadcast, audience: tuple[Session, ...], without: Sessions = NOBODY) -> int:
-        """Send an event to those of the audience that are not in ``without``; how many these are.
+    def publish(self, broadcast: Broadcast, audience: tuple[Session, ...], without: Sessions = NOBODY) -> Receipt:
+        """Send an event to those of the audience that are not in ``without``.
 
-        One of them that reads too slowly may lose it, and learns that it did.
+        One of them that reads too slowly may lose it, and learns that it did. Of more than a few recipients that shows
+        when it is sent, and is in no receipt.
         """
-        reached = len(audience) - (len(without.intersection(audience)) if without else 0)
-        self._traffic.fanout.observe(reached)
-        if reached > _FEW:
+        meant = len(audience) - (len(without.intersection(audience)) if without else 0)
+        self._traffic.fanout.observe(meant)
+        if meant > _FEW:
+            broadcast.share()
             if self._volley is None or not self._volley.takes(broadcast, audience, without):
                 if self._volley is not None:
                     # Who is among both recipients is to get both in one write, so the first goes into the outboxes.
@@ -89,11 +158,16 @@ class Delivery:
             else:
                 volley = self._volley
             volley.add(broadcast)
-        else:
-            for session in audience:
-                if session not in without:
-                    self.send(session, broadcast.frames[session.format], broadcast.kind)
-        return reached
+            queued = len(set(self.absent.sessions).intersection(audience) - without) if self.absent.sessions else 0
+            return Receipt(meant - queued, queued)
+        queued = dropped = 0
+        for session in audience:
+            if session not in without:
+                if not self.send(session, broadcast.frames[session.format], broadcast.kind):
+                    dropped += 1
+                elif session.connection is None:
+                    queued += 1
+        return Receipt(meant - queued - dropped, queued, dropped)
 
     def _into_outboxes(self, volley: _Volley) -> None:
         """Something follows the events before their pass: they go the same way."""
@@ -110,41 +184,74 @@ class Delivery:
         """Hand the session's outbox to its connection, as far as that takes it."""
         connection, outbox = session.connection, session.outbox
         if connection is None:
-            return
-        if outbox.overflowed:
+            if outbox.overflowed:
+                self.absent.end(session, EndReason.NOT_KEPT)
+        elif outbox.overflowed:
             outbox.take()
             connection.close(CloseCode.TRY_AGAIN_LATER, "reading too slowly", EndReason.SLOW_CONSUMER)
-        elif connection.writable and outbox.frames:
+        elif connection.writable and (outbox.frames or session.resumption is not None):
             if outbox.dropped != outbox.reported:
                 _report_dropped(session)
+            if session.resumption is not None:
+                self._hand_over(session, session.resumption)
+            else:
+                connection.write(outbox.take())
+
+    def _hand_over(self, session: Session, resumption: Resumption) -> None:
+        """As ``flush``, for a session that can be resumed: what is written is counted, and kept."""
+        connection, outbox = session.connection, session.outbox
+        if connection is None or not connection.open:
+            return  # it waits for the next connection
+        if outbox.frames:
+            counted = outbox.counted
             connection.write(outbox.take())
+            resumption.wrote(counted, sum(map(len, counted)))
+        if resumption.confirming:
+            self._confirm(session, resumption)
+
+    def confirm(self, session: Session) -> None:
+        """Tell the client how many of its messages came, behind everything that was written before."""
+        resumption = session.resumption
+        if session.connection is not None and resumption is not None:
+            resumption.confirming = True
+            self.flush(session)
+
+    def _confirm(self, session: Session, resumption: Resumption) -> None:
+        assert session.connection is not None
+        resumption.confirming = False
+        resumption.confirmed = resumption.received
+        session.connection.write([session.encode(Ack(received=resumption.received, sent=resumption.written))])
 
     def close(self, session: Session, code: int, reason: str, end: EndReason) -> None:
         """Begin the closing handshake. What was sent before leaves first: a client that reads slowly gets it as far as
-        it reads within the close timeout. Later calls change nothing.
+        it reads within the close timeout. A session whose client is away ends. Later calls change nothing.
         """
         connection = session.connection
         if connection is None:
+            if session in self.absent.sessions:
+                self.absent.end(session, end)
             return
         if connection.open:
             if self._volley is not None:
                 self._into_outboxes(self._volley)
-            frames = session.outbox.take()
-            if frames:
-                connection.write(frames)
+            if session.resumption is not None:
+                self._hand_over(session, session.resumption)
+            elif session.outbox.frames:
+                connection.write(session.outbox.take())
         connection.close(code, reason, end)
 
     def _enqueue(self, session: Session) -> None:
-        if not self._ending:
-            self._ending = True
-            self._schedule(self._end_turn)
+        self._schedule_end()
         self._queue.append(session)
 
     def _wait(self, volley: _Volley) -> None:
+        self._schedule_end()
+        self._volley = volley
+
+    def _schedule_end(self) -> None:
         if not self._ending:
             self._ending = True
             self._schedule(self._end_turn)
-        self._volley = volley
 
     def _end_turn(self) -> None:
         self._ending = False
@@ -161,25 +268,28 @@ class Delivery:
                 for other in queue[position:]:
                     self._enqueue(other)
                 raise
+        self.absent.relieve()
 
     def _pass(self, volley: _Volley) -> None:
         """Events to their connections, and into the outboxes of those that do not take them."""
         broadcasts = volley.broadcasts
-        pieces = {format: b"".join([one.frames[format] for one in broadcasts]) for format in broadcasts[0].frames}
+        frames = {format: [one.frames[format] for one in broadcasts] for format in broadcasts[0].frames}
+        pieces = {format: b"".join(listed) for format, listed in frames.items()}
+        costs = {format: cost_of(listed) for format, listed in frames.items()}
         passed = size = 0
         try:
             for session in volley.left:
-                connection = session.connection
-                if connection is None:
-                    continue  # it ended in this turn
-                piece = pieces[session.format]
+                connection, format = session.connection, session.format
+                piece = pieces[format]
                 # What waits already goes first. Asked of the size: the list is one more object that no cache holds.
-                if not session.outbox.size and connection.pass_on(piece):
+                if connection is not None and not session.outbox.size and connection.pass_on(piece):
                     passed += 1
                     size += len(piece)
+                    if session.resumption is not None:
+                        session.resumption.wrote(frames[format], len(piece), costs[format])
                 else:
-                    for broadcast in broadcasts:
-                        self.send(session, broadcast.frames[session.format], broadcast.kind)
+                    for frame, broadcast in zip(frames[format], broadcasts, strict=True):
+                        self.send(session, frame, broadcast.kind)
         except BaseException:
             self._wait(volley)  # whoever comes after the one that failed gets it all the same
             raise
@@ -226,4 +336,4 @@ def _report_dropped(session: Session) -> None:
     outbox = session.outbox
     events, outbox.reported = outbox.dropped - outbox.reported, outbox.dropped
     if session.controls:
-        outbox.frames.insert(0, session.encode(Dropped(events)))
+        outbox.prepend([session.encode(Dropped(events, total=outbox.dropped))], Kind.CONTROL)

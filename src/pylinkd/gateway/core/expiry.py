@@ -26,8 +26,8 @@ class Expiry:
     """
 
     def __init__(self, *, lead: float, leeway: float) -> None:
-        self._lead = lead
-        self._leeway = leeway
+        self.lead = lead
+        self.leeway = leeway
         self._buckets: dict[int, dict[Session, Stage]] = {}
         self._due: dict[Session, float] = {}
 
@@ -37,7 +37,12 @@ class Expiry:
             self.forget(session)
         identity = session.identity
         if identity is not None and identity.expires_at is not None and identity.expires_at < 2**53:
-            self._put(session, identity.expires_at - self._lead, Stage.EXPIRING)
+            self._put(session, identity.expires_at - self.lead, Stage.EXPIRING)
+
+    def grant(self, session: Session, until: float) -> None:
+        """The session's token has ended while nobody could be warned: it ends at this time."""
+        self.forget(session)
+        self._put(session, until, Stage.EXPIRED)
 
     def _put(self, session: Session, at: float, stage: Stage) -> None:
         self._due[session] = at
@@ -67,7 +72,7 @@ class Expiry:
                 assert session.identity is not None
                 assert session.identity.expires_at is not None
                 if stage is Stage.EXPIRING:
-                    self._put(session, session.identity.expires_at + self._leeway, Stage.EXPIRED)
+                    self._put(session, session.identity.expires_at + self.leeway, Stage.EXPIRED)
                 yield session, stage
 
     def __len__(self) -> int:

@@ -10,14 +10,14 @@ import zlib
 from collections.abc import Callable
 
 from ...protocol.envelope import JSON, MSGPACK, Codec
-from .frames import BINARY, TEXT, binary_frame, compressed_frame, text_frame
+from .frames import BINARY, RSV1, TEXT, binary_frame, compressed_frame, text_frame
 
 MIN_WINDOW_BITS = 9
 """zlib cannot keep to a window of 256 bytes, so 8 is not offered (RFC 7692 §7.1.2.1 allows to decline it)."""
 
 MAX_WINDOW_BITS = 15
 
-_TAIL = 4  # bytes of the empty block that ends a flush; left out on the wire (RFC 7692 §7.2.1)
+_EMPTY_BLOCK = b"\x00\x00\xff\xff"  # ends a flush; left out on the wire (RFC 7692 §7.2.1)
 
 
 class Format:
@@ -39,13 +39,21 @@ class Format:
         self._plain = binary_frame if codec.binary else text_frame
         self.frame: Callable[[bytes], bytes] = self._plain if window_bits is None else self._compressed
 
+    def payload(self, frame: bytes) -> bytes:
+        """The encoded message in a frame of this format."""
+        short = frame[1] & 0x7F
+        start = 2 if short < 126 else 4 if short == 126 else 10
+        if not frame[0] & RSV1:
+            return bytes(frame[start:])
+        return zlib.decompressobj(-MAX_WINDOW_BITS).decompress(frame[start:] + _EMPTY_BLOCK)
+
     def _compressed(self, payload: bytes) -> bytes:
         if len(payload) < self._threshold:
             return self._plain(payload)
         assert self.window_bits is not None
         # A new compressor for each message: no context is taken over, and none is kept.
         deflater = zlib.compressobj(self._level, zlib.DEFLATED, -self.window_bits)
-        deflated = (deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-_TAIL]
+        deflated = (deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH))[: -len(_EMPTY_BLOCK)]
         return compressed_frame(BINARY if self.codec.binary else TEXT, deflated)
 
 

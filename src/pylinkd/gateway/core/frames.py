@@ -12,9 +12,9 @@ BINARY = 0x2
 CLOSE = 0x8
 PING = 0x9
 PONG = 0xA
+RSV1 = 0x40
 
 _FIN = 0x80
-_RSV1 = 0x40
 _MAX_REASON = 123  # a control frame carries 125 bytes, two of them the code (RFC 6455 §5.5)
 
 # The two-byte header of a short text frame is looked up rather than built: 60 ns less for most frames.
@@ -34,7 +34,7 @@ def binary_frame(payload: bytes) -> bytes:
 
 def compressed_frame(opcode: int, payload: bytes) -> bytes:
     """A message whose payload was deflated: one frame with RSV1 set (RFC 7692 §6)."""
-    return _header(_RSV1 | opcode, len(payload)) + payload
+    return _header(RSV1 | opcode, len(payload)) + payload
 
 
 def ping_frame(payload: bytes) -> bytes:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from binascii import b2a_base64
 from collections.abc import Callable
 
+ID_LENGTH = 22
+"""Characters of an id."""
+
 _SIZE = 16  # bytes: 128 bits, which nobody guesses
 _AT_ONCE = 256  # ids; asking the system for each costs a system call a handshake
 
@@ -26,9 +29,10 @@ class Ids:
         """One that was never given before, as far as randomness goes."""
         if not self._stock:
             drawn = self._random(_SIZE * _AT_ONCE)
-            self._stock = [_text(drawn[start : start + _SIZE]) for start in range(0, len(drawn), _SIZE)]
+            self._stock = [text_of(drawn[start : start + _SIZE]) for start in range(0, len(drawn), _SIZE)]
         return self._stock.pop()
 
 
-def _text(id: bytes) -> str:
+def text_of(id: bytes) -> str:
+    """These bytes as text that is safe in a URL, without padding (RFC 4648 §5)."""
     return b2a_base64(id, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()

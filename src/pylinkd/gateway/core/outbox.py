@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from enum import Enum, IntEnum, StrEnum
 
+from .format import Format
+
 
 class Kind(IntEnum):
     """What a frame is to its client. The higher, the sooner it may be dropped for one that reads too slowly."""
 
+    CONTROL = -1
+    """A control message, or the answer to the opening handshake: never dropped, and not counted (resumption.py)."""
+
     ANSWER = 0
-    """An answer, an error, or a control message: never dropped."""
+    """An answer or an error: never dropped."""
 
     EVENT = 1
     """Dropped where the policy is to drop."""
@@ -48,7 +53,7 @@ class Outbox:
     Attributes:
         frames: What waits, oldest first.
         size: Bytes of it.
-        held: Bytes that the transport holds while it takes no more.
+        held: Bytes of the limit that are taken otherwise: by what the transport holds while it takes no more.
         dropped: Events dropped since the session began.
         reported: Of these, how many the client knows of.
         overflowed: The client is too slow for what may not be dropped; it takes nothing more, and is closed.
@@ -83,15 +88,19 @@ class Outbox:
     def push(self, frame: bytes, kind: Kind = Kind.ANSWER) -> bool:
         """Queue ``frame`` and return ``True``; ``False``, and nothing queued, if it does not fit."""
         size = self.size + len(frame)
-        if size + self.held > (self._event_limit if kind else self._limit) and self.frames:
+        if size + self.held > (self._event_limit if kind > 0 else self._limit) and self.frames:
             return False
-        if kind and (kind is Kind.VOLATILE or self._policy is Policy.DROP_OLDEST):
+        if kind and (kind is not Kind.EVENT or self._policy is Policy.DROP_OLDEST):
             if self._kinds is None:
                 self._kinds = {}
             self._kinds[len(self.frames)] = kind
         self.size = size
         self.frames.append(frame)
         return True
+
+    def narrow(self, limit: int) -> None:
+        """No more than so many bytes may wait, until ``held`` is set anew."""
+        self.held = max(0, self._limit - limit)
 
     def squeeze(self, frame: bytes, kind: Kind) -> Squeezed:
         """Make room for a frame that does not fit, by dropping: volatile events first, then as the policy says."""
@@ -126,10 +135,45 @@ class Outbox:
         if not dropped:
             return
         self.dropped += len(dropped)
-        kept = [place for place in range(len(self.frames)) if place not in dropped]
-        self._kinds = {new: kinds[old] for new, old in enumerate(kept) if old in kinds}
-        self.frames = [self.frames[place] for place in kept]
+        self._keep([place for place in range(len(self.frames)) if place not in dropped])
+
+    def _keep(self, places: list[int]) -> None:
+        kinds = self._kinds or {}
+        self._kinds = {new: kinds[old] for new, old in enumerate(places) if old in kinds}
+        self.frames = [self.frames[place] for place in places]
         self.size = sum(map(len, self.frames))
+
+    def prepend(self, frames: list[bytes], kind: Kind = Kind.ANSWER) -> None:
+        """Put frames before everything that waits, whatever the limit: they are under way already, or the head of it
+        all. Nothing of them is ever dropped.
+        """
+        if self._kinds or kind:
+            kinds = dict.fromkeys(range(len(frames)), kind) if kind else {}
+            kinds.update({place + len(frames): of for place, of in (self._kinds or {}).items()})
+            self._kinds = kinds
+        self.frames = frames + self.frames
+        self.size += sum(map(len, frames))
+
+    def rewrite(self, old: Format, new: Format) -> None:
+        """What waits is written in another format of the same codec."""
+        if old.window_bits is not None:
+            self.frames = [new.frame(old.payload(frame)) for frame in self.frames]
+            self.size = sum(map(len, self.frames))
+
+    @property
+    def counted(self) -> list[bytes]:
+        """What waits, without what is not counted."""
+        if not self._kinds or Kind.CONTROL not in self._kinds.values():
+            return self.frames
+        kinds = self._kinds
+        return [frame for place, frame in enumerate(self.frames) if kinds.get(place) is not Kind.CONTROL]
+
+    def forget_controls(self) -> None:
+        """The connection that they are about is gone."""
+        kinds = self._kinds or {}
+        kept = [place for place in range(len(self.frames)) if kinds.get(place) is not Kind.CONTROL]
+        if len(kept) < len(self.frames):
+            self._keep(kept)
 
     def take(self) -> list[bytes]:
         """Hand over everything queued, oldest first, and become empty."""

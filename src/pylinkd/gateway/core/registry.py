@@ -33,6 +33,12 @@ class Registry:
             self._users.setdefault(identity.user, {})[session] = None
         session.identity = identity
 
+    def reformat(self, session: Session, format: Format) -> None:
+        """The session's messages look otherwise on the wire from now on."""
+        self._formats[session.format] -= 1
+        self._formats[format] += 1
+        session.format = format
+
     def remove(self, session: Session) -> None:
         """Forget the session, and its user with the last of the user's sessions."""
         del self._sessions[session.id]

@@ -1,8 +1,8 @@
 """A client as services know it.
 
-A connection is one WebSocket; a session is the client behind it, with its user, rooms and outbox. They are two
-things so that a session can outlive a broken connection. Rooms (rooms.py) and the registry (registry.py) hold
-sessions, never connections.
+A connection is one WebSocket; a session is the client behind it, with its user, rooms and outbox. They are two things
+since a session can outlive a broken connection: it is detached then, until its client resumes it. Rooms (rooms.py) and
+the registry (registry.py) hold sessions, never connections.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .connection import Connection
 from .format import Format
 from .meter import Meter
 from .outbox import Kind, Outbox
+from .resumption import Resumption
 
 RoomKey = tuple[str, str]
 """Namespace and name of a room."""
@@ -69,6 +70,7 @@ class Session:
         connected_at: Unix time in seconds.
         metadata: Query parameters of the opening handshake, without the token.
         connection: Its WebSocket; ``None`` before the handshake is done and after the connection ended.
+        resumption: What it needs to go on over another connection; ``None``: it ends with its connection.
         rooms: Those it is in; rooms.py keeps it.
         in_flight: Messages that were handed to a service, or wait for one, and are not answered.
         upload: The stream that it sends; ``None``: none.
@@ -93,6 +95,7 @@ class Session:
         "outbox",
         "path",
         "remote_address",
+        "resumption",
         "rooms",
         "upload",
         "user_agent",
@@ -112,6 +115,7 @@ class Session:
         metadata: Mapping[str, str],
         delivery: Deliverer,
         outbox: Outbox,
+        resumption: Resumption | None = None,
     ) -> None:
         self.id = id
         self.path = path
@@ -130,6 +134,7 @@ class Session:
         self.meter: Meter | None = None
         self.delivery = delivery
         self.outbox = outbox
+        self.resumption = resumption
 
     @property
     def served(self) -> bool:
@@ -147,14 +152,16 @@ class Session:
         return self.format.frame(self.format.codec.event(control.type, msgspec.json.encode(control)))
 
     def notify(self, control: Control) -> None:
-        """Send a control message, if the client wants any."""
-        if self.controls:
-            self.delivery.send(self, self.encode(control))
+        """Send a control message, if the client wants any. One that is away gets none: it will read how things are
+        when it is back.
+        """
+        if self.controls and self.connection is not None:
+            self.delivery.send(self, self.encode(control), Kind.CONTROL)
 
     def drain(self, retry_after: float) -> None:
         """Ask the client to come back in so many seconds: from now on it gets answers and nothing new."""
         self.leaving = retry_after
-        self.notify(Closing(retry_after_ms=round(retry_after * 1000)))
+        self.notify(Closing(retry_after_ms=round(retry_after * 1000), resumable=False))
         if self.connection is not None:
             self.connection.drain()
 
@@ -171,7 +178,7 @@ class Session:
         self.delivery.send(self, self.format.frame(self.format.codec.error(id, error)))
 
     def close(self, code: int, reason: str, end: EndReason) -> None:
-        """Close its connection, if it has one, behind what was sent before. Later calls change nothing."""
+        """Close its connection behind what was sent before; one that is detached ends. Later calls change nothing."""
         self.delivery.close(self, code, reason, end)
 
     def __repr__(self) -> str:

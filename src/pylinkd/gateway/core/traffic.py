@@ -56,6 +56,8 @@ class Traffic:
         http: Connections that speak plain HTTP or are not WebSockets yet, by stage (edge/stages.py), now.
         descriptors_exhausted: Seconds in which the process had no file descriptor left for a connection.
         states: Connections by state, now.
+        resumes: Clients that came back, by outcome: ``resumed``, or why not.
+        drift: Clients that have counted other than the gateway; 0 unless one of the two is at fault.
         ends: Sessions that ended, by reason.
         fanout: Recipients of an event.
         round_trip: Seconds from a ping to its pong.
@@ -68,6 +70,7 @@ class Traffic:
         "bytes_in",
         "bytes_out",
         "descriptors_exhausted",
+        "drift",
         "ends",
         "events_dropped",
         "fanout",
@@ -77,6 +80,7 @@ class Traffic:
         "loop_lag",
         "messages_in",
         "messages_out",
+        "resumes",
         "round_trip",
         "states",
     )
@@ -87,6 +91,8 @@ class Traffic:
         self.handshakes: Counter[str] = Counter()
         self.http: Counter[str] = Counter()
         self.descriptors_exhausted = 0
+        self.resumes: Counter[str] = Counter()
+        self.drift = 0
         self.states: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
         self.fanout = Histogram(SIZES)

@@ -9,14 +9,19 @@ import structlog
 from picows import WSFrame, WSListener, WSTransport
 
 from ...protocol.close import CloseCode
+from ...protocol.control import Ack
 from ...protocol.end import EndReason
 from ...protocol.envelope import BadEnvelopeError, MessageId
 from ...protocol.errors import BadRequestError
+from ...protocol.patterns import RESERVED_PREFIX
 from ..core.connection import Hold
 from ..core.connection_state import ConnectionState, State
+from ..core.format import Format
 from ..core.frames import close_frame, ping_frame, pong_frame
 from ..core.outbox import Kind
+from ..core.resumption import Resumption
 from ..core.session import Session
+from ..routing.resuming import Refusal, Return
 from .connection_owner import ConnectionOwner
 from .messages import Messages, Opcode, reserved_bit
 from .tcp import is_reachable
@@ -52,6 +57,12 @@ _END_BY_CODE: dict[int, EndReason] = {
 }
 
 
+class WrongKindError(BadRequestError):
+    """A binary message on a JSON connection, or a text message on a MessagePack one. It is not counted: on the one it
+    may be what is left of a stream.
+    """
+
+
 class Connection(WSListener):
     """A WebSocket after its opening handshake; core/session.py says what it owes its session.
 
@@ -59,6 +70,7 @@ class Connection(WSListener):
         owner: Gets its messages and its end.
         session: The client behind it.
         transport: What it writes to, and what picows reads its frames from (framing.py).
+        format: How its messages look on the wire.
 
     Attributes:
         session: The client behind it.
@@ -93,14 +105,12 @@ class Connection(WSListener):
         "writable",
     )
 
-    def __init__(self, owner: ConnectionOwner, session: Session, transport: asyncio.Transport) -> None:
+    def __init__(self, owner: ConnectionOwner, session: Session, transport: asyncio.Transport, format: Format) -> None:
         self._owner = owner
         self.session = session
         self._traffic = owner.traffic
-        self._codec = session.format.codec
-        self._messages = Messages(
-            owner.max_message_size, owner.max_fragments, inflates=session.format.window_bits is not None
-        )
+        self._codec = format.codec
+        self._messages = Messages(owner.max_message_size, owner.max_fragments, inflates=format.window_bits is not None)
         self._state = ConnectionState()
         self._transport: asyncio.Transport | None = transport
         self._timeout: asyncio.TimerHandle | None = None
@@ -130,18 +140,28 @@ class Connection(WSListener):
             states[state] += 1
         self.open = lifecycle.open  # here too: it is asked for every frame, and of thousands in a row
 
-    def begin(self, answer: bytes) -> None:
+    def begin(self, answer: bytes, refusal: Refusal | None = None) -> None:
         """The client may come in.
 
         Args:
             answer: To its opening handshake. It leaves in one write with what the session is sent at once: a system
                 call here is a twelfth of a handshake.
+            refusal: Why the session does not go on that the client wanted; ``None``: it wanted none.
         """
-        self._advance(State.CONNECTED if self.session.identity is None else State.AUTHENTICATED)
-        self.session.outbox.push(answer, Kind.ANSWER)
-        self._traffic.messages_out -= 1  # it is no message
-        self._owner.opened(self.session, self)
+        self._open()
+        self.session.outbox.push(answer, Kind.CONTROL)
+        self._owner.opened(self.session, self, refusal)
         self.session.delivery.flush(self.session)
+
+    def resume(self, back: Return) -> None:
+        """The client goes on with its session."""
+        self._open()
+        self._owner.resumed(back, self)
+        self.session.delivery.flush(self.session)
+
+    def _open(self) -> None:
+        self._advance(State.CONNECTED if self.session.identity is None else State.AUTHENTICATED)
+        self._traffic.messages_out -= 1  # the answer to the handshake is no message
 
     # picows.WSListener
 
@@ -223,7 +243,7 @@ class Connection(WSListener):
         try:
             if binary != codec.binary:
                 kind, other = ("binary", "text") if codec.binary else ("text", "binary")
-                raise BadRequestError(f"This connection speaks {codec.name}: send {kind} messages, not {other}.")
+                raise WrongKindError(f"This connection speaks {codec.name}: send {kind} messages, not {other}.")
             if chunk:
                 part = msgspec.msgpack.decode(payload, type=bytes)
                 self._chunk(part, last=not part)
@@ -235,12 +255,25 @@ class Connection(WSListener):
         except BadRequestError as error:
             self._malformed(error.id if isinstance(error, BadEnvelopeError) else None, error, wait)
             return
+        if session.resumption is not None:
+            if not message.type.startswith(RESERVED_PREFIX):
+                self._took(session.resumption)
+            elif message.type == Ack.type:
+                self._owner.acknowledged(session, message, charged=not wait)
+                return
         if wait:
             self._owner.exceeded(session, message.id, wait)
         else:
             self._owner.received(session, message)
 
+    def _took(self, resumption: Resumption) -> None:
+        """Count a message."""
+        if resumption.took():
+            self._owner.acknowledge(self.session)
+
     def _malformed(self, id: MessageId | None, error: BadRequestError, wait: float) -> None:
+        if self.session.resumption is not None and not isinstance(error, WrongKindError):
+            self._took(self.session.resumption)
         if wait:
             self._owner.exceeded(self.session, id, wait)
         else:
@@ -282,7 +315,8 @@ class Connection(WSListener):
         if self.open:
             payload = frame.get_payload_as_bytes()
             code = int.from_bytes(payload[:2], "big") if payload else None
-            self._end = EndReason.CLIENT_CLOSED
+            said_goodbye = code is None or code == CloseCode.NORMAL
+            self._end = EndReason.CLIENT_CLOSED if said_goodbye else EndReason.CLIENT_LEFT
             try:
                 if code is not None:
                     check_close_code(code)
@@ -301,19 +335,23 @@ class Connection(WSListener):
             let_go(self._transport)
         self._transport = None
         self._owner.receptions.forget(self, self._owner.now)
-        self._owner.congested.discard(self.session)
+        if self._current:
+            self._owner.congested.discard(self.session)
         self._advance(State.CLOSED)
-        self._owner.ended(self.session, self._end or EndReason.CONNECTION_LOST)
+        self._owner.ended(self, self._end or EndReason.CONNECTION_LOST)
 
     def pause_writing(self) -> None:
         """See picows: the kernel takes no more."""
         self.writable = False
-        self.session.outbox.held = self.unsent
-        self._owner.congested.add(self.session)
+        if self._current:
+            self.session.outbox.held = self.unsent
+            self._owner.congested.add(self.session)
 
     def resume_writing(self) -> None:
         """See picows."""
         self.writable = True
+        if not self._current:
+            return
         self.session.outbox.held = 0
         self._owner.congested.discard(self.session)
         if self._owed_pong is not None:
@@ -321,7 +359,18 @@ class Connection(WSListener):
             self._send_control(pong_frame(owed))
         self.session.delivery.flush(self.session)
 
+    @property
+    def _current(self) -> bool:
+        """Whether it is its session's connection still."""
+        return self.session.connection is self
+
     # core.connection.Connection
+
+    def supersede(self) -> None:
+        """See core.connection.Connection."""
+        self._owner.receptions.forget(self, self._owner.now)
+        self._owner.congested.discard(self.session)
+        self.close(CloseCode.REPLACED, "resumed over another connection", EndReason.REPLACED)
 
     def write(self, frames: list[bytes]) -> None:
         """See core.connection.Connection."""

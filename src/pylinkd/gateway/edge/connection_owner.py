@@ -9,6 +9,7 @@ from ...protocol.end import EndReason
 from ...protocol.envelope import Message, MessageId
 from ..core.session import Session
 from ..core.traffic import Traffic
+from ..routing.resuming import Refusal, Return
 from .receptions import Receptions
 
 if TYPE_CHECKING:
@@ -28,8 +29,17 @@ class ConnectionOwner(Protocol):
     now: float
     """The time, as of the last step of the heartbeat: exact enough to tell who is silent, and free to read."""
 
-    def opened(self, session: Session, connection: Connection) -> None:
-        """The opening handshake is done."""
+    def opened(self, session: Session, connection: Connection, refusal: Refusal | None) -> None:
+        """The opening handshake of a new session is done.
+
+        Args:
+            session: The session.
+            connection: Its connection.
+            refusal: Why the session does not go on that the client wanted; ``None``: it wanted none.
+        """
+
+    def resumed(self, back: Return, connection: Connection) -> None:
+        """The opening handshake is done of a client that goes on with its session."""
 
     def receiving(self, session: Session) -> None:
         """A large message begins to arrive."""
@@ -50,5 +60,17 @@ class ConnectionOwner(Protocol):
     def control(self, session: Session) -> bool:
         """Count a control frame; ``False``: it is one too many and gets no answer."""
 
-    def ended(self, session: Session, reason: EndReason) -> None:
-        """The connection is gone. Called once after ``opened``."""
+    def acknowledge(self, session: Session) -> None:
+        """A message came of which the client is to be told that it did."""
+
+    def acknowledged(self, session: Session, message: Message, *, charged: bool) -> None:
+        """The client acknowledges.
+
+        Args:
+            session: Whose client it is.
+            message: The acknowledgement.
+            charged: It was counted as a message.
+        """
+
+    def ended(self, connection: Connection, reason: EndReason) -> None:
+        """The connection is gone. Called once after ``opened`` or ``resumed``."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from ...protocol.errors import InternalError, LinkdError, ServiceUnavailableError
+from ...protocol.resume import read_offer
 from ..core.delivery import Delivery
 from ..core.format import PLAIN, Format, Formats
 from ..core.outbox import Outbox
@@ -20,6 +21,7 @@ from ..guard.door import Admission, Approach, Door
 from ..guard.hosts import Hosts
 from ..guard.tokens import KeyMissingError
 from ..guard.unfinished import Unfinished
+from ..routing.resuming import Claim, Resuming, Return
 from .connection import Connection
 from .connection_owner import ConnectionOwner
 from .deflate import negotiate
@@ -40,6 +42,7 @@ class Upgrade:
         proxies: Tell where a client comes from.
         unfinished: Counts those that wait for a key.
         owner: Owns the connections that result.
+        resuming: Brings clients back to their sessions.
         delivery: The door to the clients of the sessions that result.
         make_outbox: Makes what keeps a client's frames.
         make_id: Makes the ids of sessions, which nobody may guess.
@@ -54,6 +57,7 @@ class Upgrade:
         proxies: Proxies,
         unfinished: Unfinished,
         owner: ConnectionOwner,
+        resuming: Resuming,
         delivery: Delivery,
         make_outbox: Callable[[], Outbox],
         make_id: Callable[[], str],
@@ -66,6 +70,7 @@ class Upgrade:
         self._unfinished = unfinished
         self._waiting: set[asyncio.Task[None]] = set()
         self._owner = owner
+        self._resuming = resuming
         self._delivery = delivery
         self._make_outbox = make_outbox
         self._make_id = make_id
@@ -85,13 +90,11 @@ class Upgrade:
             return
         approach = self._approach(request, head.peer)
         try:
-            admission = self._door.admit(approach)
+            self._admit(transport, request, approach)
         except LinkdError as error:
             self._refuse(transport, approach.address, error)
         except KeyMissingError as missing:
             self._wait(transport, request, approach, missing)
-        else:
-            self._accept(transport, request, approach.address, admission)
 
     def _approach(self, request: OpeningRequest, peer: str) -> Approach:
         headers = request.headers
@@ -134,7 +137,8 @@ class Upgrade:
             await missing.wait()
             if transport.is_closing():
                 return
-            admission = self._door.admit(approach, sought=True)
+            self._admit(transport, request, approach, sought=True)
+            transport.resume_reading()
         except LinkdError as error:
             self._refuse(transport, approach.address, error)
         except asyncio.CancelledError:
@@ -146,33 +150,62 @@ class Upgrade:
         except Exception:
             log.exception("handshake_failed", remote_address=approach.address)
             self._refuse(transport, approach.address, InternalError())
-        else:
-            self._accept(transport, request, approach.address, admission)
-            transport.resume_reading()
         finally:
             self._unfinished.leave(approach.address)
 
-    def _accept(
-        self, transport: asyncio.Transport, request: OpeningRequest, address: str, admission: Admission
+    def _admit(
+        self, transport: asyncio.Transport, request: OpeningRequest, approach: Approach, *, sought: bool = False
     ) -> None:
-        self._owner.traffic.handshakes["accepted"] += 1
+        """Let a client in, to the session that it wants to go on with or to a new one.
+
+        Raises:
+            LinkdError: If it may not come in.
+            KeyMissingError: If its token's key has to be waited for.
+        """
+        offer = read_offer(request.subprotocols) if request.subprotocols else None
+        found = self._resuming.find(offer) if offer is not None and offer.token else None
+        returning = isinstance(found, Claim) and found.session.identity is not None
+        admission = self._door.admit(approach, sought=sought, returning=returning)
         format, extensions = self._negotiate(request, admission)
-        session = Session(
+        answer = acceptance(request.key, admission.subprotocol, extensions)
+        if admission.subprotocol is None:
+            offer = found = None  # it would not learn what became of it
+        if isinstance(found, Claim):
+            refusal = self._resuming.check(found, request.path, admission.identity, admission.codec)
+            if refusal is None:
+                agent = _user_agent(request)
+                back = Return(found, answer, format, admission.identity, approach.address, agent)
+                self._begin(transport, found.session, format).resume(back)
+                return
+            if returning:  # what else was overlooked is not, for a new session
+                admission = self._door.admit(approach, sought=True)
+            found = refusal
+        session = self._new_session(request, approach.address, admission, format, resumable=offer is not None)
+        self._begin(transport, session, format).begin(answer, found)
+
+    def _begin(self, transport: asyncio.Transport, session: Session, format: Format) -> Connection:
+        self._owner.traffic.handshakes["accepted"] += 1
+        connection = Connection(self._owner, session, transport, format)
+        read_frames(transport, connection, self._owner.max_message_size)
+        return connection
+
+    def _new_session(
+        self, request: OpeningRequest, address: str, admission: Admission, format: Format, *, resumable: bool
+    ) -> Session:
+        return Session(
             id=self._make_id(),
             path=request.path,
             format=format,
             controls=admission.subprotocol is not None,
             identity=admission.identity,
             remote_address=address,
-            user_agent=request.headers.get("user-agent", "")[:_MAX_USER_AGENT],
+            user_agent=_user_agent(request),
             connected_at=self._clock(),
             metadata=request.metadata,
             delivery=self._delivery,
             outbox=self._make_outbox(),
+            resumption=self._resuming.begin() if resumable else None,
         )
-        connection = Connection(self._owner, session, transport)
-        read_frames(transport, connection, self._owner.max_message_size)
-        connection.begin(acceptance(request.key, admission.subprotocol, extensions))
 
     def _negotiate(self, request: OpeningRequest, admission: Admission) -> tuple[Format, str | None]:
         """The session's format, and what the answer says of extensions."""
@@ -181,3 +214,7 @@ class Upgrade:
             if agreement is not None:
                 return self._formats.get(admission.codec, agreement.window_bits), agreement.header
         return PLAIN[admission.codec], None
+
+
+def _user_agent(request: OpeningRequest) -> str:
+    return request.headers.get("user-agent", "")[:_MAX_USER_AGENT]

@@ -91,12 +91,14 @@ class Door:
         self._takes_sessions = takes_sessions
         self._open = open
 
-    def admit(self, approach: Approach, *, sought: bool = False) -> Admission:
+    def admit(self, approach: Approach, *, sought: bool = False, returning: bool = False) -> Admission:
         """Let a WebSocket in, or raise what it is refused with.
 
         Args:
             approach: The client.
             sought: It was here before, and had to wait for its token's key.
+            returning: It goes on with a session of a user. Neither a token that has ended nor a service that is away
+                keeps it from that.
 
         Raises:
             LinkdError: 403 for a foreign page or a banned address, 404 for an unknown path, 401 for a bad token, 429
@@ -113,8 +115,13 @@ class Door:
             raise ForbiddenError("Pages of this origin may not connect.", type="FORBIDDEN_ORIGIN")
         if not self._knows(approach.path):
             raise NotFoundError("No service has claimed this path.")
-        identity = self._identify(approach.credentials, approach.address, sought)
-        if not self._takes_sessions(approach.path):
+        try:
+            identity = self._identify(approach.credentials, approach.address, sought)
+        except UnauthorizedError:
+            if not returning:
+                raise
+            identity = None
+        if not returning and not self._takes_sessions(approach.path):
             raise ServiceUnavailableError("No instance of the service is running.", retry_after=1.0)
         offered = approach.credentials.subprotocols
         chosen = next((name for name in SUBPROTOCOLS if name in offered), None)

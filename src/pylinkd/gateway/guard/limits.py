@@ -227,6 +227,23 @@ class Limits:
         self._strike(session)
         return False
 
+    def acknowledgement(self, session: Session, *, charged: bool) -> bool:
+        """Count an acknowledgement, as a control frame and not as a message; ``False``: it is one too many.
+
+        Args:
+            session: Whose client's it is.
+            charged: It was counted as a message before it was understood.
+        """
+        if not self.on:
+            return True
+        meter = session.meter or self._meter(session)
+        if charged and not meter.exempt:
+            if self._messages is not None:
+                meter.messages -= self._messages.interval
+            if meter.user is not None and self._users.rate is not None:
+                meter.user.paid -= self._users.rate.interval
+        return self.control(session)
+
     def handler(self, session: Session, type: str, rate: Rate) -> None:
         """Count a message for a handler with a rate of its own.
 

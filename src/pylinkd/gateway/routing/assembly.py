@@ -10,26 +10,30 @@ from ..core.audience import Audiences
 from ..core.delivery import Delivery
 from ..core.expiry import Expiry
 from ..core.registry import Registry
+from ..core.resume_tokens import ResumeTokens
 from ..core.rooms import Rooms
 from ..core.traffic import Traffic
 from ..guard.guard import Guard
 from ..guard.issuers import LEEWAY
 from ..guard.limits import Limits
 from ..guard.peers import Peers
+from .acknowledgements import Acknowledgements
 from .actions import Actions
 from .attachments import Attachments
 from .back_pressure import BackPressure
 from .commands import Commands
 from .connection_limit import ConnectionLimit, ConnectionLimitSettings
 from .inbound import Inbound
-from .lifecycle import Lifecycle
+from .lifecycle import Lifecycle, ResumptionSettings
 from .link import ServiceLink
 from .parking import Parking, ParkingSettings
 from .publishing import Publishing
 from .registration import Registration
+from .resuming import Resuming
 from .services import Services, ServicesSettings
 from .session_commands import SessionCommands
 from .signin import SignIn, SignInSettings
+from .welcoming import WelcomeSettings, Welcoming
 
 
 class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +44,8 @@ class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True):
         parking: Messages that wait for one.
         connection_limit: Connections of a user.
         signin: How long a client may take to sign in.
+        resumption: How sessions are kept for clients that are away.
+        welcome: What clients are to keep to.
         session_window: Messages of one session that may be unanswered.
         max_rooms_per_session: Rooms that one session may be in.
         link_uids: Users whose processes may be services.
@@ -50,6 +56,8 @@ class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True):
     parking: ParkingSettings = ParkingSettings()
     connection_limit: ConnectionLimitSettings = ConnectionLimitSettings()
     signin: SignInSettings = SignInSettings()
+    resumption: ResumptionSettings = ResumptionSettings()
+    welcome: WelcomeSettings = WelcomeSettings()
     session_window: int = 64
     max_rooms_per_session: int = 1000
     link_uids: frozenset[int] = frozenset()
@@ -65,6 +73,7 @@ class Routing:
         delivery: The door to clients.
         traffic: What is counted.
         gateway_instance: One for each gateway process; services know by it whether their sessions live on.
+        resume_key: Signs the tokens by which clients come back, 32 bytes; one for each gateway process.
         open: Whether the gateway takes clients now.
         clock: Unix time in seconds.
         monotonic: Seconds that never go back.
@@ -79,13 +88,13 @@ class Routing:
         delivery: Delivery,
         traffic: Traffic,
         gateway_instance: str,
+        resume_key: bytes,
         open: Callable[[], bool],
         clock: Callable[[], float],
         monotonic: Callable[[], float],
         schedule: Callable[[float, Callable[[], None]], object],
     ) -> None:
         self.limits = guard.limits
-        self.window = settings.session_window
         self.registry = Registry()
         self.rooms = Rooms(settings.max_rooms_per_session)
         self.services = Services(monotonic, settings.services)
@@ -99,24 +108,48 @@ class Routing:
             settings.session_window,
             lambda give_up: Parking(monotonic, schedule, give_up, settings.parking),
         )
+        expiry = Expiry(lead=settings.signin.expiring, leeway=LEEWAY)
         self.lifecycle = Lifecycle(
             registry=self.registry,
             rooms=self.rooms,
             services=self.services,
             attachments=self.attachments,
             inbound=self.inbound,
+            expiry=expiry,
             traffic=traffic,
+            clock=monotonic,
+            window=settings.session_window,
+            settings=settings.resumption,
         )
+        delivery.absent = self.lifecycle.detached
         self.actions = Actions(self.services)
         self.commands = self._make_commands(settings, guard.limits, delivery, gateway_instance)
         self.connection_limit = ConnectionLimit(
             self.registry, guard.audit, settings.connection_limit, clock=monotonic, schedule=schedule
         )
         self.door = guard.door(knows=self.services.knows, takes_sessions=self.services.takes_sessions, open=open)
-        self.signin = self._make_signin(settings.signin, guard, clock, monotonic)
+        self.signin = self._make_signin(settings.signin, guard, expiry, clock, monotonic)
+        self.acknowledgements = Acknowledgements(delivery, guard.limits, traffic, monotonic)
+        self.resuming = self._make_resuming(settings, ResumeTokens(resume_key), traffic)
+
+    def _make_resuming(self, settings: RoutingSettings, tokens: ResumeTokens, traffic: Traffic) -> Resuming:
+        grace = settings.resumption.window
+        return Resuming(
+            registry=self.registry,
+            lifecycle=self.lifecycle,
+            signin=self.signin,
+            tokens=tokens,
+            welcoming=Welcoming(settings.welcome, window=settings.session_window, grace=grace, tokens=tokens),
+            traffic=traffic,
+        )
 
     def _make_signin(
-        self, settings: SignInSettings, guard: Guard, clock: Callable[[], float], monotonic: Callable[[], float]
+        self,
+        settings: SignInSettings,
+        guard: Guard,
+        expiry: Expiry,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> SignIn:
         return SignIn(
             recognize=self.door.recognize,
@@ -125,7 +158,7 @@ class Routing:
             connection_limit=self.connection_limit,
             services=self.services,
             attachments=self.attachments,
-            expiry=Expiry(lead=settings.expiring, leeway=LEEWAY),
+            expiry=expiry,
             unfinished=guard.unfinished,
             audit=guard.audit,
             clock=clock,

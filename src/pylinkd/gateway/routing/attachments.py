@@ -67,6 +67,22 @@ class Attachments:
             fill_identity(frame.session_identified.identity, session.identity)
             instance.link.ask(frame, UNAWAITED)
 
+    def detached(self, session: Session) -> None:
+        """A session's client is away: announce it to the services that know it."""
+        for instance in self.looking_after(session):
+            frame = Frame()
+            frame.session_detached.session = session.id
+            instance.link.ask(frame, UNAWAITED)
+
+    def resumed(self, session: Session) -> None:
+        """A session's client is back: announce it to the services that know it."""
+        for instance in self.looking_after(session):
+            frame = Frame()
+            frame.session_resumed.session = session.id
+            frame.session_resumed.remote_address = session.remote_address
+            frame.session_resumed.user_agent = session.user_agent
+            instance.link.ask(frame, UNAWAITED)
+
     def end(self, session: Session, reason: EndReason, rooms: Mapping[Service, Sequence[str]]) -> None:
         """A session ended: announce it to the services that knew it, or keep it for their next instance.
 
@@ -175,5 +191,6 @@ def _describe(wire: WireSession, session: Session) -> None:
     wire.remote_address = session.remote_address
     wire.user_agent = session.user_agent
     wire.connected_at_ms = round(session.connected_at * 1000)
+    wire.detached = session.connection is None
     if session.metadata:
         wire.metadata.update(session.metadata)

@@ -1,8 +1,8 @@
 """How many connections a user may have at once, and what becomes of one more.
 
-A connection that broke in silence counts until its missing pong is noticed, which may take two heartbeat intervals.
-So that nobody is locked out by the remains of his own, those that have been silent are asked before the new one is
-refused.
+A session whose client is away counts, and is the first to make room. A connection that broke in silence counts until
+its missing pong is noticed, which may take two heartbeat intervals. So that nobody is locked out by the remains of his
+own, those that have been silent are asked before the new one is refused.
 """
 
 from __future__ import annotations
@@ -76,12 +76,21 @@ class ConnectionLimit:
         if not self._most or identity is None or len(self._registry.of_user(identity.user)) < self._most:
             enter()
             return
+        self._replace_absent(identity.user)
         open = self._open(identity.user)
         silent = {other: self._heard_at(other) for other in open if self._is_silent(other)}
         if len(open) >= self._most and silent and self._excess is Excess.REJECT:
             self._ask(session, identity, enter, silent)
         elif self._make_room(session, identity.user, open):
             enter()
+
+    def _replace_absent(self, user: str) -> None:
+        """End sessions whose clients are away, as many as make room: nobody is locked out by what was cut."""
+        sessions = self._registry.of_user(user)
+        excess = len(sessions) - self._most + 1
+        for session in [other for other in sessions if other.connection is None][:excess]:
+            self._audit.record("replaced", user=user, session=session.id, address=session.remote_address)
+            session.close(CloseCode.REPLACED, "replaced by a newer connection", EndReason.REPLACED)
 
     def _ask(
         self, session: Session, identity: Identity, enter: Callable[[], None], silent: dict[Session, float]

@@ -196,12 +196,15 @@ class Inbound:
             # Counted when it was parked, and again now; what could not be routed was answered.
             self.done(session)
 
-    def forget(self, session: Session) -> None:
-        """The session ended."""
+    def disconnected(self, session: Session) -> None:
+        """The session has no connection any more. Its messages go on; a stream cannot."""
         self._pressure.forget(session)
-        self.parking.forget(session)
         if session.upload is not None:
             session.upload.abort("gone")
+
+    def forget(self, session: Session) -> None:
+        """The session ended: nobody waits for its answers."""
+        self.parking.forget(session)
 
     def done(self, session: Session, attachment: Attachment | None = None, instance: Instance | None = None) -> None:
         """A message was answered.

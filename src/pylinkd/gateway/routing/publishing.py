@@ -9,7 +9,7 @@ from ...protocol.link_pb2 import Event, Frame
 from ...protocol.patterns import check_name
 from ..core.audience import Audience, Audiences, Circle
 from ..core.broadcast import Broadcast
-from ..core.delivery import Delivery
+from ..core.delivery import Delivery, Receipt
 from ..core.outbox import Kind
 from ..core.registry import Registry
 from ..guard.limits import Limits
@@ -57,12 +57,17 @@ class Publishing:
             publish.except_sessions,
             publish.except_users,
         )
+        receipt = self.deliver(broadcast, audience, service)
         answer = Frame()
-        answer.published.reached = self.deliver(broadcast, audience, service)
+        published = answer.published
+        published.reached = receipt.reached
+        if receipt.queued or receipt.dropped:
+            published.queued, published.dropped = receipt.queued, receipt.dropped
+        published.SetInParent()
         instance.link.answer(frame.request_id, answer)
 
-    def deliver(self, broadcast: Broadcast, audience: Audience, circle: Circle) -> int:
-        """Deliver an event to those of its audience that are at this gateway; how many these are."""
+    def deliver(self, broadcast: Broadcast, audience: Audience, circle: Circle) -> Receipt:
+        """Deliver an event to those of its audience that are at this gateway."""
         recipients, left_out = self._audiences.recipients(audience, circle), self._audiences.left_out(audience)
         return self._delivery.publish(broadcast, recipients, left_out)
 
@@ -76,12 +81,12 @@ class Publishing:
         for service in self._services:
             taker = service.idlest(lambda instance: instance.wants(event.type))
             if taker is not None:
-                taker.link.ask(Frame(event=event), _Receipt(service.name, event))
+                taker.link.ask(Frame(event=event), _Handover(service.name, event))
                 answer.event_done.reached += 1
         instance.link.answer(frame.request_id, answer)
 
 
-class _Receipt:
+class _Handover:
     """Notices when a service did not handle an event."""
 
     __slots__ = ("_service", "_type")

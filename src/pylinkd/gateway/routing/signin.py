@@ -172,11 +172,29 @@ class SignIn:
         self._expiry.watch(session)
         self._attachments.identified(session)
 
-    def ended(self, session: Session) -> None:
+    def resumed(self, session: Session, identity: Identity | None) -> None:
+        """The session's client is back.
+
+        Args:
+            session: The session.
+            identity: Whom the token in the handshake speaks of, who is the session's user; ``None``: there was none.
+        """
+        own = session.identity
+        if own is None:
+            return
+        now, ends = self._clock(), own.expires_at or float("inf")
+        if identity is not None and (identity.expires_at or float("inf")) >= ends:
+            self._take_identity(session, identity)
+        elif ends <= now:
+            session.notify(AuthExpiring(expires_in_ms=0))
+            self._expiry.grant(session, now + self._expiry.leeway)
+        elif ends - self._expiry.lead <= now:
+            session.notify(AuthExpiring(expires_in_ms=round((ends - now) * 1000)))  # the last one may be lost
+
+    def disconnected(self, session: Session) -> None:
         """The connection is gone."""
         if session in self.waiting:
             self._stop_waiting(session)
-        self._expiry.forget(session)
         task = self._signing_in.pop(session, None)
         if task is not None:
             task.cancel()
@@ -206,6 +224,6 @@ class SignIn:
             if stage is Stage.EXPIRING:
                 left = max(0.0, (session.identity.expires_at or 0) - now)
                 session.notify(AuthExpiring(expires_in_ms=round(left * 1000)))
-            else:
+            elif session.connection is not None:  # who is away is asked for a new one when it is back
                 self._audit.record("token_expired", session=session.id, user=session.identity.user)
                 session.close(CloseCode.UNAUTHORIZED, "the token has expired", EndReason.TOKEN_EXPIRED)

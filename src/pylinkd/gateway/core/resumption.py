@@ -1,0 +1,214 @@
+"""What a session needs to go on over another connection: both its streams of messages, counted.
+
+Counted is every complete message whose type does not begin with ``linkd.``, in both directions, answers and errors
+included. No number travels with a message: both sides count, and ``linkd.ack`` compares. A message for the client has
+its place in the count once it was handed to a connection. Until the client has acknowledged it, it is kept here; a
+client that comes back says how many it has, and gets those that follow once more.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from ...protocol.resume import NotResumed
+from .broadcast import SharedFrame
+
+_ACK_AFTER = 16  # messages of a client, after which it is told at once that they came
+_SLOT_COST = 16  # bytes that one more place costs for a frame: a slot in a list, and what the list has to spare
+_FRAME_COST = _SLOT_COST + sys.getsizeof(b"")  # bytes that a frame costs beside its own
+_SHARED_BY = 32  # sessions at least (delivery.py), each of which is charged a part
+
+
+class StreamError(Exception):
+    """The client acknowledges what cannot be; the text says what.
+
+    Args:
+        drifted: Whether the two sides have counted differently, which no client that follows the protocol causes.
+    """
+
+    def __init__(self, text: str, *, drifted: bool = False) -> None:
+        super().__init__(text)
+        self.drifted = drifted
+
+
+class Retention:
+    """How much may be kept for clients that have not acknowledged it, and how much is.
+
+    Args:
+        limit: Bytes, all sessions together. Of a frame that many sessions share each is charged a part.
+        session_bytes: Bytes that were handed to one session's connection.
+        session_messages: Messages of one session.
+        away_bytes: Bytes that may wait for a client that is away, beside those that were on their way to it.
+
+    Attributes:
+        held: Bytes that are kept now.
+    """
+
+    __slots__ = ("away_bytes", "held", "limit", "session_bytes", "session_messages")
+
+    def __init__(
+        self,
+        limit: int = 64 * 2**20,
+        *,
+        session_bytes: int = 2**20,
+        session_messages: int = 1000,
+        away_bytes: int = 256 * 1024,
+    ) -> None:
+        self.limit = limit
+        self.session_bytes = session_bytes
+        self.session_messages = session_messages
+        self.away_bytes = away_bytes
+        self.held = 0
+
+
+class Resumption:
+    """The two counted streams of one session.
+
+    Args:
+        retention: How much may be kept.
+
+    Attributes:
+        frames: What was handed to a connection and is not acknowledged, oldest first.
+        size: Bytes of it.
+        written: Counted messages that were handed to a connection since the session began.
+        received: Counted messages that came from the client.
+        confirmed: Of these, how many the client knows to have come.
+        generation: Of the present connection: the number of connections that the session has had.
+        previous: The generation whose token is good as well, until the client is heard; 0: none.
+        confirming: The client is due an acknowledgement, as soon as it takes one.
+        lost: Why the session cannot be resumed any more; ``None``: it can.
+        waiting: What it costs to keep what is sent while the client is away (outbox.py).
+    """
+
+    __slots__ = (
+        "confirmed",
+        "confirming",
+        "frames",
+        "generation",
+        "lost",
+        "previous",
+        "received",
+        "retention",
+        "size",
+        "waiting",
+        "written",
+    )
+
+    def __init__(self, retention: Retention) -> None:
+        self.retention = retention
+        self.frames: list[bytes] = []
+        self.size = self.waiting = 0
+        self.written = self.received = self.confirmed = 0
+        self.generation = 1
+        self.previous = 0
+        self.confirming = False
+        self.lost: NotResumed | None = None
+
+    # to the client
+
+    @property
+    def acknowledged(self) -> int:
+        """Counted messages that the client has said to have got."""
+        return self.written - len(self.frames)
+
+    def wrote(self, frames: list[bytes], size: int, cost: int | None = None) -> None:
+        """These counted messages were handed to the connection.
+
+        Args:
+            frames: Their frames, oldest first.
+            size: Bytes of them.
+            cost: Bytes that it takes to keep them; ``None``: it is found out.
+        """
+        self.written += len(frames)
+        if self.lost is None:
+            self.frames += frames
+            self.size += size
+            retention = self.retention
+            retention.held += cost_of(frames) if cost is None else cost
+            if self.size > retention.session_bytes or len(self.frames) > retention.session_messages:
+                self.lose(NotResumed.OVERFLOW)
+
+    def acknowledge(self, received: int, sent: int) -> None:
+        """The client has got so many counted messages, and sent so many.
+
+        Raises:
+            StreamError: If that cannot be. Nothing changed.
+        """
+        if sent != self.received:
+            text = f"{sent} messages were sent by the client's count, and {self.received} came"
+            raise StreamError(text, drifted=True)
+        if received > self.written:
+            raise StreamError(f"{received} messages are acknowledged, and {self.written} were sent")
+        if self.lost is None:
+            if received < self.acknowledged:
+                raise StreamError(f"{received} messages are acknowledged, and {self.acknowledged} were before")
+            self._let_go(received - self.acknowledged)
+
+    def rewind(self, received: int) -> list[bytes] | None:
+        """The client has come back and has got so many: those that follow are to be written once more.
+
+        Returns:
+            Their frames, which are not kept here any more until they are; ``None``: it cannot have got so many.
+        """
+        if not self.acknowledged <= received <= self.written:
+            return None
+        self._let_go(received - self.acknowledged)
+        again = self.frames
+        self.retention.held -= cost_of(again) + self.waiting
+        self.frames, self.size, self.waiting = [], 0, 0
+        self.written = received
+        return again
+
+    def _let_go(self, count: int) -> None:
+        if count:
+            gone = self.frames[:count]
+            del self.frames[:count]
+            self.size -= sum(map(len, gone))
+            self.retention.held -= cost_of(gone)
+
+    def keeps(self, frame: bytes) -> None:
+        """A frame waits for a client that is away."""
+        cost = cost_of((frame,))
+        self.waiting += cost
+        self.retention.held += cost
+
+    def lose(self, why: NotResumed) -> None:
+        """Keep nothing any more: the session goes on, and ends with its connection."""
+        if self.lost is None:
+            self.lost = why
+        self.retention.held -= cost_of(self.frames) + self.waiting
+        self.frames, self.size, self.waiting = [], 0, 0
+
+    # from the client
+
+    def took(self) -> bool:
+        """A counted message came; whether that begins what the client is to be told, or is enough for it."""
+        self.received += 1
+        self.previous = 0
+        unconfirmed = self.received - self.confirmed
+        return unconfirmed == 1 or (unconfirmed >= _ACK_AFTER and not self.confirming)
+
+    @property
+    def much(self) -> bool:
+        """Whether so many messages came that the client is to be told at once."""
+        return self.received - self.confirmed >= _ACK_AFTER
+
+    # over connections
+
+    def renew(self, used: int) -> None:
+        """The session has another connection, whose client showed the token of this generation. It stays good until
+        the client is heard: the message with the next one may be lost.
+        """
+        self.previous = used
+        self.generation += 1
+        self.confirming = False
+        self.confirmed = self.received  # the welcome says it
+
+
+def cost_of(frames: Iterable[bytes]) -> int:
+    """Bytes that it takes to keep these frames."""
+    return sum(
+        _SLOT_COST + len(frame) // _SHARED_BY if type(frame) is SharedFrame else _FRAME_COST + len(frame)
+        for frame in frames
+    )

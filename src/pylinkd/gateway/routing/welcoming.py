@@ -1,0 +1,84 @@
+"""What a client is told first: ``linkd.welcome``."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ...protocol.control import AckThresholds, Retry, Welcome
+from ...protocol.resume import NotResumed
+from ..core.resume_tokens import ResumeTokens
+from ..core.session import Session
+
+
+class WelcomeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What clients are to keep to.
+
+    Attributes:
+        max_message_size: Bytes of a message.
+        retry: How to come back.
+        ack: When to acknowledge.
+        ping: Seconds of silence after which a client asks for a sign of life.
+    """
+
+    max_message_size: int = 64 * 1024
+    retry: Retry = Retry()
+    ack: AckThresholds = AckThresholds()
+    ping: float = 25.0
+
+
+class Welcoming:
+    """Writes the first message of each connection.
+
+    Args:
+        settings: What clients are to keep to.
+        window: Messages that may be unanswered before the gateway stops reading.
+        grace: Seconds for which a session is kept whose client is away.
+        tokens: Makes the tokens by which clients come back.
+    """
+
+    def __init__(self, settings: WelcomeSettings, *, window: int, grace: float, tokens: ResumeTokens) -> None:
+        self._settings = settings
+        self._window = window
+        self._grace_ms = round(grace * 1000)
+        self._tokens = tokens
+
+    def new(self, session: Session, reason: NotResumed | None = None, received: int | None = None) -> Welcome:
+        """For a new session.
+
+        Args:
+            session: The session.
+            reason: Why the one does not go on that its client wanted; ``None``: it wanted none.
+            received: Counted messages of that one that had come; ``None``: nobody knows.
+        """
+        return self._welcome(session, None if reason is None else False, reason, received)
+
+    def back(self, session: Session) -> Welcome:
+        """For a session that goes on."""
+        resumption = session.resumption
+        return self._welcome(session, True, None, None if resumption is None else resumption.received)
+
+    def _welcome(
+        self, session: Session, resumed: bool | None, reason: NotResumed | None, received: int | None
+    ) -> Welcome:
+        settings, resumption = self._settings, session.resumption
+        if resumption is None:
+            return Welcome(
+                session=session.id,
+                max_message_size=settings.max_message_size,
+                window=self._window,
+                retry=settings.retry,
+            )
+        return Welcome(
+            session=session.id,
+            max_message_size=settings.max_message_size,
+            window=self._window,
+            retry=settings.retry,
+            resumed=resumed,
+            reason=reason,
+            received=received,
+            resume=self._tokens.make(session.id, resumption.generation),
+            grace_ms=self._grace_ms,
+            dropped=session.outbox.dropped,
+            ping_ms=round(settings.ping * 1000),
+            ack=settings.ack,
+        )
