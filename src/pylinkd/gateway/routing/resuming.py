@@ -120,6 +120,8 @@ class Resuming:
             return Refusal(remains.reason, remains.received)
         if kept.lost is not None:
             return Refusal(kept.lost, kept.received)
+        if session.outbox.overflowed:
+            return Refusal(NotResumed.OVERFLOW, kept.received)  # it ends with this turn of the loop
         if offer.received is None or not kept.acknowledged <= offer.received <= kept.written:
             return Refusal(NotResumed.RANGE, kept.received)
         return Claim(session, used, offer.received)

@@ -1,0 +1,34 @@
+"""A world for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .world import Loop, World
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """Makes worlds with these settings."""
+    loop = Loop()
+    loop.enter()
+    made: list[World] = []
+
+    def make(**settings: Any) -> World:
+        made.append(World(loop, tmp_path, **settings))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.close()
+    loop.leave()
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World]) -> World:
+    """One with the settings that it has by default."""
+    return make_world()
