@@ -13,12 +13,13 @@ import pylinkd.testing
 
 SURFACE = {
     "pylinkd": [
-        "BadRequestError", "CloseCode", "ConflictError", "Context", "EventContext", "ForbiddenError",
-        "HandlerTimeoutError", "HttpContext", "Identity", "InternalError", "InvalidJsonError", "LinkdError", "Member",
-        "Middleware", "Next", "NotFoundError", "PayloadTooLargeError", "RateLimitedError", "Receipt", "RefusedError",
-        "RegistrationError", "Response", "Service", "ServiceUnavailableError", "Socket", "Stream", "StreamAbortedError",
-        "StreamIdleError", "Target", "TextPolicy", "UnauthorizedError", "UnknownActionError",
-        "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__",
+        "Answer", "Answers", "BadRequestError", "CloseCode", "ConflictError", "Context", "EventContext",
+        "ForbiddenError", "HandlerTimeoutError", "HttpContext", "Identity", "InternalError", "InvalidJsonError",
+        "LinkdError", "Member", "Middleware", "Next", "NotAcknowledgedError", "NotFoundError",
+        "PayloadTooLargeError", "RateLimitedError", "Receipt", "RefusedError", "RegistrationError",
+        "RemoteSession", "Response", "Service", "ServiceUnavailableError", "Socket", "Stream",
+        "StreamAbortedError", "StreamIdleError", "Target", "TextPolicy", "UnauthorizedError",
+        "UnknownActionError", "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__",
     ],
     "pylinkd.text": ["clean", "escape_html"],
     "pylinkd.testing": ["Client", "Emitted", "Gateway", "decode", "run"],

@@ -12,6 +12,7 @@ from .protocol.errors import (
     InternalError,
     InvalidJsonError,
     LinkdError,
+    NotAcknowledgedError,
     NotFoundError,
     PayloadTooLargeError,
     RateLimitedError,
@@ -22,9 +23,11 @@ from .protocol.errors import (
     ValidationError,
 )
 from .protocol.identity import Identity
+from .sdk.answers import Answer, Answers, Member
 from .sdk.connector import RefusedError
-from .sdk.context import Context, EventContext, HttpContext, Member, WsContext
+from .sdk.context import Context, EventContext, HttpContext, WsContext
 from .sdk.middleware import Middleware, Next
+from .sdk.remote_session import RemoteSession
 from .sdk.response import Response
 from .sdk.service import Service
 from .sdk.socket import Socket
@@ -35,6 +38,8 @@ from .sdk.validation import RegistrationError
 from .version import __version__
 
 __all__ = [
+    "Answer",
+    "Answers",
     "BadRequestError",
     "CloseCode",
     "ConflictError",
@@ -50,12 +55,14 @@ __all__ = [
     "Member",
     "Middleware",
     "Next",
+    "NotAcknowledgedError",
     "NotFoundError",
     "PayloadTooLargeError",
     "RateLimitedError",
     "Receipt",
     "RefusedError",
     "RegistrationError",
+    "RemoteSession",
     "Response",
     "Service",
     "ServiceUnavailableError",

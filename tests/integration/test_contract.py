@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed
 
 import pylinkd.testing
 from pylinkd import LinkdError
 from tests.processes import Platform, make_token, platform
 
-from .client import WAIT, Client, client
+from .client import WAIT, client
+from .resuming_client import ResumingClient, resuming_client
 
 pytestmark = pytest.mark.plain("it is about services, not about connections")
 
@@ -38,6 +38,22 @@ class Peer(Protocol):
         Raises:
             TimeoutError: If none comes.
         """
+
+    @property
+    def id(self) -> str:
+        """The session's."""
+
+    def answer(self, type: str, answer: Callable[[Any], Any]) -> None:
+        """Answer events of this type that want an answer so; others with ``None``."""
+
+    def be_silent(self) -> None:
+        """Answer nothing."""
+
+    async def cut(self) -> None:
+        """Lose the connection."""
+
+    async def resume(self) -> None:
+        """Come back to the session."""
 
     async def closed(self) -> tuple[int | None, str | None]:
         """Code and reason with which the service has disconnected it."""
@@ -76,6 +92,22 @@ class MemoryPeer:
         async with asyncio.timeout(timeout):
             return (await self._one.next_event(type)).data
 
+    @property
+    def id(self) -> str:
+        return self._one.id
+
+    def answer(self, type: str, answer: Callable[[Any], Any]) -> None:
+        self._one.answers[type] = answer
+
+    def be_silent(self) -> None:
+        self._one.silent = True
+
+    async def cut(self) -> None:
+        await self._one.cut()
+
+    async def resume(self) -> None:
+        await self._one.resume()
+
     async def closed(self) -> tuple[int | None, str | None]:
         assert self._one.closed is not None
         return self._one.closed
@@ -105,23 +137,43 @@ class Memory:
 class RealPeer:
     """A client over a WebSocket."""
 
-    def __init__(self, one: Client) -> None:
+    def __init__(self, one: ResumingClient) -> None:
         self._one = one
 
+    @property
+    def id(self) -> str:
+        return self._one.core.session
+
     async def request(self, type: str, data: Any = None) -> Answer:
-        answer = await self._one.request(type, data)
-        if answer["type"] == "error":
-            return answer["error"]["code"], answer["error"]["type"]
-        return 200, answer["data"]
+        return _whole(await self._one.request(type, data))
 
     async def event(self, type: str, timeout: float = WAIT) -> Any:
         return await self._one.event(type, timeout)
+
+    def answer(self, type: str, answer: Callable[[Any], Any]) -> None:
+        self._one.answers[type] = answer
+
+    def be_silent(self) -> None:
+        self._one.silent = True
+
+    async def cut(self) -> None:
+        await self._one.cut()
+
+    async def resume(self) -> None:
+        await self._one.connect()
+        assert self._one.core.notices[-1] == "resumed"
 
     async def closed(self) -> tuple[int | None, str | None]:
         return await self._one.closed()
 
     async def close(self) -> None:
         await self._one.close()
+
+
+def _whole(answer: dict[str, Any]) -> Answer:
+    if answer["type"] == "error":
+        return answer["error"]["code"], answer["error"]["type"]
+    return 200, answer["data"]
 
 
 class Real:
@@ -134,11 +186,11 @@ class Real:
     async def connect(self, user: str | None = None, roles: tuple[str, ...] = (), refuse: bool = False) -> Peer:
         url = self._running.url("/ws/contract" + ("?refuse=1" if refuse else ""))
         token = None if user is None else make_token(user, roles=roles)
-        one = await self._stack.enter_async_context(client(url, token=token))
         if refuse:
-            error = (await one.receive())["error"]
+            refused = await self._stack.enter_async_context(client(url, token=token))
+            error = (await refused.receive())["error"]
             raise LinkdError(error["message"], code=error["code"], type=error["type"])
-        return RealPeer(one)
+        return RealPeer(await self._stack.enter_async_context(resuming_client(url, token)))
 
     async def http(self, method: str, path: str, body: Any = None, roles: tuple[str, ...] = ()) -> Answer:
         headers = {"Authorization": f"Bearer {make_token('http', roles=roles)}"} if roles else {}
@@ -274,7 +326,7 @@ async def test_end_of_a_session(side: Side) -> None:
 
     await leaves.close()
     assert await stays.event("contract.gone") == {"reason": "client_closed", "rooms": ["a"]}
-    with contextlib.suppress(LinkdError, ConnectionClosed):  # which may overtake the answer
+    with contextlib.suppress(LinkdError, ConnectionError):  # which may overtake the answer
         await quits.request("contract.quit")
     assert await quits.closed() == (4000, "as asked")
     assert await stays.event("contract.gone") == {"reason": "disconnected_by_service", "rooms": ["b"]}
@@ -311,3 +363,45 @@ async def test_requests_over_http(
 ) -> None:
     """The most specific route answers."""
     assert await side.http(method, path, body, roles) == answer
+
+
+async def test_session_outlives_its_connection(side: Side) -> None:
+    """What it is sent waits; its hooks run in order, and not the one of its end."""
+    watcher, one = await side.connect("watcher"), await side.connect("una")
+    assert await one.request("contract.join", ["tea"]) == (200, ["tea"])
+    assert await watcher.request("contract.receipt", "tea") == (200, [1, 0, 0])
+    assert await one.event("contract.news")
+
+    await one.cut()
+    assert await watcher.event("contract.away") == {"session": one.id, "connected": False}
+    assert await watcher.request("contract.receipt", "tea") == (200, [0, 1, 0])
+    assert await watcher.request("contract.join_other", {"session": one.id, "room": "milk"}) == (200, ["milk", "tea"])
+    assert await watcher.request("contract.receipt", "milk") == (200, [0, 1, 0])
+    await one.resume()
+
+    assert await watcher.event("contract.back") == {"session": one.id, "connected": True}
+    assert [(await one.event("contract.news"))["room"] for _ in range(2)] == ["tea", "milk"]
+    await one.close()
+    assert (await watcher.event("contract.gone"))["reason"] == "client_closed"
+
+
+async def test_clients_are_asked(side: Side) -> None:
+    """One, or all in a room: what they answer, and who does not."""
+    asker = await side.connect("asker")
+    peers = {name: await side.connect(name) for name in ("una", "bob", "eve", "ida")}
+    for peer in peers.values():
+        assert await peer.request("contract.join", ["tea"]) == (200, ["tea"])
+    peers["una"].answer("contract.ready", lambda data: {"yes": data})
+    peers["bob"].be_silent()
+    await peers["eve"].cut()
+    assert await asker.event("contract.away")
+
+    assert await asker.request("contract.ask_room", "tea") == (
+        200,
+        {"una": {"yes": 7}, "ida": None, "missing": ["bob", "eve"]},
+    )
+    assert await asker.request("contract.ask_one", peers["una"].id) == (200, {"yes": 7})
+    assert await asker.request("contract.ask_one", peers["bob"].id) == (504, "NOT_ACKNOWLEDGED")
+    assert await asker.request("contract.acknowledged", peers["ida"].id) == (200, 1)
+    assert await asker.request("contract.acknowledged", peers["bob"].id) == (504, "NOT_ACKNOWLEDGED")
+    assert await asker.request("contract.acknowledged", "nobody") == (404, "SESSION_GONE")

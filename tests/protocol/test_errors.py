@@ -24,6 +24,7 @@ TABLE = {
     "RateLimitedError": (429, "RATE_LIMITED"),
     "InternalError": (500, "INTERNAL_ERROR"),
     "ServiceUnavailableError": (503, "SERVICE_UNAVAILABLE"),
+    "NotAcknowledgedError": (504, "NOT_ACKNOWLEDGED"),
 }
 
 KINDS: dict[str, type[LinkdError]] = {

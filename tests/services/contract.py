@@ -31,6 +31,50 @@ async def disconnected(ctx: WsContext) -> None:
     await ctx.everyone.emit("contract.gone", {"reason": ctx.end_reason, "rooms": sorted(await ctx.rooms())})
 
 
+@service.ws.on_detach
+async def detached(ctx: WsContext) -> None:
+    await ctx.broadcast.emit("contract.away", {"session": ctx.socket.id, "connected": ctx.socket.connected})
+
+
+@service.ws.on_resume
+async def resumed(ctx: WsContext) -> None:
+    await ctx.broadcast.emit("contract.back", {"session": ctx.socket.id, "connected": ctx.socket.connected})
+
+
+@service.ws.on("contract.receipt")
+async def receipt(ctx: WsContext, room: str) -> list[int]:
+    found = await ctx.to(room).emit("contract.news", {"room": room})
+    return [found.reached, found.queued, found.dropped]
+
+
+class Other(msgspec.Struct):
+    session: str
+    room: str
+
+
+@service.ws.on("contract.join_other")
+async def join_other(ctx: WsContext, other: Other) -> list[str]:
+    await ctx.join(other.room, session=other.session)
+    return sorted(await ctx.session(other.session).rooms())
+
+
+@service.ws.on("contract.ask_room")
+async def ask_room(ctx: WsContext, room: str) -> dict[str, Any]:
+    found = await ctx.to(room).request("contract.ready", 7, timeout=1.0)
+    answered = {str(answer.member.user): answer.data for answer in found}
+    return {**answered, "missing": sorted(str(member.user) for member in found.missing)}
+
+
+@service.ws.on("contract.ask_one")
+async def ask_one(ctx: WsContext, session: str) -> Any:
+    return await ctx.session(session).request("contract.ready", 7, timeout=0.5)
+
+
+@service.ws.on("contract.acknowledged")
+async def acknowledged(ctx: WsContext, session: str) -> int:
+    return (await ctx.session(session).send("contract.news", {}, ack=True, timeout=0.5)).reached
+
+
 @service.ws.on_message
 async def other(ctx: WsContext) -> str:
     return f"caught {ctx.type}"

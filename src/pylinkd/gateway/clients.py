@@ -80,6 +80,8 @@ class Clients:
             Auth.type: routing.signin.received,
             Abort.type: routing.inbound.abort,
             Ack.type: _refuse_ack,
+            "response": routing.client_answers.received,
+            "error": routing.client_answers.received,
         }
         self._resuming = routing.resuming
         self._acks = routing.acknowledgements

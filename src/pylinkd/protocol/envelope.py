@@ -30,13 +30,15 @@ _Type = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TYPE_LENGTH)]
 class Message(msgspec.Struct, gc=False, frozen=True):
     """What a client sent. ``data`` is undecoded; ``id`` is ``None`` where no answer is wanted.
 
-    With ``stream`` it announces chunks that follow.
+    With ``stream`` it announces chunks that follow. The types ``response`` and ``error`` answer an event that wants an
+    answer, and ``error`` is then undecoded, too.
     """
 
     type: _Type
     data: msgspec.Raw = msgspec.Raw()
     id: _Id = None
     stream: bool = False
+    error: msgspec.Raw = msgspec.Raw()
 
 
 class ErrorBody(msgspec.Struct, gc=False, frozen=True, rename="camel"):
@@ -94,8 +96,9 @@ class Codec(Protocol):
     def error(self, id: MessageId | None, error: LinkdError) -> bytes:
         """The error that answers the message ``id``."""
 
-    def event(self, type: str, data: bytes) -> bytes:
-        """An event; ``data`` is JSON whatever the codec, since services write events once for all.
+    def event(self, type: str, data: bytes, id: str | None = None) -> bytes:
+        """An event; ``data`` is JSON whatever the codec, since services write events once for all. One with an ``id``
+        wants an answer.
 
         Raises:
             BadRequestError: If ``data`` cannot be written in this codec.
@@ -237,7 +240,7 @@ class JsonCodec(_ClientSide):
             return b"".join((b'{"type":"error","error":', body, b"}"))
         return b"".join((b'{"type":"error","id":', self._encode(id), b',"error":', body, b"}"))
 
-    def event(self, type: str, data: bytes) -> bytes:
+    def event(self, type: str, data: bytes, id: str | None = None) -> bytes:
         """See Codec."""
         if data:
             try:
@@ -246,6 +249,10 @@ class JsonCodec(_ClientSide):
                     data.decode()
             except _MALFORMED as cause:
                 raise BadRequestError("The event's data is not JSON.") from cause
+        if id is not None:
+            return b"".join(
+                (b'{"type":', self._encode(type), b',"id":', self._encode(id), b',"data":', data or b"null", b"}")
+            )
         return b"".join((b'{"type":', self._encode(type), b',"data":', data or b"null", b"}"))
 
 
@@ -295,10 +302,11 @@ class MsgpackCodec(_ClientSide):
             envelope["error"].pop("details")
             return self._encode(envelope)
 
-    def event(self, type: str, data: bytes) -> bytes:
+    def event(self, type: str, data: bytes, id: str | None = None) -> bytes:
         """See Codec."""
+        envelope: dict[str, Any] = {"type": type} if id is None else {"type": type, "id": id}
         try:
-            return self._encode({"type": type, "data": msgspec.json.decode(data) if data else None})
+            return self._encode({**envelope, "data": msgspec.json.decode(data) if data else None})
         except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError) as cause:
             raise BadRequestError("The event's data is not JSON that MessagePack can carry.") from cause
 

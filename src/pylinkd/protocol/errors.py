@@ -14,7 +14,8 @@
     ├── ValidationError              422   VALIDATION_ERROR
     ├── RateLimitedError             429   RATE_LIMITED
     ├── InternalError                500   INTERNAL_ERROR
-    └── ServiceUnavailableError      503   SERVICE_UNAVAILABLE
+    ├── ServiceUnavailableError      503   SERVICE_UNAVAILABLE
+    └── NotAcknowledgedError         504   NOT_ACKNOWLEDGED
 
 A handler raises one of these to answer with it; anything else that a handler raises becomes an InternalError
 whose text says nothing of the cause.
@@ -183,6 +184,14 @@ class ServiceUnavailableError(LinkdError):
     default_message = "The service is not available now."
 
 
+class NotAcknowledgedError(LinkdError):
+    """A client has not answered in time what a service sent it."""
+
+    default_code = 504
+    default_type = "NOT_ACKNOWLEDGED"
+    default_message = "The client has not answered in time."
+
+
 _CLASSES: tuple[type[LinkdError], ...] = (
     BadRequestError,
     InvalidJsonError,
@@ -198,6 +207,7 @@ _CLASSES: tuple[type[LinkdError], ...] = (
     RateLimitedError,
     InternalError,
     ServiceUnavailableError,
+    NotAcknowledgedError,
 )
 _BY_TYPE: dict[tuple[int, str], type[LinkdError]] = {(cls.default_code, cls.default_type): cls for cls in _CLASSES}
 _BY_CODE: dict[int, type[LinkdError]] = {

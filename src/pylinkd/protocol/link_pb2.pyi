@@ -17,7 +17,7 @@ CODEC_JSON: Codec
 CODEC_MSGPACK: Codec
 
 class Frame(_message.Message):
-    __slots__ = ("request_id", "inbound", "response", "publish", "published", "failure", "done", "register", "registered", "session_opened", "session_closed", "room_command", "room_query", "room_list", "member_list", "session_command", "http_request", "http_response", "call", "call_result", "event", "event_done", "draining", "ping", "stream_opened", "stream_chunk", "stream_credit", "stream_aborted", "session_identified", "session_detached", "session_resumed")
+    __slots__ = ("request_id", "inbound", "response", "publish", "published", "failure", "done", "register", "registered", "session_opened", "session_closed", "room_command", "room_query", "room_list", "member_list", "session_command", "http_request", "http_response", "call", "call_result", "event", "event_done", "draining", "ping", "stream_opened", "stream_chunk", "stream_credit", "stream_aborted", "session_identified", "session_detached", "session_resumed", "answers")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     INBOUND_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,7 @@ class Frame(_message.Message):
     SESSION_IDENTIFIED_FIELD_NUMBER: _ClassVar[int]
     SESSION_DETACHED_FIELD_NUMBER: _ClassVar[int]
     SESSION_RESUMED_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
     request_id: int
     inbound: Inbound
     response: Response
@@ -80,7 +81,8 @@ class Frame(_message.Message):
     session_identified: SessionIdentified
     session_detached: SessionDetached
     session_resumed: SessionResumed
-    def __init__(self, request_id: _Optional[int] = ..., inbound: _Optional[_Union[Inbound, _Mapping]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., registered: _Optional[_Union[Registered, _Mapping]] = ..., session_opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., session_closed: _Optional[_Union[SessionClosed, _Mapping]] = ..., room_command: _Optional[_Union[RoomCommand, _Mapping]] = ..., room_query: _Optional[_Union[RoomQuery, _Mapping]] = ..., room_list: _Optional[_Union[RoomList, _Mapping]] = ..., member_list: _Optional[_Union[MemberList, _Mapping]] = ..., session_command: _Optional[_Union[SessionCommand, _Mapping]] = ..., http_request: _Optional[_Union[HttpRequest, _Mapping]] = ..., http_response: _Optional[_Union[HttpResponse, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., call_result: _Optional[_Union[CallResult, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., event_done: _Optional[_Union[EventDone, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., stream_opened: _Optional[_Union[StreamOpened, _Mapping]] = ..., stream_chunk: _Optional[_Union[StreamChunk, _Mapping]] = ..., stream_credit: _Optional[_Union[StreamCredit, _Mapping]] = ..., stream_aborted: _Optional[_Union[StreamAborted, _Mapping]] = ..., session_identified: _Optional[_Union[SessionIdentified, _Mapping]] = ..., session_detached: _Optional[_Union[SessionDetached, _Mapping]] = ..., session_resumed: _Optional[_Union[SessionResumed, _Mapping]] = ...) -> None: ...
+    answers: Answers
+    def __init__(self, request_id: _Optional[int] = ..., inbound: _Optional[_Union[Inbound, _Mapping]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., registered: _Optional[_Union[Registered, _Mapping]] = ..., session_opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., session_closed: _Optional[_Union[SessionClosed, _Mapping]] = ..., room_command: _Optional[_Union[RoomCommand, _Mapping]] = ..., room_query: _Optional[_Union[RoomQuery, _Mapping]] = ..., room_list: _Optional[_Union[RoomList, _Mapping]] = ..., member_list: _Optional[_Union[MemberList, _Mapping]] = ..., session_command: _Optional[_Union[SessionCommand, _Mapping]] = ..., http_request: _Optional[_Union[HttpRequest, _Mapping]] = ..., http_response: _Optional[_Union[HttpResponse, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., call_result: _Optional[_Union[CallResult, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., event_done: _Optional[_Union[EventDone, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., stream_opened: _Optional[_Union[StreamOpened, _Mapping]] = ..., stream_chunk: _Optional[_Union[StreamChunk, _Mapping]] = ..., stream_credit: _Optional[_Union[StreamCredit, _Mapping]] = ..., stream_aborted: _Optional[_Union[StreamAborted, _Mapping]] = ..., session_identified: _Optional[_Union[SessionIdentified, _Mapping]] = ..., session_detached: _Optional[_Union[SessionDetached, _Mapping]] = ..., session_resumed: _Optional[_Union[SessionResumed, _Mapping]] = ..., answers: _Optional[_Union[Answers, _Mapping]] = ...) -> None: ...
 
 class Identity(_message.Message):
     __slots__ = ("user", "name", "roles", "claims", "expires_at_ms")
@@ -306,7 +308,7 @@ class StreamAborted(_message.Message):
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class Publish(_message.Message):
-    __slots__ = ("type", "data", "rooms", "users", "sessions", "everyone", "except_sessions", "except_users", "volatile", "origin")
+    __slots__ = ("type", "data", "rooms", "users", "sessions", "everyone", "except_sessions", "except_users", "volatile", "origin", "answer_within_ms")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     ROOMS_FIELD_NUMBER: _ClassVar[int]
@@ -317,6 +319,7 @@ class Publish(_message.Message):
     EXCEPT_USERS_FIELD_NUMBER: _ClassVar[int]
     VOLATILE_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
     type: str
     data: bytes
     rooms: _containers.RepeatedScalarFieldContainer[str]
@@ -327,7 +330,8 @@ class Publish(_message.Message):
     except_users: _containers.RepeatedScalarFieldContainer[str]
     volatile: bool
     origin: str
-    def __init__(self, type: _Optional[str] = ..., data: _Optional[bytes] = ..., rooms: _Optional[_Iterable[str]] = ..., users: _Optional[_Iterable[str]] = ..., sessions: _Optional[_Iterable[str]] = ..., everyone: _Optional[bool] = ..., except_sessions: _Optional[_Iterable[str]] = ..., except_users: _Optional[_Iterable[str]] = ..., volatile: _Optional[bool] = ..., origin: _Optional[str] = ...) -> None: ...
+    answer_within_ms: int
+    def __init__(self, type: _Optional[str] = ..., data: _Optional[bytes] = ..., rooms: _Optional[_Iterable[str]] = ..., users: _Optional[_Iterable[str]] = ..., sessions: _Optional[_Iterable[str]] = ..., everyone: _Optional[bool] = ..., except_sessions: _Optional[_Iterable[str]] = ..., except_users: _Optional[_Iterable[str]] = ..., volatile: _Optional[bool] = ..., origin: _Optional[str] = ..., answer_within_ms: _Optional[int] = ...) -> None: ...
 
 class Published(_message.Message):
     __slots__ = ("reached", "queued", "dropped")
@@ -338,6 +342,34 @@ class Published(_message.Message):
     queued: int
     dropped: int
     def __init__(self, reached: _Optional[int] = ..., queued: _Optional[int] = ..., dropped: _Optional[int] = ...) -> None: ...
+
+class Answers(_message.Message):
+    __slots__ = ("answers", "missing")
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[Answer]
+    missing: _containers.RepeatedCompositeFieldContainer[Missing]
+    def __init__(self, answers: _Optional[_Iterable[_Union[Answer, _Mapping]]] = ..., missing: _Optional[_Iterable[_Union[Missing, _Mapping]]] = ...) -> None: ...
+
+class Answer(_message.Message):
+    __slots__ = ("member", "codec", "data", "failure")
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    CODEC_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    member: Member
+    codec: Codec
+    data: bytes
+    failure: Failure
+    def __init__(self, member: _Optional[_Union[Member, _Mapping]] = ..., codec: _Optional[_Union[Codec, str]] = ..., data: _Optional[bytes] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+
+class Missing(_message.Message):
+    __slots__ = ("member", "gone")
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    GONE_FIELD_NUMBER: _ClassVar[int]
+    member: Member
+    gone: bool
+    def __init__(self, member: _Optional[_Union[Member, _Mapping]] = ..., gone: _Optional[bool] = ...) -> None: ...
 
 class RoomCommand(_message.Message):
     __slots__ = ("verb", "session", "rooms")

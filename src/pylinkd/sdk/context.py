@@ -12,14 +12,16 @@ from typing_extensions import TypeVar
 from ..protocol.close import CloseCode
 from ..protocol.errors import UnauthorizedError
 from ..protocol.identity import Identity
-from ..protocol.link_pb2 import Frame, RoomCommand
+from ..protocol.link_pb2 import Frame
 from ..protocol.link_values import fill_identity
 from ..protocol.patterns import check_name
+from .answers import Member, read_member
 from .gateway_questions import asked
 from .host import Host
+from .remote_session import RemoteSession
 from .socket import Socket
 from .streams import Stream
-from .target import Receipt, Target, several
+from .target import DEFAULT_ANSWER_TIMEOUT, Receipt, Target, several
 from .validation import encode
 
 if TYPE_CHECKING:
@@ -27,20 +29,6 @@ if TYPE_CHECKING:
 
 # By name: a service without database, and the gateway, never import SQLAlchemy.
 DB = TypeVar("DB", bound="Database", default="UntypedDatabase")
-
-
-class Member(msgspec.Struct, frozen=True):
-    """A session in a room.
-
-    Attributes:
-        session: Its id.
-        user: Its user's id; ``None``: not signed in.
-        name: Its user's name; ``None``: not signed in.
-    """
-
-    session: str
-    user: str | None
-    name: str | None
 
 
 class Context(Generic[DB]):
@@ -104,6 +92,10 @@ class Context(Generic[DB]):
         """Every session that can reach this service."""
         return Target(self._host, everyone=True, origin=self._origin)
 
+    def session(self, id: str) -> RemoteSession:
+        """Another session, by its id: what can be sent and done to it."""
+        return RemoteSession(self._host, id)
+
     async def members(self, room: str) -> list[Member]:
         """Who is in the room; empty if it does not exist.
 
@@ -113,10 +105,7 @@ class Context(Generic[DB]):
         frame = Frame()
         frame.room_query.room = room
         answer = await asked(self._host, frame, "members")
-        return [
-            Member(session=member.session, user=member.user or None, name=member.name or None)
-            for member in answer.member_list.members
-        ]
+        return [read_member(member) for member in answer.member_list.members]
 
     async def disconnect(
         self,
@@ -270,18 +259,36 @@ class WsContext(Context[DB]):
     def _origin(self) -> str:
         return self.socket.id
 
-    async def send(self, type: str, data: Any = None, *, volatile: bool = False) -> Receipt:
-        """Send an event to this session alone; as ``emit`` otherwise."""
-        return await Target(self._host, sessions=(self.socket.id,)).emit(type, data, volatile=volatile)
+    async def send(
+        self,
+        type: str,
+        data: Any = None,
+        *,
+        volatile: bool = False,
+        ack: bool = False,
+        timeout: float = DEFAULT_ANSWER_TIMEOUT,
+    ) -> Receipt:
+        """Send an event to this session alone; see ``RemoteSession.send``."""
+        if not ack:
+            return await Target(self._host, sessions=(self.socket.id,)).emit(type, data, volatile=volatile)
+        return await self.session(self.socket.id).send(type, data, volatile=volatile, ack=True, timeout=timeout)
 
-    async def join(self, *rooms: str) -> None:
-        """Make this session a member of the rooms; when this returns, it is one everywhere.
+    async def request(self, type: str, data: Any = None, *, timeout: float = DEFAULT_ANSWER_TIMEOUT) -> Any:
+        """Send an event to this session, and return what its client answers; see ``RemoteSession.request``."""
+        return await self.session(self.socket.id).request(type, data, timeout=timeout)
+
+    async def join(self, *rooms: str, session: str | None = None) -> None:
+        """Make a session a member of the rooms; when this returns, it is one everywhere.
+
+        Args:
+            rooms: Which rooms.
+            session: Which session, such as another window of the user; by default this one.
 
         Raises:
             NotFoundError: If the session has ended (type ``SESSION_GONE``).
             ConflictError: If it is in too many rooms (type ``TOO_MANY_ROOMS``).
         """
-        await self._command(RoomCommand.JOIN, rooms)
+        await self.session(session or self.socket.id).join(*rooms)
 
     async def leave(self, *rooms: str, session: str | None = None) -> None:
         """End the membership of the rooms; there may be none.
@@ -293,14 +300,7 @@ class WsContext(Context[DB]):
         Raises:
             NotFoundError: If the session has ended (type ``SESSION_GONE``).
         """
-        await self._command(RoomCommand.LEAVE, rooms, session)
-
-    async def _command(self, verb: RoomCommand.Verb, rooms: Sequence[str], session: str | None = None) -> None:
-        frame = Frame()
-        frame.room_command.verb = verb
-        frame.room_command.session = session or self.socket.id
-        frame.room_command.rooms.extend(rooms)
-        await asked(self._host, frame, "join" if verb == RoomCommand.JOIN else "leave")
+        await self.session(session or self.socket.id).leave(*rooms)
 
     async def rooms(self) -> list[str]:
         """The rooms this session is in; in ``on_disconnect`` those that it was in.
@@ -310,9 +310,7 @@ class WsContext(Context[DB]):
         """
         if self.end_reason is not None:
             return list(self._last_rooms)
-        frame = Frame()
-        frame.room_query.session = self.socket.id
-        return list((await asked(self._host, frame, "rooms")).room_list.rooms)
+        return await self.session(self.socket.id).rooms()
 
     async def disconnect(
         self,

@@ -18,7 +18,9 @@ from ..protocol.link_values import read_failure
 
 log = structlog.get_logger("linkd.link")
 
-_ANSWERS = frozenset({"published", "done", "failure", "room_list", "member_list", "call_result", "event_done"})
+_ANSWERS = frozenset(
+    {"published", "answers", "done", "failure", "room_list", "member_list", "call_result", "event_done"}
+)
 
 _SLEPT = 15.0  # seconds without a turn of the loop; the gateway gives a process up that was silent for 20, and asks
 # every 5, so that this one may have been given up already

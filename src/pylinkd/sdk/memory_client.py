@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -53,18 +53,26 @@ class Client:
         events: What the service sent it, oldest first.
         closed: Code and reason, once the service disconnected it.
         admitted: ``on_connect`` has succeeded.
+        connected: It is there; else it was cut off and has not come back.
+        answers: What it answers to events that want an answer, by type: a function of the data, which may raise a
+            LinkdError. Without one it answers with ``None``, which says that it has the event.
+        silent: It answers nothing.
     """
 
     def __init__(self, gateway: MemoryGateway, id: str, identity: Identity | None) -> None:
         self._gateway = gateway
         self._arrived = asyncio.Event()
         self._seen = 0
+        self._missed: list[Emitted] = []
         self._paid: dict[MessageHandler, float] = {}  # protocol/rate.py
         self.id = id
         self.identity = identity
         self.events: list[Emitted] = []
         self.closed: tuple[int, str] | None = None
         self.admitted = False
+        self.connected = True
+        self.answers: dict[str, Callable[[Any], Any]] = {}
+        self.silent = False
 
     async def send(self, type: str, data: Any = None) -> Any:
         """Send a message and return the answer's data, decoded.
@@ -164,10 +172,39 @@ class Client:
         """End the session and wait until ``on_disconnect`` has run."""
         await self._gateway.disconnect(self, reason)
 
+    async def cut(self) -> None:
+        """Lose the connection, not the session: what is sent waits. Return when ``on_detach`` has run."""
+        self.connected = False
+        frame = Frame()
+        frame.session_detached.session = self.id
+        await self._gateway.tell(frame)
+
+    async def resume(self) -> None:
+        """Come back to the session, and get what was sent meanwhile. Return when ``on_resume`` has run."""
+        self.connected = True
+        frame = Frame()
+        frame.session_resumed.session = self.id
+        await self._gateway.tell(frame)
+        missed, self._missed = self._missed, []
+        for event in missed:
+            self.receive(event)
+
     def receive(self, event: Emitted) -> None:
         """Take an event, as the gateway's outbox does."""
+        if not self.connected:
+            self._missed.append(event)
+            return
         self.events.append(event)
         self._arrived.set()
+
+    def answer_to(self, event: Emitted) -> Any:
+        """What it answers to an event that wants an answer.
+
+        Raises:
+            LinkdError: If it answers with an error.
+        """
+        answer = self.answers.get(event.type)
+        return None if answer is None else answer(event.data)
 
 
 def _listed(events: Sequence[Emitted]) -> str:

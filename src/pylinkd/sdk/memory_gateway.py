@@ -12,7 +12,7 @@ from typing import Any
 from ..protocol.close import check_service_code
 from ..protocol.end import EndReason
 from ..protocol.errors import InternalError, LinkdError, NotFoundError, UnknownActionError
-from ..protocol.link_pb2 import Event, Frame, Publish, RoomCommand
+from ..protocol.link_pb2 import CODEC_JSON, Event, Frame, Member, Publish, RoomCommand
 from ..protocol.link_values import fill_failure
 from ..protocol.rooms import check_room
 from .jobs import done
@@ -112,7 +112,11 @@ class MemoryGateway:
         answer = Frame()
         match kind:
             case "publish":
-                answer.published.reached = self._publish(frame.publish)
+                reached = self._publish(frame.publish)
+                away = sum(not self.clients[id].connected for id in reached.sessions)
+                answer.published.reached, answer.published.queued = len(reached.sessions) - away, away
+                if frame.publish.answer_within_ms:
+                    answer = self._answers(reached)
             case "room_command":
                 self._room_command(frame.room_command)
                 return done()
@@ -123,12 +127,7 @@ class MemoryGateway:
                 )
             case "room_query":
                 for id in sorted(self.rooms.get(frame.room_query.room, ())):
-                    identity = self.clients[id].identity
-                    answer.member_list.members.add(
-                        session=id,
-                        user="" if identity is None else identity.user,
-                        name="" if identity is None else identity.name,
-                    )
+                    self._describe(answer.member_list.members.add(), id)
             case "session_command":
                 self._close(frame)
                 return done()
@@ -136,7 +135,30 @@ class MemoryGateway:
                 answer.event_done.reached = self._event(frame.event)
         return answer
 
-    def _publish(self, publish: Publish) -> int:
+    def _answers(self, event: Emitted) -> Frame:
+        """What the clients answer to an event. Who is away answers too late, whenever it comes back."""
+        frame = Frame()
+        for id in sorted(event.sessions):
+            client = self.clients[id]
+            if client.silent or not client.connected:
+                self._describe(frame.answers.missing.add().member, id)
+                continue
+            answer = frame.answers.answers.add(codec=CODEC_JSON)
+            self._describe(answer.member, id)
+            try:
+                answer.data = encode(client.answer_to(event))
+            except LinkdError as error:
+                fill_failure(answer.failure, error)
+        frame.answers.SetInParent()
+        return frame
+
+    def _describe(self, member: Member, id: str) -> None:
+        identity = self.clients[id].identity
+        member.session = id
+        if identity is not None:
+            member.user, member.name = identity.user, identity.name
+
+    def _publish(self, publish: Publish) -> Emitted:
         admitted = {id for id, client in self.clients.items() if client.admitted}
         meant = set(admitted) if publish.everyone else set(publish.sessions)
         for room in publish.rooms:
@@ -153,7 +175,7 @@ class MemoryGateway:
         self.emitted.append(event)
         for id in reached:
             self.clients[id].receive(event)
-        return len(reached)
+        return event
 
     def _room_command(self, command: RoomCommand) -> None:
         self._known(command.session)

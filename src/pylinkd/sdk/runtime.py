@@ -28,6 +28,7 @@ from .dispatch import Dispatcher, Job
 from .events import Events
 from .jobs import ActionJob, Answerable, EventJob, HookJob, MessageJob, NoticeJob, StreamJob, done
 from .link import Asker
+from .remote_session import SESSION_GONE
 from .socket import Socket
 from .streams import Stream
 from .text import TextPolicy
@@ -35,9 +36,6 @@ from .validation import Function, Schema
 from .websocket import StreamHandler, WebSocket
 
 log = structlog.get_logger("linkd.service")
-
-SESSION_GONE = "SESSION_GONE"
-"""Type of the error that a question about a session gets once that has ended."""
 
 _MOST_ENDED = 10_000  # sessions, for which a gateway keeps as many ends at most
 _CANCEL_TIMEOUT = 2.0  # seconds that cancelled handlers may take to clean up

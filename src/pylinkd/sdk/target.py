@@ -10,8 +10,16 @@ import msgspec
 from ..protocol.errors import LinkdError
 from ..protocol.link_pb2 import Frame
 from ..protocol.patterns import check_name
+from .answers import Answers, read_answers
+from .gateway_questions import asked
 from .host import Host
 from .validation import encode
+
+DEFAULT_ANSWER_TIMEOUT = 10.0
+"""Seconds that clients have to answer."""
+
+LONGEST_ANSWER_TIMEOUT = 600.0
+"""Seconds that they may be given."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -100,10 +108,45 @@ class Target:
                 it is answered with 500.
             ServiceUnavailableError: If the gateway is gone.
         """
+        frame = self._frame(type, data)
+        frame.publish.volatile = volatile
+        try:
+            answer = await self._host.link.ask(frame)
+        except LinkdError as error:  # as asked() has it; written out, since some handlers do this for every message
+            error.target = f"emit {type}"
+            raise
+        published = answer.published
+        return Receipt(published.reached, published.queued, published.dropped)
+
+    async def request(self, type: str, data: Any = None, *, timeout: float = DEFAULT_ANSWER_TIMEOUT) -> Answers:
+        """Send an event to everyone meant, and wait for what their clients answer; at most 1,000 sessions.
+
+        Who is away may come back within the time. Whoever does not answer is named.
+
+        Args:
+            type: The event's type, such as ``game.ready``.
+            data: Anything that JSON can carry.
+            timeout: Seconds to wait, 600 at most. The handler's own time limit goes on meanwhile.
+
+        Raises:
+            ValueError: If the type is no name, or the timeout is not between 0 and 600.
+            TypeError: If the data cannot be encoded.
+            ConflictError: If more than 1,000 sessions are meant (type ``TOO_MANY_RECIPIENTS``).
+            PayloadTooLargeError: If the event takes more than 16 MiB, or the answers more than 8 MiB;
+                ``details["limit"]`` has the bytes. Not caught, it is answered with 500.
+            RateLimitedError: As ``emit``.
+            ServiceUnavailableError: If the gateway is gone, or waits for too many answers already.
+        """
+        if not 0 < timeout <= LONGEST_ANSWER_TIMEOUT:
+            raise ValueError(f"timeout lies between 0 and {LONGEST_ANSWER_TIMEOUT:g} seconds, not {timeout}")
+        frame = self._frame(type, data)
+        frame.publish.answer_within_ms = max(1, round(timeout * 1000))
+        return read_answers((await asked(self._host, frame, f"request {type}")).answers)
+
+    def _frame(self, type: str, data: Any) -> Frame:
         frame = Frame()
         publish = frame.publish
         publish.origin = self._origin
-        publish.volatile = volatile
         publish.type = check_name(type)
         publish.data = encode(data)
         publish.everyone = self._everyone
@@ -112,13 +155,7 @@ class Target:
         publish.sessions.extend(self._sessions)
         publish.except_sessions.extend(self._except_sessions)
         publish.except_users.extend(self._except_users)
-        try:
-            answer = await self._host.link.ask(frame)
-        except LinkdError as error:  # as asked() has it; written out, since some handlers do this for every message
-            error.target = f"emit {type}"
-            raise
-        published = answer.published
-        return Receipt(published.reached, published.queued, published.dropped)
+        return frame
 
 
 def several(value: str | Iterable[str] | None) -> tuple[str, ...]:

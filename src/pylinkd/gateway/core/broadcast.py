@@ -23,6 +23,7 @@ class Broadcast:
         data: Its data as JSON.
         formats: Those of all sessions that may be among the recipients.
         kind: Whether it may be dropped for a client that reads too slowly.
+        id: What the answers of clients will carry; ``None``: none is wanted.
 
     Attributes:
         frames: Its frame in each of the formats.
@@ -35,7 +36,12 @@ class Broadcast:
     __slots__ = ("frames", "kind", "size")
 
     def __init__(
-        self, type: str, data: bytes, formats: Iterable[Format] = PLAIN.values(), kind: Kind = Kind.EVENT
+        self,
+        type: str,
+        data: bytes,
+        formats: Iterable[Format] = PLAIN.values(),
+        kind: Kind = Kind.EVENT,
+        id: str | None = None,
     ) -> None:
         self.kind = kind
         self.frames: dict[Format, bytes] = {}
@@ -43,7 +49,7 @@ class Broadcast:
         for format in formats:
             payload = payloads.get(format.codec)
             if payload is None:
-                payload = payloads[format.codec] = format.codec.event(type, data)
+                payload = payloads[format.codec] = format.codec.event(type, data, id)
             self.frames[format] = format.frame(payload)
         self.size = max(map(len, self.frames.values()), default=0)
 

@@ -21,6 +21,7 @@ from .acknowledgements import Acknowledgements
 from .actions import Actions
 from .attachments import Attachments
 from .back_pressure import BackPressure
+from .client_answers import ClientAnswers
 from .commands import Commands
 from .connection_limit import ConnectionLimit, ConnectionLimitSettings
 from .inbound import Inbound
@@ -108,6 +109,7 @@ class Routing:
             settings.session_window,
             lambda give_up: Parking(monotonic, schedule, give_up, settings.parking),
         )
+        self.client_answers = ClientAnswers(schedule)
         expiry = Expiry(lead=settings.signin.expiring, leeway=LEEWAY)
         self.lifecycle = Lifecycle(
             registry=self.registry,
@@ -115,6 +117,7 @@ class Routing:
             services=self.services,
             attachments=self.attachments,
             inbound=self.inbound,
+            client_answers=self.client_answers,
             expiry=expiry,
             traffic=traffic,
             clock=monotonic,
@@ -184,6 +187,7 @@ class Routing:
                 services=self.services,
                 limits=limits,
                 delivery=delivery,
+                client_answers=self.client_answers,
             ),
             session_commands=SessionCommands(self.registry, self.rooms),
             actions=self.actions,

@@ -22,6 +22,7 @@ from ..core.rooms import Rooms
 from ..core.session import Session
 from ..core.traffic import Traffic
 from .attachments import Attachments
+from .client_answers import ClientAnswers
 from .inbound import Inbound
 from .services import Services
 
@@ -61,6 +62,7 @@ class Lifecycle:
         services: The services.
         attachments: Announces beginning and end to them.
         inbound: Has messages of theirs that wait.
+        client_answers: Wait for answers of theirs.
         expiry: Watches their tokens.
         traffic: Counts the ends.
         clock: Seconds, monotonic.
@@ -81,6 +83,7 @@ class Lifecycle:
         services: Services,
         attachments: Attachments,
         inbound: Inbound,
+        client_answers: ClientAnswers,
         expiry: Expiry,
         traffic: Traffic,
         clock: Callable[[], float],
@@ -92,6 +95,7 @@ class Lifecycle:
         self._services = services
         self._attachments = attachments
         self._inbound = inbound
+        self._client_answers = client_answers
         self._expiry = expiry
         self._traffic = traffic
         self._clock = clock
@@ -174,6 +178,7 @@ class Lifecycle:
         """The session ends: its connection is gone, and is not waited for any longer."""
         self.detached.remove(session)
         self._inbound.forget(session)
+        self._client_answers.ended(session)
         self._expiry.forget(session)
         self._note_end(session, reason)
         resumption = session.resumption

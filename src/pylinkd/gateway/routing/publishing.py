@@ -13,6 +13,7 @@ from ..core.delivery import Delivery, Receipt
 from ..core.outbox import Kind
 from ..core.registry import Registry
 from ..guard.limits import Limits
+from .client_answers import ClientAnswers
 from .instance import Instance
 from .services import Services
 
@@ -28,16 +29,25 @@ class Publishing:
         services: The services.
         limits: How many events a client may set off.
         delivery: The door to clients.
+        client_answers: Gathers the answers of clients.
     """
 
     def __init__(
-        self, *, registry: Registry, audiences: Audiences, services: Services, limits: Limits, delivery: Delivery
+        self,
+        *,
+        registry: Registry,
+        audiences: Audiences,
+        services: Services,
+        limits: Limits,
+        delivery: Delivery,
+        client_answers: ClientAnswers,
     ) -> None:
         self._registry = registry
         self._audiences = audiences
         self._services = services
         self._limits = limits
         self._delivery = delivery
+        self._client_answers = client_answers
 
     def publish(self, instance: Instance, frame: Frame) -> None:
         """An event for clients."""
@@ -46,8 +56,6 @@ class Publishing:
         origin = self._registry.get(publish.origin) if publish.origin else None
         if origin is not None:
             self._limits.broadcast(origin, service.namespace, publish.rooms)
-        kind = Kind.VOLATILE if publish.volatile else Kind.EVENT
-        broadcast = Broadcast(publish.type, publish.data, self._registry.formats, kind)
         audience = Audience(
             service.namespace,
             publish.rooms,
@@ -57,6 +65,11 @@ class Publishing:
             publish.except_sessions,
             publish.except_users,
         )
+        if publish.answer_within_ms:
+            self._request(instance, frame, audience)
+            return
+        kind = Kind.VOLATILE if publish.volatile else Kind.EVENT
+        broadcast = Broadcast(publish.type, publish.data, self._registry.formats, kind)
         receipt = self.deliver(broadcast, audience, service)
         answer = Frame()
         published = answer.published
@@ -65,6 +78,22 @@ class Publishing:
             published.queued, published.dropped = receipt.queued, receipt.dropped
         published.SetInParent()
         instance.link.answer(frame.request_id, answer)
+
+    def _request(self, instance: Instance, frame: Frame, audience: Audience) -> None:
+        """An event that each recipient's client is to answer."""
+        publish = frame.publish
+        left_out = self._audiences.left_out(audience)
+        recipients = self._audiences.recipients(audience, instance.service)
+        meant = tuple(session for session in recipients if session not in left_out)
+        within = publish.answer_within_ms / 1000
+        gathering = self._client_answers.begin(instance.link, frame.request_id, meant, within)
+        try:
+            event = Broadcast(publish.type, publish.data, self._registry.formats, id=gathering.id)
+        except LinkdError as error:
+            self._client_answers.abandon(gathering, error)
+            return
+        self._delivery.publish(event, meant)
+        self._client_answers.sent(gathering)
 
     def deliver(self, broadcast: Broadcast, audience: Audience, circle: Circle) -> Receipt:
         """Deliver an event to those of its audience that are at this gateway."""

@@ -10,6 +10,7 @@ from ...protocol.rooms import check_room
 from ..core.registry import Registry
 from ..core.rooms import Rooms
 from ..core.session import Session
+from .client_answers import describe_member
 from .instance import Instance
 
 
@@ -51,11 +52,7 @@ class SessionCommands:
             answer.room_list.SetInParent()  # an empty list is an answer too
         else:
             for member in self._rooms.members(namespace, query.room):
-                wire = answer.member_list.members.add()
-                wire.session = member.id
-                if member.identity is not None:
-                    wire.user = member.identity.user
-                    wire.name = member.identity.name
+                describe_member(answer.member_list.members.add(), member)
             answer.member_list.SetInParent()
         instance.link.answer(frame.request_id, answer)
 

@@ -1,0 +1,131 @@
+"""A session that a handler names by its id: what can be done to it from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..protocol.close import CloseCode
+from ..protocol.errors import NotAcknowledgedError, NotFoundError
+from ..protocol.link_pb2 import Frame, RoomCommand
+from .gateway_questions import asked
+from .host import Host
+from .target import DEFAULT_ANSWER_TIMEOUT, Receipt, Target
+
+SESSION_GONE = "SESSION_GONE"
+"""Type of the error that a question about a session gets once that has ended."""
+
+
+class RemoteSession:
+    """A session, such as another window of the user. Made by ``ctx.session(id)``.
+
+    Attributes:
+        id: The session's id. That it exists is found out by whatever is done to it.
+    """
+
+    __slots__ = ("_host", "id")
+
+    def __init__(self, host: Host, id: str) -> None:
+        self._host = host
+        self.id = id
+
+    async def send(
+        self,
+        type: str,
+        data: Any = None,
+        *,
+        volatile: bool = False,
+        ack: bool = False,
+        timeout: float = DEFAULT_ANSWER_TIMEOUT,
+    ) -> Receipt:
+        """Send an event to this session alone.
+
+        Args:
+            type: The event's type, such as ``chat.message``.
+            data: Anything that JSON can carry.
+            volatile: Drop it first for a client that reads too slowly.
+            ack: Return when the client has acknowledged that it has the event.
+            timeout: Seconds to wait for that.
+
+        Raises:
+            NotAcknowledgedError: If it has not within the time: it may still get the event.
+            NotFoundError: If the session has ended (type ``SESSION_GONE``), where it was to acknowledge.
+            LinkdError: What the client answered, where it answered with an error; else as ``Target.emit``.
+        """
+        if not ack:
+            return await Target(self._host, sessions=(self.id,)).emit(type, data, volatile=volatile)
+        if volatile:
+            raise ValueError("what may be dropped cannot be acknowledged: send either volatile or with ack")
+        await self.request(type, data, timeout=timeout)
+        return Receipt(1)
+
+    async def request(self, type: str, data: Any = None, *, timeout: float = DEFAULT_ANSWER_TIMEOUT) -> Any:
+        """Send an event to this session, and return what its client answers.
+
+        Raises:
+            NotAcknowledgedError: If it has not answered within ``timeout`` seconds.
+            NotFoundError: If the session has ended (type ``SESSION_GONE``).
+            LinkdError: What the client answered, where it answered with an error; else as ``Target.emit``.
+        """
+        found = await Target(self._host, sessions=(self.id,)).request(type, data, timeout=timeout)
+        if found.late:
+            raise NotAcknowledgedError()
+        if not found.answers:
+            raise NotFoundError("The session has ended.", type=SESSION_GONE)
+        (answer,) = found.answers
+        if answer.error is not None:
+            raise answer.error
+        return answer.data
+
+    async def join(self, *rooms: str) -> None:
+        """Make the session a member of the rooms; when this returns, it is one everywhere.
+
+        Raises:
+            NotFoundError: If the session has ended (type ``SESSION_GONE``).
+            ConflictError: If it is in too many rooms (type ``TOO_MANY_ROOMS``).
+        """
+        await self._command(RoomCommand.JOIN, rooms, "join")
+
+    async def leave(self, *rooms: str) -> None:
+        """End the session's membership of the rooms; there may be none.
+
+        Raises:
+            NotFoundError: If the session has ended (type ``SESSION_GONE``).
+        """
+        await self._command(RoomCommand.LEAVE, rooms, "leave")
+
+    async def _command(self, verb: RoomCommand.Verb, rooms: Sequence[str], what: str) -> None:
+        frame = Frame()
+        frame.room_command.verb = verb
+        frame.room_command.session = self.id
+        frame.room_command.rooms.extend(rooms)
+        await asked(self._host, frame, what)
+
+    async def rooms(self) -> list[str]:
+        """The rooms that the session is in.
+
+        Raises:
+            NotFoundError: If the session has ended (type ``SESSION_GONE``).
+        """
+        frame = Frame()
+        frame.room_query.session = self.id
+        return list((await asked(self._host, frame, "rooms")).room_list.rooms)
+
+    async def disconnect(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close the session; one whose client is away ends.
+
+        Args:
+            code: 1000, or 3000 to 4999 (RFC 6455 §7.4.2).
+            reason: For the client; at most 123 bytes are sent.
+
+        Raises:
+            NotFoundError: If the session has ended (type ``SESSION_GONE``).
+        """
+        frame = Frame()
+        frame.session_command.session = self.id
+        frame.session_command.close_code = code
+        frame.session_command.reason = reason
+        await asked(self._host, frame, "disconnect")
+
+    def __repr__(self) -> str:
+        return f"<RemoteSession {self.id}>"
