@@ -23,12 +23,14 @@ from .protocol.errors import (
     ValidationError,
 )
 from .protocol.identity import Identity
+from .protocol.rooms import Position
 from .sdk.answers import Answer, Answers, Member
 from .sdk.connector import RefusedError
 from .sdk.context import Context, EventContext, HttpContext, WsContext
 from .sdk.middleware import Middleware, Next
 from .sdk.remote_session import RemoteSession
 from .sdk.response import Response
+from .sdk.rooms import History, HistoryPage, Joined, PastEvent
 from .sdk.service import Service
 from .sdk.socket import Socket
 from .sdk.streams import Stream, StreamAbortedError, StreamIdleError
@@ -47,17 +49,22 @@ __all__ = [
     "EventContext",
     "ForbiddenError",
     "HandlerTimeoutError",
+    "History",
+    "HistoryPage",
     "HttpContext",
     "Identity",
     "InternalError",
     "InvalidJsonError",
+    "Joined",
     "LinkdError",
     "Member",
     "Middleware",
     "Next",
     "NotAcknowledgedError",
     "NotFoundError",
+    "PastEvent",
     "PayloadTooLargeError",
+    "Position",
     "RateLimitedError",
     "Receipt",
     "RefusedError",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -210,6 +211,7 @@ async def side(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
             assert spec is not None
             assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
+            sys.modules["contract"] = module  # where the names in its annotations are looked up
             spec.loader.exec_module(module)
             yield Memory(await stack.enter_async_context(pylinkd.testing.run(module.service)))
         else:
@@ -405,3 +407,36 @@ async def test_clients_are_asked(side: Side) -> None:
     assert await asker.request("contract.acknowledged", peers["ida"].id) == (200, 1)
     assert await asker.request("contract.acknowledged", peers["bob"].id) == (504, "NOT_ACKNOWLEDGED")
     assert await asker.request("contract.acknowledged", "nobody") == (404, "SESSION_GONE")
+
+
+async def test_rooms_with_a_history(side: Side) -> None:
+    """Whoever joins again gets what was missed, all of it or nothing, in order and before anything new."""
+    one, other = await side.connect("una"), await side.connect("bob")
+    status, joined = await one.request("contract.rejoin", {"room": "kept:a"})
+    assert (status, joined["recovered"], joined["replayed"], joined["position"]["offset"]) == (200, False, 0, 0)
+    here = joined["position"]
+    for _ in range(3):
+        assert (await one.request("contract.receipt", "kept:a"))[0] == 200
+
+    status, again = await other.request("contract.rejoin", {"room": "kept:a", "since": here})
+    assert (status, again["recovered"], again["replayed"]) == (200, True, 3)
+    assert [(await other.event("contract.news"))["room"] for _ in range(3)] == ["kept:a"] * 3
+    status, idle = await other.request("contract.rejoin", {"room": "kept:a", "since": again["position"]})
+    assert (idle["recovered"], idle["replayed"]) == (True, 0)
+
+    for _ in range(3):
+        await one.request("contract.receipt", "kept:a")
+    status, late = await other.request("contract.rejoin", {"room": "kept:a", "since": here})
+    assert (late["recovered"], late["replayed"]) == (False, 0), "one of six is gone"
+    for wrong in ({"epoch": "other", "offset": 6}, {**here, "offset": 7}):
+        status, lost = await other.request("contract.rejoin", {"room": "kept:a", "since": wrong})
+        assert (status, lost["recovered"]) == (200, False)
+    news = {"room": "kept:a"}
+    assert await one.request("contract.history", "kept:a") == (
+        200,
+        [[[5, "contract.news", news], [6, "contract.news", news]], True],
+    )
+    assert await one.request("contract.history", "other") == (404, "NO_HISTORY")
+    assert await one.request("contract.rejoin", {"room": "other"}) == (200, None)
+    assert await one.request("contract.rejoin", {"room": "other", "since": here}) == (400, "BAD_REQUEST")
+    assert await one.request("contract.emit", {"rooms": ["kept:a", "other"]}) == (409, "ROOM_WITH_HISTORY")

@@ -8,9 +8,12 @@ from typing import Any
 
 import msgspec
 
-from pylinkd import ConflictError, ForbiddenError, HttpContext, Service, WsContext
+from pylinkd import ConflictError, ForbiddenError, History, HttpContext, Position, Service, WsContext
 
 service = Service("contract")
+
+
+service.rooms("kept:*", history=History(messages=5, readable=True))
 
 
 class Item(msgspec.Struct):
@@ -39,6 +42,22 @@ async def detached(ctx: WsContext) -> None:
 @service.ws.on_resume
 async def resumed(ctx: WsContext) -> None:
     await ctx.broadcast.emit("contract.back", {"session": ctx.socket.id, "connected": ctx.socket.connected})
+
+
+class Rejoin(msgspec.Struct):
+    room: str
+    since: Position | None = None
+
+
+@service.ws.on("contract.rejoin")
+async def rejoin(ctx: WsContext, wanted: Rejoin) -> Any:
+    return await ctx.join(wanted.room, since=wanted.since)
+
+
+@service.ws.on("contract.history")
+async def history(ctx: WsContext, room: str) -> Any:
+    page = await ctx.history(room, limit=2)
+    return [[event.offset, event.type, event.data] for event in page], page.more
 
 
 @service.ws.on("contract.receipt")

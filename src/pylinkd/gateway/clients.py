@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from ..protocol.close import CloseCode
-from ..protocol.control import Abort, Ack, Auth
+from ..protocol.control import Abort, Ack, Auth, HistoryRequest
 from ..protocol.end import EndReason
 from ..protocol.envelope import Message, MessageId
 from ..protocol.errors import BadRequestError, RateLimitedError, ServiceUnavailableError, UnauthorizedError
@@ -80,10 +80,12 @@ class Clients:
             Auth.type: routing.signin.received,
             Abort.type: routing.inbound.abort,
             Ack.type: _refuse_ack,
+            HistoryRequest.type: routing.histories.read,
             "response": routing.client_answers.received,
             "error": routing.client_answers.received,
         }
         self._resuming = routing.resuming
+        self._histories = routing.histories
         self._acks = routing.acknowledgements
         self._lifecycle = routing.lifecycle
         self._limits = routing.limits
@@ -182,7 +184,7 @@ class Clients:
                 self._lifecycle.detached.paused(pause)
             for connection in self.receptions.overdue(self.now):
                 self._carry_out(connection, Verdict.STALLED)
-            for sweep in (self._signin.sweep, self._acks.sweep, self._lifecycle.sweep):
+            for sweep in (self._signin.sweep, self._acks.sweep, self._lifecycle.sweep, self._histories.sweep):
                 try:
                     sweep()
                 except Exception:

@@ -293,7 +293,7 @@ class Settings(ProcessSettings):
 
     away_bytes: Annotated[int, Field(ge=4096)] = 256 * 1024
     """Bytes that may wait for a client that is away; for more ``outbox_policy`` holds, and ``disconnect`` ends the
-    session. Not more than ``outbox_limit``."""
+    session. ``outbox_limit`` where that is less."""
 
     retention_limit: Annotated[int, Field(ge=2**20)] = 64 * 2**20
     """Bytes kept for all such clients together. Beyond it sessions are given up, those first that were away for
@@ -355,6 +355,9 @@ class Settings(ProcessSettings):
 
     max_rooms_per_session: Annotated[int, Field(ge=1)] = 1000
     """Rooms that one session may be in."""
+
+    history_limit: Annotated[int, Field(ge=2**20)] = 64 * 2**20
+    """Bytes of the histories of all rooms that have one; beyond it those go that were not touched for longest."""
 
     service_grace_ms: Annotated[int, Field(ge=0)] = 30_000
     """How long new connections are still taken for a service whose last instance left."""
@@ -445,11 +448,12 @@ class Settings(ProcessSettings):
                 limit=self.retention_limit,
                 session_bytes=self.retained_bytes,
                 session_messages=self.retained_messages,
-                away_bytes=self.away_bytes,
+                away_bytes=min(self.away_bytes, self.outbox_limit),
             ),
             welcome=self._welcome,
             session_window=self.session_window,
             max_rooms_per_session=self.max_rooms_per_session,
+            history_limit=self.history_limit,
             link_uids=self.allowed_uids,
             link_secret=self.link_secret,
         )
@@ -571,7 +575,7 @@ class Settings(ProcessSettings):
                 "LINKD_JWT_SECRET must be set to a secret of your own, or LINKD_ISSUERS to a file of issuers, when "
                 "LINKD_ENV=production"
             )
-        if self.away_bytes > self.outbox_limit:
+        if "away_bytes" in self.model_fields_set and self.away_bytes > self.outbox_limit:
             raise ValueError("LINKD_AWAY_BYTES exceeds LINKD_OUTBOX_LIMIT: as much could never wait")
         if self.reconnect_delay_ms > self.reconnect_max_delay_ms:
             raise ValueError("LINKD_RECONNECT_DELAY_MS exceeds LINKD_RECONNECT_MAX_DELAY_MS")

@@ -71,6 +71,7 @@ class Welcome(Control, frozen=True, omit_defaults=True):
         dropped: Events that were dropped since the session began, as in ``Dropped``.
         ping_ms: Silence after which the client asks for a sign of life, with an ``Ack`` that wants an echo.
         ack: When to acknowledge.
+        rooms: Of a session that goes on: its rooms that have a history, and where that is.
     """
 
     type = "linkd.welcome"
@@ -87,6 +88,7 @@ class Welcome(Control, frozen=True, omit_defaults=True):
     dropped: int | None = None
     ping_ms: int | None = None
     ack: AckThresholds | None = None
+    rooms: dict[str, RoomPlace] | None = None
 
 
 class AuthExpiring(Control, frozen=True):
@@ -113,6 +115,38 @@ class Dropped(Control, frozen=True):
 
     events: int
     total: int
+
+
+class RoomPlace(msgspec.Struct, frozen=True):
+    """Where a room's history is.
+
+    Attributes:
+        epoch: Of the history.
+        offset: Of its last event.
+    """
+
+    epoch: str
+    offset: int
+
+
+class RoomNotice(Control, frozen=True, omit_defaults=True):
+    """The session is in a room with a history from now on; events of it follow.
+
+    Attributes:
+        room: Its name.
+        epoch: Of the history.
+        offset: Of the last event before those that follow.
+        recovered: Whether all follow that were missed since the position that was asked for; ``None``: none was.
+        replayed: How many that are.
+    """
+
+    type = "linkd.room"
+
+    room: str
+    epoch: str
+    offset: int
+    recovered: bool | None = None
+    replayed: int = 0
 
 
 class Closing(Control, frozen=True):
@@ -199,6 +233,32 @@ class Authenticated(msgspec.Struct, frozen=True, rename="camel"):
     def encode(self, codec: Codec) -> bytes:
         """As the data of an answer."""
         return msgspec.msgpack.encode(self) if codec.binary else msgspec.json.encode(self)
+
+
+class HistoryRequest(Control, frozen=True):
+    """The client reads a page of a room's history. Answered with the page, or an error.
+
+    Attributes:
+        room: The room.
+        before: The offset before which the page ends; ``None``: the last events.
+        limit: How many events; 100 at most.
+    """
+
+    type = "linkd.history"
+
+    room: str
+    before: Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
+
+
+def read_history_request(codec: Codec, data: bytes) -> HistoryRequest:
+    """Out of a message's data.
+
+    Raises:
+        BadRequestError: If it is not of this form.
+    """
+    text = '"data" must be an object with a "room", and may have "before" (an offset) and "limit" (1 to 1000).'
+    return _read(HistoryRequest, codec, data, text)
 
 
 class Abort(Control, frozen=True):

@@ -57,7 +57,7 @@ class Received(msgspec.Struct, gc=False, frozen=True):
     Attributes:
         type: ``response`` and ``error`` for answers; else the event's.
         data: Undecoded.
-        id: Which message this answers; ``None``: none.
+        id: Which message this answers, or what is to be answered; ``None``: none.
         error: Why that failed; ``None``: it did not.
     """
 
@@ -96,9 +96,9 @@ class Codec(Protocol):
     def error(self, id: MessageId | None, error: LinkdError) -> bytes:
         """The error that answers the message ``id``."""
 
-    def event(self, type: str, data: bytes, id: str | None = None) -> bytes:
+    def event(self, type: str, data: bytes, id: str | None = None, room: str | None = None, offset: int = 0) -> bytes:
         """An event; ``data`` is JSON whatever the codec, since services write events once for all. One with an ``id``
-        wants an answer.
+        wants an answer; one with a room is in the history of that room, at this offset.
 
         Raises:
             BadRequestError: If ``data`` cannot be written in this codec.
@@ -166,6 +166,12 @@ def _request(type: str, data: bytes, id: MessageId | None, stream: bool) -> dict
     if stream:
         envelope["stream"] = True
     return envelope
+
+
+def _more(id: str | None, room: str | None, offset: int) -> dict[str, Any]:
+    """What an event says beside its type and data."""
+    more: dict[str, Any] = {} if id is None else {"id": id}
+    return more if room is None else {**more, "room": room, "offset": offset}
 
 
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -240,7 +246,7 @@ class JsonCodec(_ClientSide):
             return b"".join((b'{"type":"error","error":', body, b"}"))
         return b"".join((b'{"type":"error","id":', self._encode(id), b',"error":', body, b"}"))
 
-    def event(self, type: str, data: bytes, id: str | None = None) -> bytes:
+    def event(self, type: str, data: bytes, id: str | None = None, room: str | None = None, offset: int = 0) -> bytes:
         """See Codec."""
         if data:
             try:
@@ -249,11 +255,10 @@ class JsonCodec(_ClientSide):
                     data.decode()
             except _MALFORMED as cause:
                 raise BadRequestError("The event's data is not JSON.") from cause
-        if id is not None:
-            return b"".join(
-                (b'{"type":', self._encode(type), b',"id":', self._encode(id), b',"data":', data or b"null", b"}")
-            )
-        return b"".join((b'{"type":', self._encode(type), b',"data":', data or b"null", b"}"))
+        more = b""
+        if id is not None or room is not None:
+            more = b"," + self._encode(_more(id, room, offset))[1:-1]
+        return b"".join((b'{"type":', self._encode(type), b',"data":', data or b"null", more, b"}"))
 
 
 class MsgpackCodec(_ClientSide):
@@ -302,11 +307,11 @@ class MsgpackCodec(_ClientSide):
             envelope["error"].pop("details")
             return self._encode(envelope)
 
-    def event(self, type: str, data: bytes, id: str | None = None) -> bytes:
+    def event(self, type: str, data: bytes, id: str | None = None, room: str | None = None, offset: int = 0) -> bytes:
         """See Codec."""
-        envelope: dict[str, Any] = {"type": type} if id is None else {"type": type, "id": id}
         try:
-            return self._encode({**envelope, "data": msgspec.json.decode(data) if data else None})
+            decoded = msgspec.json.decode(data) if data else None
+            return self._encode({"type": type, "data": decoded, **_more(id, room, offset)})
         except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError) as cause:
             raise BadRequestError("The event's data is not JSON that MessagePack can carry.") from cause
 

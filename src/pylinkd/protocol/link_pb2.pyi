@@ -17,7 +17,7 @@ CODEC_JSON: Codec
 CODEC_MSGPACK: Codec
 
 class Frame(_message.Message):
-    __slots__ = ("request_id", "inbound", "response", "publish", "published", "failure", "done", "register", "registered", "session_opened", "session_closed", "room_command", "room_query", "room_list", "member_list", "session_command", "http_request", "http_response", "call", "call_result", "event", "event_done", "draining", "ping", "stream_opened", "stream_chunk", "stream_credit", "stream_aborted", "session_identified", "session_detached", "session_resumed", "answers")
+    __slots__ = ("request_id", "inbound", "response", "publish", "published", "failure", "done", "register", "registered", "session_opened", "session_closed", "room_command", "room_query", "room_list", "member_list", "session_command", "http_request", "http_response", "call", "call_result", "event", "event_done", "draining", "ping", "stream_opened", "stream_chunk", "stream_credit", "stream_aborted", "session_identified", "session_detached", "session_resumed", "answers", "room_joined", "history_query", "history_page")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     INBOUND_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +50,9 @@ class Frame(_message.Message):
     SESSION_DETACHED_FIELD_NUMBER: _ClassVar[int]
     SESSION_RESUMED_FIELD_NUMBER: _ClassVar[int]
     ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    ROOM_JOINED_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_QUERY_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_PAGE_FIELD_NUMBER: _ClassVar[int]
     request_id: int
     inbound: Inbound
     response: Response
@@ -82,7 +85,10 @@ class Frame(_message.Message):
     session_detached: SessionDetached
     session_resumed: SessionResumed
     answers: Answers
-    def __init__(self, request_id: _Optional[int] = ..., inbound: _Optional[_Union[Inbound, _Mapping]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., registered: _Optional[_Union[Registered, _Mapping]] = ..., session_opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., session_closed: _Optional[_Union[SessionClosed, _Mapping]] = ..., room_command: _Optional[_Union[RoomCommand, _Mapping]] = ..., room_query: _Optional[_Union[RoomQuery, _Mapping]] = ..., room_list: _Optional[_Union[RoomList, _Mapping]] = ..., member_list: _Optional[_Union[MemberList, _Mapping]] = ..., session_command: _Optional[_Union[SessionCommand, _Mapping]] = ..., http_request: _Optional[_Union[HttpRequest, _Mapping]] = ..., http_response: _Optional[_Union[HttpResponse, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., call_result: _Optional[_Union[CallResult, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., event_done: _Optional[_Union[EventDone, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., stream_opened: _Optional[_Union[StreamOpened, _Mapping]] = ..., stream_chunk: _Optional[_Union[StreamChunk, _Mapping]] = ..., stream_credit: _Optional[_Union[StreamCredit, _Mapping]] = ..., stream_aborted: _Optional[_Union[StreamAborted, _Mapping]] = ..., session_identified: _Optional[_Union[SessionIdentified, _Mapping]] = ..., session_detached: _Optional[_Union[SessionDetached, _Mapping]] = ..., session_resumed: _Optional[_Union[SessionResumed, _Mapping]] = ..., answers: _Optional[_Union[Answers, _Mapping]] = ...) -> None: ...
+    room_joined: RoomJoined
+    history_query: HistoryQuery
+    history_page: HistoryPage
+    def __init__(self, request_id: _Optional[int] = ..., inbound: _Optional[_Union[Inbound, _Mapping]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., registered: _Optional[_Union[Registered, _Mapping]] = ..., session_opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., session_closed: _Optional[_Union[SessionClosed, _Mapping]] = ..., room_command: _Optional[_Union[RoomCommand, _Mapping]] = ..., room_query: _Optional[_Union[RoomQuery, _Mapping]] = ..., room_list: _Optional[_Union[RoomList, _Mapping]] = ..., member_list: _Optional[_Union[MemberList, _Mapping]] = ..., session_command: _Optional[_Union[SessionCommand, _Mapping]] = ..., http_request: _Optional[_Union[HttpRequest, _Mapping]] = ..., http_response: _Optional[_Union[HttpResponse, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., call_result: _Optional[_Union[CallResult, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., event_done: _Optional[_Union[EventDone, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., stream_opened: _Optional[_Union[StreamOpened, _Mapping]] = ..., stream_chunk: _Optional[_Union[StreamChunk, _Mapping]] = ..., stream_credit: _Optional[_Union[StreamCredit, _Mapping]] = ..., stream_aborted: _Optional[_Union[StreamAborted, _Mapping]] = ..., session_identified: _Optional[_Union[SessionIdentified, _Mapping]] = ..., session_detached: _Optional[_Union[SessionDetached, _Mapping]] = ..., session_resumed: _Optional[_Union[SessionResumed, _Mapping]] = ..., answers: _Optional[_Union[Answers, _Mapping]] = ..., room_joined: _Optional[_Union[RoomJoined, _Mapping]] = ..., history_query: _Optional[_Union[HistoryQuery, _Mapping]] = ..., history_page: _Optional[_Union[HistoryPage, _Mapping]] = ...) -> None: ...
 
 class Identity(_message.Message):
     __slots__ = ("user", "name", "roles", "claims", "expires_at_ms")
@@ -146,7 +152,7 @@ class Done(_message.Message):
     def __init__(self) -> None: ...
 
 class Register(_message.Message):
-    __slots__ = ("protocol_version", "service", "version", "instance", "namespace", "path", "handlers", "catch_all", "actions", "events", "secret", "auth", "draining")
+    __slots__ = ("protocol_version", "service", "version", "instance", "namespace", "path", "handlers", "catch_all", "actions", "events", "secret", "auth", "draining", "rooms")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -160,6 +166,7 @@ class Register(_message.Message):
     SECRET_FIELD_NUMBER: _ClassVar[int]
     AUTH_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    ROOMS_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     service: str
     version: str
@@ -173,7 +180,28 @@ class Register(_message.Message):
     secret: bytes
     auth: bool
     draining: bool
-    def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., instance: _Optional[str] = ..., namespace: _Optional[str] = ..., path: _Optional[str] = ..., handlers: _Optional[_Iterable[_Union[Handler, _Mapping]]] = ..., catch_all: _Optional[bool] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., events: _Optional[_Iterable[str]] = ..., secret: _Optional[bytes] = ..., auth: _Optional[bool] = ..., draining: _Optional[bool] = ...) -> None: ...
+    rooms: _containers.RepeatedCompositeFieldContainer[RoomRule]
+    def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., instance: _Optional[str] = ..., namespace: _Optional[str] = ..., path: _Optional[str] = ..., handlers: _Optional[_Iterable[_Union[Handler, _Mapping]]] = ..., catch_all: _Optional[bool] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., events: _Optional[_Iterable[str]] = ..., secret: _Optional[bytes] = ..., auth: _Optional[bool] = ..., draining: _Optional[bool] = ..., rooms: _Optional[_Iterable[_Union[RoomRule, _Mapping]]] = ...) -> None: ...
+
+class RoomRule(_message.Message):
+    __slots__ = ("pattern", "history")
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    pattern: str
+    history: HistoryRule
+    def __init__(self, pattern: _Optional[str] = ..., history: _Optional[_Union[HistoryRule, _Mapping]] = ...) -> None: ...
+
+class HistoryRule(_message.Message):
+    __slots__ = ("messages", "period_ms", "bytes", "readable")
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_MS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    READABLE_FIELD_NUMBER: _ClassVar[int]
+    messages: int
+    period_ms: int
+    bytes: int
+    readable: bool
+    def __init__(self, messages: _Optional[int] = ..., period_ms: _Optional[int] = ..., bytes: _Optional[int] = ..., readable: _Optional[bool] = ...) -> None: ...
 
 class Handler(_message.Message):
     __slots__ = ("type", "auth", "roles", "description", "stream", "rate_count", "rate_period_ms", "unordered")
@@ -372,7 +400,7 @@ class Missing(_message.Message):
     def __init__(self, member: _Optional[_Union[Member, _Mapping]] = ..., gone: _Optional[bool] = ...) -> None: ...
 
 class RoomCommand(_message.Message):
-    __slots__ = ("verb", "session", "rooms")
+    __slots__ = ("verb", "session", "rooms", "since", "replay_limit")
     class Verb(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         VERB_UNSPECIFIED: _ClassVar[RoomCommand.Verb]
@@ -384,10 +412,64 @@ class RoomCommand(_message.Message):
     VERB_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     ROOMS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_LIMIT_FIELD_NUMBER: _ClassVar[int]
     verb: RoomCommand.Verb
     session: str
     rooms: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, verb: _Optional[_Union[RoomCommand.Verb, str]] = ..., session: _Optional[str] = ..., rooms: _Optional[_Iterable[str]] = ...) -> None: ...
+    since: RoomPosition
+    replay_limit: int
+    def __init__(self, verb: _Optional[_Union[RoomCommand.Verb, str]] = ..., session: _Optional[str] = ..., rooms: _Optional[_Iterable[str]] = ..., since: _Optional[_Union[RoomPosition, _Mapping]] = ..., replay_limit: _Optional[int] = ...) -> None: ...
+
+class RoomPosition(_message.Message):
+    __slots__ = ("epoch", "offset")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    epoch: str
+    offset: int
+    def __init__(self, epoch: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class RoomJoined(_message.Message):
+    __slots__ = ("position", "recovered", "replayed")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    RECOVERED_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    position: RoomPosition
+    recovered: bool
+    replayed: int
+    def __init__(self, position: _Optional[_Union[RoomPosition, _Mapping]] = ..., recovered: _Optional[bool] = ..., replayed: _Optional[int] = ...) -> None: ...
+
+class HistoryQuery(_message.Message):
+    __slots__ = ("room", "before", "limit")
+    ROOM_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    room: str
+    before: int
+    limit: int
+    def __init__(self, room: _Optional[str] = ..., before: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class HistoryPage(_message.Message):
+    __slots__ = ("position", "events", "more")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    position: RoomPosition
+    events: _containers.RepeatedCompositeFieldContainer[PastEvent]
+    more: bool
+    def __init__(self, position: _Optional[_Union[RoomPosition, _Mapping]] = ..., events: _Optional[_Iterable[_Union[PastEvent, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
+
+class PastEvent(_message.Message):
+    __slots__ = ("offset", "type", "data", "at_ms")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    type: str
+    data: bytes
+    at_ms: int
+    def __init__(self, offset: _Optional[int] = ..., type: _Optional[str] = ..., data: _Optional[bytes] = ..., at_ms: _Optional[int] = ...) -> None: ...
 
 class RoomQuery(_message.Message):
     __slots__ = ("session", "room")

@@ -15,10 +15,12 @@ from ..protocol.identity import Identity
 from ..protocol.link_pb2 import Frame
 from ..protocol.link_values import fill_identity
 from ..protocol.patterns import check_name
+from ..protocol.rooms import Position
 from .answers import Member, read_member
 from .gateway_questions import asked
 from .host import Host
 from .remote_session import RemoteSession
+from .rooms import HistoryPage, Joined, read_page
 from .socket import Socket
 from .streams import Stream
 from .target import DEFAULT_ANSWER_TIMEOUT, Receipt, Target, several
@@ -106,6 +108,18 @@ class Context(Generic[DB]):
         frame.room_query.room = room
         answer = await asked(self._host, frame, "members")
         return [read_member(member) for member in answer.member_list.members]
+
+    async def history(self, room: str, *, before: int | None = None, limit: int = 100) -> HistoryPage:
+        """The last events of a room with a history, or those before an offset.
+
+        Raises:
+            NotFoundError: If the room has no history (type ``NO_HISTORY``).
+        """
+        frame = Frame()
+        frame.history_query.room = room
+        frame.history_query.before = before or 0
+        frame.history_query.limit = limit
+        return read_page((await asked(self._host, frame, "history")).history_page)
 
     async def disconnect(
         self,
@@ -277,18 +291,26 @@ class WsContext(Context[DB]):
         """Send an event to this session, and return what its client answers; see ``RemoteSession.request``."""
         return await self.session(self.socket.id).request(type, data, timeout=timeout)
 
-    async def join(self, *rooms: str, session: str | None = None) -> None:
+    async def join(
+        self, *rooms: str, session: str | None = None, since: Position | None = None, limit: int = 0
+    ) -> Joined | None:
         """Make a session a member of the rooms; when this returns, it is one everywhere.
 
         Args:
             rooms: Which rooms.
             session: Which session, such as another window of the user; by default this one.
+            since: See ``RemoteSession.join``.
+            limit: See ``RemoteSession.join``.
+
+        Returns:
+            Where it is in the room's history; ``None``: these are several rooms, or one without a history.
 
         Raises:
             NotFoundError: If the session has ended (type ``SESSION_GONE``).
             ConflictError: If it is in too many rooms (type ``TOO_MANY_ROOMS``).
+            BadRequestError: If a position is given for other than one room with a history.
         """
-        await self.session(session or self.socket.id).join(*rooms)
+        return await self.session(session or self.socket.id).join(*rooms, since=since, limit=limit)
 
     async def leave(self, *rooms: str, session: str | None = None) -> None:
         """End the membership of the rooms; there may be none.

@@ -19,7 +19,18 @@ from ..protocol.link_values import read_failure
 log = structlog.get_logger("linkd.link")
 
 _ANSWERS = frozenset(
-    {"published", "answers", "done", "failure", "room_list", "member_list", "call_result", "event_done"}
+    {
+        "answers",
+        "call_result",
+        "done",
+        "event_done",
+        "failure",
+        "history_page",
+        "member_list",
+        "published",
+        "room_joined",
+        "room_list",
+    }
 )
 
 _SLEPT = 15.0  # seconds without a turn of the loop; the gateway gives a process up that was silent for 20, and asks

@@ -37,11 +37,13 @@ class Emitted(msgspec.Struct, frozen=True):
         type: Its type.
         data: Its data, decoded.
         sessions: The ids of the sessions that it reached.
+        offset: Its place in the history of its room; ``None``: it is in none.
     """
 
     type: str
     data: Any
     sessions: frozenset[str]
+    offset: int | None = None
 
 
 class Client:

@@ -17,6 +17,7 @@ from ..protocol.link_values import fill_failure
 from ..protocol.rooms import check_room
 from .jobs import done
 from .memory_client import Client, Emitted
+from .memory_history import MemoryHistories
 from .response import decode_result
 from .runtime import Runtime
 from .service import Service
@@ -30,6 +31,7 @@ class MemoryGateway:
         service: The service.
         rooms: The ids of the sessions in each room; empty rooms vanish.
         emitted: Every event for clients, oldest first.
+        histories: Of the rooms that have one.
         service_events: Type and data of what the service emitted to other services.
     """
 
@@ -39,6 +41,7 @@ class MemoryGateway:
         self.emitted: list[Emitted] = []
         self.service_events: list[tuple[str, Any]] = []
         self.clients: dict[str, Client] = {}
+        self.histories = MemoryHistories(service.room_rules)
         self._runtime = runtime
         self._asked: dict[int, asyncio.Future[Frame]] = {}
         self._last_id = 0
@@ -118,8 +121,9 @@ class MemoryGateway:
                 if frame.publish.answer_within_ms:
                     answer = self._answers(reached)
             case "room_command":
-                self._room_command(frame.room_command)
-                return done()
+                return self._room_command(frame.room_command)
+            case "history_query":
+                return self.histories.page(frame.history_query)
             case "room_query" if frame.room_query.session:
                 self._known(frame.room_query.session)
                 answer.room_list.rooms.extend(
@@ -171,13 +175,15 @@ class MemoryGateway:
             if user is not None and user in publish.except_users:
                 excepted.add(id)
         reached = frozenset(meant & set(self.clients) - excepted)
-        event = Emitted(publish.type, decode_result(publish.data), reached)
+        event = Emitted(publish.type, decode_result(publish.data), reached, self.histories.place(publish))
+        if event.offset is not None:
+            self.histories.record(publish, event)
         self.emitted.append(event)
         for id in reached:
             self.clients[id].receive(event)
         return event
 
-    def _room_command(self, command: RoomCommand) -> None:
+    def _room_command(self, command: RoomCommand) -> Frame:
         self._known(command.session)
         for room in command.rooms:
             check_room(room)
@@ -186,6 +192,12 @@ class MemoryGateway:
                 self.rooms.setdefault(room, set()).add(command.session)
             else:
                 self._leave(room, command.session)
+        if command.verb != RoomCommand.JOIN:
+            return done()
+        answer, missed = self.histories.joined(command)
+        for event in missed:
+            self.clients[command.session].receive(event)
+        return answer or done()
 
     def _leave(self, room: str, id: str) -> None:
         members = self.rooms.get(room, set())

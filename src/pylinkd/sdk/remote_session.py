@@ -8,8 +8,10 @@ from typing import Any
 from ..protocol.close import CloseCode
 from ..protocol.errors import NotAcknowledgedError, NotFoundError
 from ..protocol.link_pb2 import Frame, RoomCommand
+from ..protocol.rooms import Position
 from .gateway_questions import asked
 from .host import Host
+from .rooms import Joined, read_joined
 from .target import DEFAULT_ANSWER_TIMEOUT, Receipt, Target
 
 SESSION_GONE = "SESSION_GONE"
@@ -77,14 +79,29 @@ class RemoteSession:
             raise answer.error
         return answer.data
 
-    async def join(self, *rooms: str) -> None:
+    async def join(self, *rooms: str, since: Position | None = None, limit: int = 0) -> Joined | None:
         """Make the session a member of the rooms; when this returns, it is one everywhere.
 
+        Args:
+            rooms: Which rooms.
+            since: Where its client was in the history of the one room that it joins: what it has missed is sent to it,
+                in order and before anything new, or nothing is where that cannot be told any more.
+            limit: The most events that are sent so; with more missed none is. 0: 300.
+
+        Returns:
+            Where it is in the room's history; ``None``: these are several rooms, or one without a history.
+
         Raises:
+            BadRequestError: If a position is given for other than one room with a history.
             NotFoundError: If the session has ended (type ``SESSION_GONE``).
             ConflictError: If it is in too many rooms (type ``TOO_MANY_ROOMS``).
         """
-        await self._command(RoomCommand.JOIN, rooms, "join")
+        frame = self._command(RoomCommand.JOIN, rooms)
+        if since is not None:
+            frame.room_command.since.epoch, frame.room_command.since.offset = since.epoch, since.offset
+            frame.room_command.replay_limit = limit
+        answer = await asked(self._host, frame, "join")
+        return read_joined(answer.room_joined) if answer.HasField("room_joined") else None
 
     async def leave(self, *rooms: str) -> None:
         """End the session's membership of the rooms; there may be none.
@@ -92,14 +109,14 @@ class RemoteSession:
         Raises:
             NotFoundError: If the session has ended (type ``SESSION_GONE``).
         """
-        await self._command(RoomCommand.LEAVE, rooms, "leave")
+        await asked(self._host, self._command(RoomCommand.LEAVE, rooms), "leave")
 
-    async def _command(self, verb: RoomCommand.Verb, rooms: Sequence[str], what: str) -> None:
+    def _command(self, verb: RoomCommand.Verb, rooms: Sequence[str]) -> Frame:
         frame = Frame()
         frame.room_command.verb = verb
         frame.room_command.session = self.id
         frame.room_command.rooms.extend(rooms)
-        await asked(self._host, frame, what)
+        return frame
 
     async def rooms(self) -> list[str]:
         """The rooms that the session is in.

@@ -29,6 +29,7 @@ from .events import Events
 from .jobs import ActionJob, Answerable, EventJob, HookJob, MessageJob, NoticeJob, StreamJob, done
 from .link import Asker
 from .remote_session import SESSION_GONE
+from .rooms import Rooms
 from .socket import Socket
 from .streams import Stream
 from .text import TextPolicy
@@ -54,6 +55,7 @@ class Offer(Protocol):
     ws: WebSocket
     action: Actions
     events: Events
+    room_rules: Rooms
     text: TextPolicy
 
     @property
@@ -174,6 +176,7 @@ class Runtime:
                 description=action.description,
             )
         register.events.extend(service.events.patterns)
+        service.room_rules.fill(register)
         return frame
 
     def registered(self, link: Asker, answer: Registered) -> None:

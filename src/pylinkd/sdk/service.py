@@ -23,6 +23,7 @@ from .events import Events
 from .handled_log import runtime_class
 from .options import check_options
 from .process import ServiceProcess, end_at_once
+from .rooms import History, Rooms
 from .runtime import Runtime
 from .signatures import check_context, is_async, positional_of
 from .text import DEFAULT_POLICY, TextPolicy
@@ -135,6 +136,7 @@ class Service(Generic[DB]):
         self.ws = WebSocket(text)
         self.action = Actions(text)
         self.events = Events(text)
+        self.room_rules = Rooms()
         if (database is None) != (tables is None):
             raise RegistrationError(f"{place}: database= and tables= go together")
         self._database: DB | None = None
@@ -157,6 +159,21 @@ class Service(Generic[DB]):
         if self._database is None:
             raise RuntimeError(f"the service {self.name!r} has no database: give Service(…) database= and tables=")
         return self._database
+
+    def rooms(self, pattern: str, *, history: History | None = None) -> None:
+        """Say what the gateway keeps for rooms whose names match, such as ``board:*``, where ``*`` is any text.
+
+        The first pattern that matches a room holds. What is kept is the gateway's: it is the same for every instance,
+        and a restart of the service loses nothing. Rooms of which nothing is said cost nothing.
+
+        Args:
+            pattern: Of names of rooms.
+            history: What is kept of their events; ``None``: nothing.
+
+        Raises:
+            RegistrationError: If the pattern is malformed or stands there already, or an option makes no sense.
+        """
+        self.room_rules.add(pattern, history)
 
     # hooks
 

@@ -24,6 +24,8 @@ class Broadcast:
         formats: Those of all sessions that may be among the recipients.
         kind: Whether it may be dropped for a client that reads too slowly.
         id: What the answers of clients will carry; ``None``: none is wanted.
+        room: The room whose history it is in; ``None``: in none.
+        offset: Its place there.
 
     Attributes:
         frames: Its frame in each of the formats.
@@ -42,6 +44,8 @@ class Broadcast:
         formats: Iterable[Format] = PLAIN.values(),
         kind: Kind = Kind.EVENT,
         id: str | None = None,
+        room: str | None = None,
+        offset: int = 0,
     ) -> None:
         self.kind = kind
         self.frames: dict[Format, bytes] = {}
@@ -49,7 +53,7 @@ class Broadcast:
         for format in formats:
             payload = payloads.get(format.codec)
             if payload is None:
-                payload = payloads[format.codec] = format.codec.event(type, data, id)
+                payload = payloads[format.codec] = format.codec.event(type, data, id, room, offset)
             self.frames[format] = format.frame(payload)
         self.size = max(map(len, self.frames.values()), default=0)
 

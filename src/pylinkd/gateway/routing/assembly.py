@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Collection
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from ..core.audience import Audiences
 from ..core.delivery import Delivery
 from ..core.expiry import Expiry
+from ..core.history import Histories
 from ..core.registry import Registry
 from ..core.resume_tokens import ResumeTokens
 from ..core.rooms import Rooms
@@ -31,6 +33,7 @@ from .parking import Parking, ParkingSettings
 from .publishing import Publishing
 from .registration import Registration
 from .resuming import Resuming
+from .room_histories import RoomHistories
 from .services import Services, ServicesSettings
 from .session_commands import SessionCommands
 from .signin import SignIn, SignInSettings
@@ -49,6 +52,7 @@ class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True):
         welcome: What clients are to keep to.
         session_window: Messages of one session that may be unanswered.
         max_rooms_per_session: Rooms that one session may be in.
+        history_limit: Bytes of the histories of all rooms.
         link_uids: Users whose processes may be services.
         link_secret: What these have to know; empty: nothing.
     """
@@ -61,6 +65,7 @@ class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True):
     welcome: WelcomeSettings = WelcomeSettings()
     session_window: int = 64
     max_rooms_per_session: int = 1000
+    history_limit: int = 64 * 2**20
     link_uids: frozenset[int] = frozenset()
     link_secret: str = ""
 
@@ -110,6 +115,15 @@ class Routing:
             lambda give_up: Parking(monotonic, schedule, give_up, settings.parking),
         )
         self.client_answers = ClientAnswers(schedule)
+        self.histories = RoomHistories(
+            rules=self.services.room_rules,
+            histories=Histories(settings.history_limit, lambda: secrets.token_urlsafe(6)),
+            rooms=self.rooms,
+            registry=self.registry,
+            delivery=delivery,
+            monotonic=monotonic,
+            clock=clock,
+        )
         expiry = Expiry(lead=settings.signin.expiring, leeway=LEEWAY)
         self.lifecycle = Lifecycle(
             registry=self.registry,
@@ -142,7 +156,13 @@ class Routing:
             lifecycle=self.lifecycle,
             signin=self.signin,
             tokens=tokens,
-            welcoming=Welcoming(settings.welcome, window=settings.session_window, grace=grace, tokens=tokens),
+            welcoming=Welcoming(
+                settings.welcome,
+                window=settings.session_window,
+                grace=grace,
+                tokens=tokens,
+                places=self.histories.places,
+            ),
             traffic=traffic,
         )
 
@@ -188,8 +208,10 @@ class Routing:
                 limits=limits,
                 delivery=delivery,
                 client_answers=self.client_answers,
+                histories=self.histories,
             ),
-            session_commands=SessionCommands(self.registry, self.rooms),
+            session_commands=SessionCommands(self.registry, self.rooms, self.histories),
+            histories=self.histories,
             actions=self.actions,
             services=self.services,
             pressure=self.pressure,

@@ -9,6 +9,7 @@ import structlog
 from ...protocol.errors import ConflictError
 from ...protocol.link_pb2 import Action, Register
 from ...protocol.patterns import Pattern, check_name
+from ...protocol.rooms import RoomPattern
 from ...protocol.routes import shape
 from .instance import Instance, offers_of
 from .service import Service
@@ -142,6 +143,8 @@ def _check_form(registration: Register) -> None:
             check_name(handler.type)
         for text in registration.events:
             Pattern(text)
+        for rule in registration.rooms:
+            RoomPattern(rule.pattern)
     except ValueError as cause:
         raise ConflictError(str(cause), type="BAD_REGISTRATION") from cause
     if path and (path in _OWN_PATHS or not path.startswith("/") or path.endswith("/")):

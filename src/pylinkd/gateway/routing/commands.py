@@ -12,6 +12,7 @@ from .instance import Instance
 from .link import ServiceLink
 from .publishing import Publishing
 from .registration import Registration
+from .room_histories import RoomHistories
 from .services import Services
 from .session_commands import SessionCommands
 from .streams import Upload
@@ -32,6 +33,7 @@ class Commands:
         registration: Registration,
         publishing: Publishing,
         session_commands: SessionCommands,
+        histories: RoomHistories,
         actions: Actions,
         services: Services,
         pressure: BackPressure,
@@ -46,6 +48,7 @@ class Commands:
             "room_command": session_commands.change,
             "room_query": session_commands.list,
             "session_command": session_commands.disconnect,
+            "history_query": histories.query,
             "call": lambda instance, frame: actions.call(frame.call, instance.link, frame.request_id),
             "draining": registration.drain,
             "stream_credit": _stream_credit,

@@ -15,6 +15,7 @@ from ..core.registry import Registry
 from ..guard.limits import Limits
 from .client_answers import ClientAnswers
 from .instance import Instance
+from .room_histories import RoomHistories
 from .services import Services
 
 log = structlog.get_logger("linkd.services")
@@ -30,6 +31,7 @@ class Publishing:
         limits: How many events a client may set off.
         delivery: The door to clients.
         client_answers: Gathers the answers of clients.
+        histories: Keep what is said in rooms that have one.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Publishing:
         limits: Limits,
         delivery: Delivery,
         client_answers: ClientAnswers,
+        histories: RoomHistories,
     ) -> None:
         self._registry = registry
         self._audiences = audiences
@@ -48,6 +51,7 @@ class Publishing:
         self._limits = limits
         self._delivery = delivery
         self._client_answers = client_answers
+        self._histories = histories
 
     def publish(self, instance: Instance, frame: Frame) -> None:
         """An event for clients."""
@@ -69,7 +73,9 @@ class Publishing:
             self._request(instance, frame, audience)
             return
         kind = Kind.VOLATILE if publish.volatile else Kind.EVENT
-        broadcast = Broadcast(publish.type, publish.data, self._registry.formats, kind)
+        broadcast = self._histories.record(service.namespace, publish) if publish.rooms else None
+        if broadcast is None:
+            broadcast = Broadcast(publish.type, publish.data, self._registry.formats, kind)
         receipt = self.deliver(broadcast, audience, service)
         answer = Frame()
         published = answer.published

@@ -14,6 +14,7 @@ from ...protocol.link_pb2 import Register
 from .claims import EVERY_SERVICE, Claims
 from .instance import Instance
 from .link import ServiceLink
+from .room_rules import RoomRules
 from .service import Service
 
 
@@ -40,6 +41,7 @@ class Services:
 
     Attributes:
         claims: What belongs to which of them.
+        room_rules: What they want of their rooms.
     """
 
     def __init__(self, now: Callable[[], float], settings: ServicesSettings) -> None:
@@ -49,6 +51,7 @@ class Services:
         self._services: dict[str, Service] = {}
         self._instances: dict[ServiceLink, Instance] = {}
         self.claims = Claims(settings.namespaces)
+        self.room_rules = RoomRules()
 
     def register(self, link: ServiceLink, registration: Register) -> Instance:
         """Take in a process, or what it offers now if it is known.
@@ -71,6 +74,7 @@ class Services:
         service.namespace = registration.namespace or service.name
         service.left_at = None
         self.claims.take(self._services.values())
+        self.room_rules.take(self._services.values())
         return instance
 
     def drain(self, link: ServiceLink) -> None:

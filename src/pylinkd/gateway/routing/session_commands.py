@@ -12,6 +12,7 @@ from ..core.rooms import Rooms
 from ..core.session import Session
 from .client_answers import describe_member
 from .instance import Instance
+from .room_histories import RoomHistories
 
 
 class SessionCommands:
@@ -20,11 +21,13 @@ class SessionCommands:
     Args:
         registry: The sessions.
         rooms: Their rooms.
+        histories: Of these rooms.
     """
 
-    def __init__(self, registry: Registry, rooms: Rooms) -> None:
+    def __init__(self, registry: Registry, rooms: Rooms, histories: RoomHistories) -> None:
         self._registry = registry
         self._rooms = rooms
+        self._histories = histories
 
     def change(self, instance: Instance, frame: Frame) -> None:
         """A session joins rooms, or leaves them."""
@@ -35,6 +38,10 @@ class SessionCommands:
             check_room(room)
         if command.verb == RoomCommand.JOIN:
             self._rooms.join(session, namespace, *command.rooms)
+            answer = self._histories.joined(session, namespace, command)
+            if answer is not None:
+                instance.link.answer(frame.request_id, answer)
+                return
         elif command.verb == RoomCommand.LEAVE:
             self._rooms.leave(session, namespace, *command.rooms)
         else:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
-from ...protocol.control import AckThresholds, Retry, Welcome
+from ...protocol.control import AckThresholds, Retry, RoomPlace, Welcome
 from ...protocol.resume import NotResumed
 from ..core.resume_tokens import ResumeTokens
 from ..core.session import Session
@@ -34,13 +36,23 @@ class Welcoming:
         window: Messages that may be unanswered before the gateway stops reading.
         grace: Seconds for which a session is kept whose client is away.
         tokens: Makes the tokens by which clients come back.
+        places: Says where a session's rooms are that have a history.
     """
 
-    def __init__(self, settings: WelcomeSettings, *, window: int, grace: float, tokens: ResumeTokens) -> None:
+    def __init__(
+        self,
+        settings: WelcomeSettings,
+        *,
+        window: int,
+        grace: float,
+        tokens: ResumeTokens,
+        places: Callable[[Session], dict[str, RoomPlace]],
+    ) -> None:
         self._settings = settings
         self._window = window
         self._grace_ms = round(grace * 1000)
         self._tokens = tokens
+        self._places = places
 
     def new(self, session: Session, reason: NotResumed | None = None, received: int | None = None) -> Welcome:
         """For a new session.
@@ -81,4 +93,5 @@ class Welcoming:
             dropped=session.outbox.dropped,
             ping_ms=round(settings.ping * 1000),
             ack=settings.ack,
+            rooms=(self._places(session) or None) if resumed else None,
         )
