@@ -28,6 +28,7 @@ from .sdk.answers import Answer, Answers, Member
 from .sdk.connector import RefusedError
 from .sdk.context import Context, EventContext, HttpContext, WsContext
 from .sdk.middleware import Middleware, Next
+from .sdk.presence import Presence, PresenceChange, Present
 from .sdk.remote_session import RemoteSession
 from .sdk.response import Response
 from .sdk.rooms import History, HistoryPage, Joined, PastEvent
@@ -65,6 +66,9 @@ __all__ = [
     "PastEvent",
     "PayloadTooLargeError",
     "Position",
+    "Presence",
+    "PresenceChange",
+    "Present",
     "RateLimitedError",
     "Receipt",
     "RefusedError",

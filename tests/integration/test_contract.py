@@ -440,3 +440,36 @@ async def test_rooms_with_a_history(side: Side) -> None:
     assert await one.request("contract.rejoin", {"room": "other"}) == (200, None)
     assert await one.request("contract.rejoin", {"room": "other", "since": here}) == (400, "BAD_REQUEST")
     assert await one.request("contract.emit", {"rooms": ["kept:a", "other"]}) == (409, "ROOM_WITH_HISTORY")
+
+
+async def test_rooms_with_presence(side: Side) -> None:
+    """Who is there, with how many sessions, and what is said of them."""
+    una, again, bob = await side.connect("una"), await side.connect("una"), await side.connect("bob")
+    watcher = await side.connect("watcher")
+    for peer in (una, again, bob):
+        await peer.request("contract.join", ["seen:a"])
+    joined: set[str] = set()
+    while not joined >= {"una", "bob"}:
+        joined |= set((await watcher.event("contract.presence"))["joined"])
+
+    assert await watcher.request("contract.present", "seen:a") == (
+        200,
+        [["una", 2, False, None], ["bob", 1, False, None]],
+    )
+    assert await bob.request("contract.say", {"room": "seen:a", "data": {"mood": 1}, "away": True}) == (200, None)
+    assert await una.request("contract.say", {"room": "seen:a", "data": "x" * 2000}) == (500, "INTERNAL_ERROR")
+    assert await watcher.request("contract.say", {"room": "seen:a", "data": 1}) == (404, "NOT_PRESENT")
+    assert await watcher.request("contract.present", "other") == (404, "NO_PRESENCE")
+    await again.request("contract.leave", ["seen:a"])
+    assert await watcher.request("contract.present", "seen:a") == (
+        200,
+        [["una", 1, False, None], ["bob", 1, True, {"mood": 1}]],
+    )
+    await una.cut()
+    assert (await watcher.event("contract.away"))["session"] == una.id
+    status, members = await watcher.request("contract.present", "seen:a")
+    assert (status, members[0]) == (200, ["una", 1, True, None])
+    await una.resume()
+    await bob.request("contract.leave", ["seen:a"])
+    assert await watcher.event("contract.presence") == {"room": "seen:a", "joined": [], "left": ["bob"]}
+    assert await watcher.request("contract.present", "seen:a") == (200, [["una", 1, False, None]])

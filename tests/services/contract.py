@@ -8,12 +8,30 @@ from typing import Any
 
 import msgspec
 
-from pylinkd import ConflictError, ForbiddenError, History, HttpContext, Position, Service, WsContext
+from pylinkd import (
+    ConflictError,
+    Context,
+    ForbiddenError,
+    History,
+    HttpContext,
+    Position,
+    Presence,
+    PresenceChange,
+    Service,
+    WsContext,
+)
 
 service = Service("contract")
 
 
 service.rooms("kept:*", history=History(messages=5, readable=True))
+service.rooms("seen:*", presence=Presence(grace=0.5))
+
+
+@service.on_presence
+async def presence_changed(ctx: Context, change: PresenceChange) -> None:
+    joined, left = ([member.user for member in members] for members in (change.joined, change.left))
+    await ctx.everyone.emit("contract.presence", {"room": change.room, "joined": joined, "left": left})
 
 
 class Item(msgspec.Struct):
@@ -58,6 +76,22 @@ async def rejoin(ctx: WsContext, wanted: Rejoin) -> Any:
 async def history(ctx: WsContext, room: str) -> Any:
     page = await ctx.history(room, limit=2)
     return [[event.offset, event.type, event.data] for event in page], page.more
+
+
+@service.ws.on("contract.present")
+async def present(ctx: WsContext, room: str) -> list[Any]:
+    return [[member.user, member.sessions, member.away, member.data] for member in await ctx.presence(room)]
+
+
+class Saying(msgspec.Struct):
+    room: str
+    data: Any = None
+    away: bool | None = None
+
+
+@service.ws.on("contract.say")
+async def say(ctx: WsContext, saying: Saying) -> None:
+    await ctx.set_presence(saying.room, saying.data, away=saying.away)
 
 
 @service.ws.on("contract.receipt")

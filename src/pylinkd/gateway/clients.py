@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from ..protocol.close import CloseCode
-from ..protocol.control import Abort, Ack, Auth, HistoryRequest
+from ..protocol.control import Abort, Ack, Auth, HistoryRequest, PresenceSet, PresenceSync
 from ..protocol.end import EndReason
 from ..protocol.envelope import Message, MessageId
 from ..protocol.errors import BadRequestError, RateLimitedError, ServiceUnavailableError, UnauthorizedError
@@ -81,11 +81,20 @@ class Clients:
             Abort.type: routing.inbound.abort,
             Ack.type: _refuse_ack,
             HistoryRequest.type: routing.histories.read,
+            PresenceSync.type: routing.presences.sync,
+            PresenceSet.type: routing.presences.say,
             "response": routing.client_answers.received,
             "error": routing.client_answers.received,
         }
         self._resuming = routing.resuming
-        self._histories = routing.histories
+        self._presences = routing.presences
+        self._sweeps = (
+            routing.signin.sweep,
+            routing.acknowledgements.sweep,
+            routing.lifecycle.sweep,
+            routing.presences.sweep,
+            routing.histories.sweep,
+        )
         self._acks = routing.acknowledgements
         self._lifecycle = routing.lifecycle
         self._limits = routing.limits
@@ -182,9 +191,10 @@ class Clients:
                 self.receptions.paused(pause)
                 self._signin.paused(pause)
                 self._lifecycle.detached.paused(pause)
+                self._presences.paused(pause)
             for connection in self.receptions.overdue(self.now):
                 self._carry_out(connection, Verdict.STALLED)
-            for sweep in (self._signin.sweep, self._acks.sweep, self._lifecycle.sweep, self._histories.sweep):
+            for sweep in self._sweeps:
                 try:
                     sweep()
                 except Exception:

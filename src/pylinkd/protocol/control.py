@@ -6,7 +6,7 @@ subprotocol gets them; those of clients are taken from anybody.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import msgspec
 
@@ -72,6 +72,7 @@ class Welcome(Control, frozen=True, omit_defaults=True):
         ping_ms: Silence after which the client asks for a sign of life, with an ``Ack`` that wants an echo.
         ack: When to acknowledge.
         rooms: Of a session that goes on: its rooms that have a history, and where that is.
+        presence: Of a session that goes on: the numbers of the present states of the rooms whose members it watches.
     """
 
     type = "linkd.welcome"
@@ -89,6 +90,7 @@ class Welcome(Control, frozen=True, omit_defaults=True):
     ping_ms: int | None = None
     ack: AckThresholds | None = None
     rooms: dict[str, RoomPlace] | None = None
+    presence: dict[str, int] | None = None
 
 
 class AuthExpiring(Control, frozen=True):
@@ -147,6 +149,34 @@ class RoomNotice(Control, frozen=True, omit_defaults=True):
     offset: int
     recovered: bool | None = None
     replayed: int = 0
+
+
+class Presence(Control, frozen=True, omit_defaults=True):
+    """Who is in a room: everybody, in pages, or what has changed since the last one.
+
+    Attributes:
+        room: Its name.
+        seq: Of this state of the room. A difference follows the one before it, or some were missed.
+        count: How many members there are.
+        mode: ``count``: there are so many that only their number is told.
+        members: A page of all of them, by key.
+        more: Another page follows.
+        join: Those that are new.
+        update: Those that look otherwise.
+        leave: The keys of those that are gone.
+    """
+
+    type = "linkd.presence"
+
+    room: str
+    seq: int
+    count: int
+    mode: str | None = None
+    members: dict[str, Any] | None = None
+    more: bool = False
+    join: dict[str, Any] | None = None
+    update: dict[str, Any] | None = None
+    leave: list[str] | None = None
 
 
 class Closing(Control, frozen=True):
@@ -259,6 +289,56 @@ def read_history_request(codec: Codec, data: bytes) -> HistoryRequest:
     """
     text = '"data" must be an object with a "room", and may have "before" (an offset) and "limit" (1 to 1000).'
     return _read(HistoryRequest, codec, data, text)
+
+
+class PresenceSync(Control, frozen=True):
+    """The client has missed something of a room's presence, or wants to see more. Answered by ``Presence``.
+
+    Attributes:
+        room: The room.
+        since: The last state that it knows; ``None``: none.
+        after: The key behind which a page of members is to begin, in a room that tells only their number.
+    """
+
+    type = "linkd.presence.sync"
+
+    room: str
+    since: _Count | None = None
+    after: str | None = None
+
+    @classmethod
+    def read(cls, codec: Codec, data: bytes) -> Self:
+        """Out of a message's data.
+
+        Raises:
+            BadRequestError: If it is not of this form.
+        """
+        return _read(cls, codec, data, '"data" must be an object with a "room", and may have "since" or "after".')
+
+
+class PresenceSet(Control, frozen=True):
+    """The client says something of its member in a room.
+
+    Attributes:
+        room: The room.
+        data: What others are to see, any value; unset: as before.
+        away: Nobody is there; ``None``: as before.
+    """
+
+    type = "linkd.presence.set"
+
+    room: str
+    data: msgspec.Raw = msgspec.Raw()
+    away: bool | None = None
+
+    @classmethod
+    def read(cls, codec: Codec, data: bytes) -> Self:
+        """Out of a message's data.
+
+        Raises:
+            BadRequestError: If it is not of this form.
+        """
+        return _read(cls, codec, data, '"data" must be an object with a "room", and may have "data" and "away".')
 
 
 class Abort(Control, frozen=True):

@@ -17,7 +17,7 @@ CODEC_JSON: Codec
 CODEC_MSGPACK: Codec
 
 class Frame(_message.Message):
-    __slots__ = ("request_id", "inbound", "response", "publish", "published", "failure", "done", "register", "registered", "session_opened", "session_closed", "room_command", "room_query", "room_list", "member_list", "session_command", "http_request", "http_response", "call", "call_result", "event", "event_done", "draining", "ping", "stream_opened", "stream_chunk", "stream_credit", "stream_aborted", "session_identified", "session_detached", "session_resumed", "answers", "room_joined", "history_query", "history_page")
+    __slots__ = ("request_id", "inbound", "response", "publish", "published", "failure", "done", "register", "registered", "session_opened", "session_closed", "room_command", "room_query", "room_list", "member_list", "session_command", "http_request", "http_response", "call", "call_result", "event", "event_done", "draining", "ping", "stream_opened", "stream_chunk", "stream_credit", "stream_aborted", "session_identified", "session_detached", "session_resumed", "answers", "room_joined", "history_query", "history_page", "presence_query", "presence_list", "presence_command", "presence_changed")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     INBOUND_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +53,10 @@ class Frame(_message.Message):
     ROOM_JOINED_FIELD_NUMBER: _ClassVar[int]
     HISTORY_QUERY_FIELD_NUMBER: _ClassVar[int]
     HISTORY_PAGE_FIELD_NUMBER: _ClassVar[int]
+    PRESENCE_QUERY_FIELD_NUMBER: _ClassVar[int]
+    PRESENCE_LIST_FIELD_NUMBER: _ClassVar[int]
+    PRESENCE_COMMAND_FIELD_NUMBER: _ClassVar[int]
+    PRESENCE_CHANGED_FIELD_NUMBER: _ClassVar[int]
     request_id: int
     inbound: Inbound
     response: Response
@@ -88,7 +92,11 @@ class Frame(_message.Message):
     room_joined: RoomJoined
     history_query: HistoryQuery
     history_page: HistoryPage
-    def __init__(self, request_id: _Optional[int] = ..., inbound: _Optional[_Union[Inbound, _Mapping]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., registered: _Optional[_Union[Registered, _Mapping]] = ..., session_opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., session_closed: _Optional[_Union[SessionClosed, _Mapping]] = ..., room_command: _Optional[_Union[RoomCommand, _Mapping]] = ..., room_query: _Optional[_Union[RoomQuery, _Mapping]] = ..., room_list: _Optional[_Union[RoomList, _Mapping]] = ..., member_list: _Optional[_Union[MemberList, _Mapping]] = ..., session_command: _Optional[_Union[SessionCommand, _Mapping]] = ..., http_request: _Optional[_Union[HttpRequest, _Mapping]] = ..., http_response: _Optional[_Union[HttpResponse, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., call_result: _Optional[_Union[CallResult, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., event_done: _Optional[_Union[EventDone, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., stream_opened: _Optional[_Union[StreamOpened, _Mapping]] = ..., stream_chunk: _Optional[_Union[StreamChunk, _Mapping]] = ..., stream_credit: _Optional[_Union[StreamCredit, _Mapping]] = ..., stream_aborted: _Optional[_Union[StreamAborted, _Mapping]] = ..., session_identified: _Optional[_Union[SessionIdentified, _Mapping]] = ..., session_detached: _Optional[_Union[SessionDetached, _Mapping]] = ..., session_resumed: _Optional[_Union[SessionResumed, _Mapping]] = ..., answers: _Optional[_Union[Answers, _Mapping]] = ..., room_joined: _Optional[_Union[RoomJoined, _Mapping]] = ..., history_query: _Optional[_Union[HistoryQuery, _Mapping]] = ..., history_page: _Optional[_Union[HistoryPage, _Mapping]] = ...) -> None: ...
+    presence_query: PresenceQuery
+    presence_list: PresenceList
+    presence_command: PresenceCommand
+    presence_changed: PresenceChanged
+    def __init__(self, request_id: _Optional[int] = ..., inbound: _Optional[_Union[Inbound, _Mapping]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., registered: _Optional[_Union[Registered, _Mapping]] = ..., session_opened: _Optional[_Union[SessionOpened, _Mapping]] = ..., session_closed: _Optional[_Union[SessionClosed, _Mapping]] = ..., room_command: _Optional[_Union[RoomCommand, _Mapping]] = ..., room_query: _Optional[_Union[RoomQuery, _Mapping]] = ..., room_list: _Optional[_Union[RoomList, _Mapping]] = ..., member_list: _Optional[_Union[MemberList, _Mapping]] = ..., session_command: _Optional[_Union[SessionCommand, _Mapping]] = ..., http_request: _Optional[_Union[HttpRequest, _Mapping]] = ..., http_response: _Optional[_Union[HttpResponse, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., call_result: _Optional[_Union[CallResult, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., event_done: _Optional[_Union[EventDone, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., stream_opened: _Optional[_Union[StreamOpened, _Mapping]] = ..., stream_chunk: _Optional[_Union[StreamChunk, _Mapping]] = ..., stream_credit: _Optional[_Union[StreamCredit, _Mapping]] = ..., stream_aborted: _Optional[_Union[StreamAborted, _Mapping]] = ..., session_identified: _Optional[_Union[SessionIdentified, _Mapping]] = ..., session_detached: _Optional[_Union[SessionDetached, _Mapping]] = ..., session_resumed: _Optional[_Union[SessionResumed, _Mapping]] = ..., answers: _Optional[_Union[Answers, _Mapping]] = ..., room_joined: _Optional[_Union[RoomJoined, _Mapping]] = ..., history_query: _Optional[_Union[HistoryQuery, _Mapping]] = ..., history_page: _Optional[_Union[HistoryPage, _Mapping]] = ..., presence_query: _Optional[_Union[PresenceQuery, _Mapping]] = ..., presence_list: _Optional[_Union[PresenceList, _Mapping]] = ..., presence_command: _Optional[_Union[PresenceCommand, _Mapping]] = ..., presence_changed: _Optional[_Union[PresenceChanged, _Mapping]] = ...) -> None: ...
 
 class Identity(_message.Message):
     __slots__ = ("user", "name", "roles", "claims", "expires_at_ms")
@@ -152,7 +160,7 @@ class Done(_message.Message):
     def __init__(self) -> None: ...
 
 class Register(_message.Message):
-    __slots__ = ("protocol_version", "service", "version", "instance", "namespace", "path", "handlers", "catch_all", "actions", "events", "secret", "auth", "draining", "rooms")
+    __slots__ = ("protocol_version", "service", "version", "instance", "namespace", "path", "handlers", "catch_all", "actions", "events", "secret", "auth", "draining", "rooms", "presence")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -167,6 +175,7 @@ class Register(_message.Message):
     AUTH_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     ROOMS_FIELD_NUMBER: _ClassVar[int]
+    PRESENCE_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     service: str
     version: str
@@ -181,15 +190,28 @@ class Register(_message.Message):
     auth: bool
     draining: bool
     rooms: _containers.RepeatedCompositeFieldContainer[RoomRule]
-    def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., instance: _Optional[str] = ..., namespace: _Optional[str] = ..., path: _Optional[str] = ..., handlers: _Optional[_Iterable[_Union[Handler, _Mapping]]] = ..., catch_all: _Optional[bool] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., events: _Optional[_Iterable[str]] = ..., secret: _Optional[bytes] = ..., auth: _Optional[bool] = ..., draining: _Optional[bool] = ..., rooms: _Optional[_Iterable[_Union[RoomRule, _Mapping]]] = ...) -> None: ...
+    presence: bool
+    def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., instance: _Optional[str] = ..., namespace: _Optional[str] = ..., path: _Optional[str] = ..., handlers: _Optional[_Iterable[_Union[Handler, _Mapping]]] = ..., catch_all: _Optional[bool] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., events: _Optional[_Iterable[str]] = ..., secret: _Optional[bytes] = ..., auth: _Optional[bool] = ..., draining: _Optional[bool] = ..., rooms: _Optional[_Iterable[_Union[RoomRule, _Mapping]]] = ..., presence: _Optional[bool] = ...) -> None: ...
 
 class RoomRule(_message.Message):
-    __slots__ = ("pattern", "history")
+    __slots__ = ("pattern", "history", "presence")
     PATTERN_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
+    PRESENCE_FIELD_NUMBER: _ClassVar[int]
     pattern: str
     history: HistoryRule
-    def __init__(self, pattern: _Optional[str] = ..., history: _Optional[_Union[HistoryRule, _Mapping]] = ...) -> None: ...
+    presence: PresenceRule
+    def __init__(self, pattern: _Optional[str] = ..., history: _Optional[_Union[HistoryRule, _Mapping]] = ..., presence: _Optional[_Union[PresenceRule, _Mapping]] = ...) -> None: ...
+
+class PresenceRule(_message.Message):
+    __slots__ = ("grace_ms", "max_members", "client_data")
+    GRACE_MS_FIELD_NUMBER: _ClassVar[int]
+    MAX_MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_DATA_FIELD_NUMBER: _ClassVar[int]
+    grace_ms: int
+    max_members: int
+    client_data: bool
+    def __init__(self, grace_ms: _Optional[int] = ..., max_members: _Optional[int] = ..., client_data: _Optional[bool] = ...) -> None: ...
 
 class HistoryRule(_message.Message):
     __slots__ = ("messages", "period_ms", "bytes", "readable")
@@ -400,7 +422,7 @@ class Missing(_message.Message):
     def __init__(self, member: _Optional[_Union[Member, _Mapping]] = ..., gone: _Optional[bool] = ...) -> None: ...
 
 class RoomCommand(_message.Message):
-    __slots__ = ("verb", "session", "rooms", "since", "replay_limit")
+    __slots__ = ("verb", "session", "rooms", "since", "replay_limit", "absent", "unwatching")
     class Verb(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         VERB_UNSPECIFIED: _ClassVar[RoomCommand.Verb]
@@ -414,12 +436,70 @@ class RoomCommand(_message.Message):
     ROOMS_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     REPLAY_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    ABSENT_FIELD_NUMBER: _ClassVar[int]
+    UNWATCHING_FIELD_NUMBER: _ClassVar[int]
     verb: RoomCommand.Verb
     session: str
     rooms: _containers.RepeatedScalarFieldContainer[str]
     since: RoomPosition
     replay_limit: int
-    def __init__(self, verb: _Optional[_Union[RoomCommand.Verb, str]] = ..., session: _Optional[str] = ..., rooms: _Optional[_Iterable[str]] = ..., since: _Optional[_Union[RoomPosition, _Mapping]] = ..., replay_limit: _Optional[int] = ...) -> None: ...
+    absent: bool
+    unwatching: bool
+    def __init__(self, verb: _Optional[_Union[RoomCommand.Verb, str]] = ..., session: _Optional[str] = ..., rooms: _Optional[_Iterable[str]] = ..., since: _Optional[_Union[RoomPosition, _Mapping]] = ..., replay_limit: _Optional[int] = ..., absent: _Optional[bool] = ..., unwatching: _Optional[bool] = ...) -> None: ...
+
+class Present(_message.Message):
+    __slots__ = ("key", "user", "name", "sessions", "away", "data")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    AWAY_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    user: str
+    name: str
+    sessions: int
+    away: bool
+    data: bytes
+    def __init__(self, key: _Optional[str] = ..., user: _Optional[str] = ..., name: _Optional[str] = ..., sessions: _Optional[int] = ..., away: _Optional[bool] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class PresenceQuery(_message.Message):
+    __slots__ = ("room",)
+    ROOM_FIELD_NUMBER: _ClassVar[int]
+    room: str
+    def __init__(self, room: _Optional[str] = ...) -> None: ...
+
+class PresenceList(_message.Message):
+    __slots__ = ("members", "count")
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    members: _containers.RepeatedCompositeFieldContainer[Present]
+    count: int
+    def __init__(self, members: _Optional[_Iterable[_Union[Present, _Mapping]]] = ..., count: _Optional[int] = ...) -> None: ...
+
+class PresenceCommand(_message.Message):
+    __slots__ = ("session", "room", "data", "away", "says_away")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    ROOM_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    AWAY_FIELD_NUMBER: _ClassVar[int]
+    SAYS_AWAY_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    room: str
+    data: bytes
+    away: bool
+    says_away: bool
+    def __init__(self, session: _Optional[str] = ..., room: _Optional[str] = ..., data: _Optional[bytes] = ..., away: _Optional[bool] = ..., says_away: _Optional[bool] = ...) -> None: ...
+
+class PresenceChanged(_message.Message):
+    __slots__ = ("room", "joined", "left")
+    ROOM_FIELD_NUMBER: _ClassVar[int]
+    JOINED_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    room: str
+    joined: _containers.RepeatedCompositeFieldContainer[Present]
+    left: _containers.RepeatedCompositeFieldContainer[Present]
+    def __init__(self, room: _Optional[str] = ..., joined: _Optional[_Iterable[_Union[Present, _Mapping]]] = ..., left: _Optional[_Iterable[_Union[Present, _Mapping]]] = ...) -> None: ...
 
 class RoomPosition(_message.Message):
     __slots__ = ("epoch", "offset")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import msgspec
 import structlog
+from msgspec import UNSET
 from typing_extensions import TypeVar
 
 from ..protocol.close import CloseCode
@@ -19,6 +20,7 @@ from ..protocol.rooms import Position
 from .answers import Member, read_member
 from .gateway_questions import asked
 from .host import Host
+from .presence import Present, read_present
 from .remote_session import RemoteSession
 from .rooms import HistoryPage, Joined, read_page
 from .socket import Socket
@@ -108,6 +110,17 @@ class Context(Generic[DB]):
         frame.room_query.room = room
         answer = await asked(self._host, frame, "members")
         return [read_member(member) for member in answer.member_list.members]
+
+    async def presence(self, room: str) -> list[Present]:
+        """Who is in a room with presence: its members, 10,000 at most, in the order in which they came.
+
+        Raises:
+            NotFoundError: If the room has no presence (type ``NO_PRESENCE``).
+        """
+        frame = Frame()
+        frame.presence_query.room = room
+        answer = await asked(self._host, frame, "presence")
+        return [read_present(member) for member in answer.presence_list.members]
 
     async def history(self, room: str, *, before: int | None = None, limit: int = 100) -> HistoryPage:
         """The last events of a room with a history, or those before an offset.
@@ -292,7 +305,13 @@ class WsContext(Context[DB]):
         return await self.session(self.socket.id).request(type, data, timeout=timeout)
 
     async def join(
-        self, *rooms: str, session: str | None = None, since: Position | None = None, limit: int = 0
+        self,
+        *rooms: str,
+        session: str | None = None,
+        since: Position | None = None,
+        limit: int = 0,
+        present: bool = True,
+        watch: bool = True,
     ) -> Joined | None:
         """Make a session a member of the rooms; when this returns, it is one everywhere.
 
@@ -301,6 +320,8 @@ class WsContext(Context[DB]):
             session: Which session, such as another window of the user; by default this one.
             since: See ``RemoteSession.join``.
             limit: See ``RemoteSession.join``.
+            present: In rooms with presence: whether others see the session.
+            watch: In rooms with presence: whether its client is told who is there.
 
         Returns:
             Where it is in the room's history; ``None``: these are several rooms, or one without a history.
@@ -310,7 +331,9 @@ class WsContext(Context[DB]):
             ConflictError: If it is in too many rooms (type ``TOO_MANY_ROOMS``).
             BadRequestError: If a position is given for other than one room with a history.
         """
-        return await self.session(session or self.socket.id).join(*rooms, since=since, limit=limit)
+        return await self.session(session or self.socket.id).join(
+            *rooms, since=since, limit=limit, present=present, watch=watch
+        )
 
     async def leave(self, *rooms: str, session: str | None = None) -> None:
         """End the membership of the rooms; there may be none.
@@ -323,6 +346,10 @@ class WsContext(Context[DB]):
             NotFoundError: If the session has ended (type ``SESSION_GONE``).
         """
         await self.session(session or self.socket.id).leave(*rooms)
+
+    async def set_presence(self, room: str, data: Any = UNSET, *, away: bool | None = None) -> None:
+        """Say what others see of this session's member in a room; see ``RemoteSession.set_presence``."""
+        await self.session(self.socket.id).set_presence(room, data, away=away)
 
     async def rooms(self) -> list[str]:
         """The rooms this session is in; in ``on_disconnect`` those that it was in.

@@ -15,10 +15,11 @@ from ..protocol.link_values import read_identity
 from .actions import ActionHandler, parse_query
 from .answered_job import Answerable as Answerable
 from .answered_job import AnsweredJob
-from .context import EventContext, HttpContext, WsContext
-from .dispatch import DEFAULT_TIMEOUT
+from .context import Context, EventContext, HttpContext, WsContext
+from .dispatch import DEFAULT_TIMEOUT, Mailbox
 from .events import EventHandler
 from .host import Host
+from .presence import PresenceChange
 from .response import Response
 from .socket import Socket
 from .streams import Stream
@@ -278,6 +279,35 @@ class EventJob(AnsweredJob):
 
     def _what(self) -> dict[str, Any]:
         return {"type": self._event.type, "source": self._event.source}
+
+
+class PresenceJob(AnsweredJob):
+    """Members came to a room or left it: every handler, one after another, and one change after the other."""
+
+    __slots__ = ("_change", "_handlers")
+
+    def __init__(
+        self,
+        host: Host,
+        link: Answerable,
+        request_id: int,
+        handlers: Sequence[Function],
+        change: PresenceChange,
+        mailbox: Mailbox,
+    ) -> None:
+        super().__init__(host, link, request_id)
+        self.mailbox = mailbox
+        self.timeout = DEFAULT_TIMEOUT
+        self._handlers = handlers
+        self._change = change
+
+    async def _handle(self) -> Frame:
+        ctx: Context[Any] = Context(self._host, "presence", None)
+        await self._run_all([partial(handler, ctx, self._change) for handler in self._handlers])
+        return done()
+
+    def _what(self) -> dict[str, Any]:
+        return {"type": "presence", "room": self._change.room}
 
 
 async def _timed(handler: EventHandler, ctx: EventContext[Any]) -> None:

@@ -27,6 +27,7 @@ _ANSWERS = frozenset(
         "failure",
         "history_page",
         "member_list",
+        "presence_list",
         "published",
         "room_joined",
         "room_list",

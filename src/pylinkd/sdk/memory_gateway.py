@@ -18,6 +18,7 @@ from ..protocol.rooms import check_room
 from .jobs import done
 from .memory_client import Client, Emitted
 from .memory_history import MemoryHistories
+from .memory_presence import MemoryPresence
 from .response import decode_result
 from .runtime import Runtime
 from .service import Service
@@ -32,6 +33,7 @@ class MemoryGateway:
         rooms: The ids of the sessions in each room; empty rooms vanish.
         emitted: Every event for clients, oldest first.
         histories: Of the rooms that have one.
+        presence: Who is in the rooms that have it.
         service_events: Type and data of what the service emitted to other services.
     """
 
@@ -42,6 +44,7 @@ class MemoryGateway:
         self.service_events: list[tuple[str, Any]] = []
         self.clients: dict[str, Client] = {}
         self.histories = MemoryHistories(service.room_rules)
+        self.presence = MemoryPresence(service.room_rules, lambda frame: self._run(self.tell(frame)))
         self._runtime = runtime
         self._asked: dict[int, asyncio.Future[Frame]] = {}
         self._last_id = 0
@@ -60,6 +63,7 @@ class MemoryGateway:
         for room in [room for room, members in self.rooms.items() if client.id in members]:
             closed.rooms.append(room)
             self._leave(room, client.id)
+            self.presence.left(client, room)
         await self.tell(frame)
 
     # the service's counterpart: what it gets
@@ -122,6 +126,12 @@ class MemoryGateway:
                     answer = self._answers(reached)
             case "room_command":
                 return self._room_command(frame.room_command)
+            case "presence_query":
+                return self.presence.list(frame.presence_query.room)
+            case "presence_command":
+                self._known(frame.presence_command.session)
+                self.presence.change(frame.presence_command)
+                return done()
             case "history_query":
                 return self.histories.page(frame.history_query)
             case "room_query" if frame.room_query.session:
@@ -192,6 +202,12 @@ class MemoryGateway:
                 self.rooms.setdefault(room, set()).add(command.session)
             else:
                 self._leave(room, command.session)
+        client = self.clients[command.session]
+        for room in command.rooms:
+            if command.verb != RoomCommand.JOIN:
+                self.presence.left(client, room)
+            elif not command.absent:
+                self.presence.joined(client, room)
         if command.verb != RoomCommand.JOIN:
             return done()
         answer, missed = self.histories.joined(command)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec import UNSET
+
 from ..protocol.close import CloseCode
 from ..protocol.errors import NotAcknowledgedError, NotFoundError
 from ..protocol.link_pb2 import Frame, RoomCommand
@@ -13,6 +15,7 @@ from .gateway_questions import asked
 from .host import Host
 from .rooms import Joined, read_joined
 from .target import DEFAULT_ANSWER_TIMEOUT, Receipt, Target
+from .validation import encode
 
 SESSION_GONE = "SESSION_GONE"
 """Type of the error that a question about a session gets once that has ended."""
@@ -79,7 +82,14 @@ class RemoteSession:
             raise answer.error
         return answer.data
 
-    async def join(self, *rooms: str, since: Position | None = None, limit: int = 0) -> Joined | None:
+    async def join(
+        self,
+        *rooms: str,
+        since: Position | None = None,
+        limit: int = 0,
+        present: bool = True,
+        watch: bool = True,
+    ) -> Joined | None:
         """Make the session a member of the rooms; when this returns, it is one everywhere.
 
         Args:
@@ -87,6 +97,8 @@ class RemoteSession:
             since: Where its client was in the history of the one room that it joins: what it has missed is sent to it,
                 in order and before anything new, or nothing is where that cannot be told any more.
             limit: The most events that are sent so; with more missed none is. 0: 300.
+            present: In rooms with presence: whether others see it.
+            watch: In rooms with presence: whether its client is told who is there.
 
         Returns:
             Where it is in the room's history; ``None``: these are several rooms, or one without a history.
@@ -97,6 +109,7 @@ class RemoteSession:
             ConflictError: If it is in too many rooms (type ``TOO_MANY_ROOMS``).
         """
         frame = self._command(RoomCommand.JOIN, rooms)
+        frame.room_command.absent, frame.room_command.unwatching = not present, not watch
         if since is not None:
             frame.room_command.since.epoch, frame.room_command.since.offset = since.epoch, since.offset
             frame.room_command.replay_limit = limit
@@ -117,6 +130,27 @@ class RemoteSession:
         frame.room_command.session = self.id
         frame.room_command.rooms.extend(rooms)
         return frame
+
+    async def set_presence(self, room: str, data: Any = UNSET, *, away: bool | None = None) -> None:
+        """Say what others see of the session's member in a room with presence. Of several sayings the last holds.
+
+        Args:
+            room: The room.
+            data: Anything that JSON can carry, 1 KiB at most; unset: as before.
+            away: Nobody is there; ``None``: as before.
+
+        Raises:
+            NotFoundError: If the session has ended (type ``SESSION_GONE``), or is not present in the room (type
+                ``NOT_PRESENT``).
+            PayloadTooLargeError: If the data is too large; ``details["limit"]`` has the bytes. Not caught, it is
+                answered with 500.
+        """
+        frame = Frame()
+        command = frame.presence_command
+        command.session, command.room = self.id, room
+        command.data = b"" if data is UNSET else encode(data) or b"null"
+        command.away, command.says_away = bool(away), away is not None
+        await asked(self._host, frame, "set_presence")
 
     async def rooms(self) -> list[str]:
         """The rooms that the session is in.

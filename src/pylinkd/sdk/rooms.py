@@ -9,6 +9,7 @@ import msgspec
 
 from ..protocol import link_pb2
 from ..protocol.rooms import Position, RoomPattern
+from .presence import Presence
 from .validation import RegistrationError
 
 
@@ -92,9 +93,9 @@ class Rooms:
     """What a service wants of its rooms."""
 
     def __init__(self) -> None:
-        self._rules: dict[str, History | None] = {}
+        self._rules: dict[str, tuple[RoomPattern, History | None, Presence | None]] = {}
 
-    def add(self, pattern: str, history: History | None) -> None:
+    def add(self, pattern: str, history: History | None, presence: Presence | None) -> None:
         """Rooms whose name matches.
 
         Raises:
@@ -102,7 +103,7 @@ class Rooms:
         """
         place = f"service.rooms({pattern!r})"
         try:
-            RoomPattern(pattern)
+            compiled = RoomPattern(pattern)
         except ValueError as cause:
             raise RegistrationError(f"{place}: {cause}") from cause
         if pattern in self._rules:
@@ -111,24 +112,33 @@ class Rooms:
             if not isinstance(history, History):
                 raise RegistrationError(f"{place}: history is History(…), not {history!r}")
             history.check(place)
-        self._rules[pattern] = history
+        if presence is not None:
+            if not isinstance(presence, Presence):
+                raise RegistrationError(f"{place}: presence is Presence(…), not {presence!r}")
+            presence.check(place)
+        self._rules[pattern] = (compiled, history, presence)
 
     def fill(self, register: link_pb2.Register) -> None:
         """Write them into a registration."""
-        for pattern, history in self._rules.items():
+        for pattern, (_, history, presence) in self._rules.items():
             rule = register.rooms.add(pattern=pattern)
             if history is not None:
                 rule.history.messages = history.messages
                 rule.history.period_ms = max(1, round(history.seconds * 1000))
                 rule.history.bytes = history.bytes
                 rule.history.readable = history.readable
+            if presence is not None:
+                rule.presence.grace_ms = round(presence.grace * 1000)
+                rule.presence.max_members = presence.max_members
+                rule.presence.client_data = presence.client_data
 
     def history(self, room: str) -> History | None:
         """What is kept of a room; ``None``: nothing."""
-        for pattern, history in self._rules.items():
-            if RoomPattern(pattern).matches(room):
-                return history
-        return None
+        return next((history for pattern, history, _ in self._rules.values() if pattern.matches(room)), None)
+
+    def presence(self, room: str) -> Presence | None:
+        """How it is told who is in a room; ``None``: it is not."""
+        return next((presence for pattern, _, presence in self._rules.values() if pattern.matches(room)), None)
 
 
 def read_joined(wire: link_pb2.RoomJoined) -> Joined:

@@ -24,10 +24,11 @@ from ..protocol.link_pb2 import Session as WireSession
 from ..protocol.link_values import read_identity
 from .actions import Actions
 from .context import WsContext
-from .dispatch import Dispatcher, Job
+from .dispatch import Dispatcher, Job, Mailbox
 from .events import Events
-from .jobs import ActionJob, Answerable, EventJob, HookJob, MessageJob, NoticeJob, StreamJob, done
+from .jobs import ActionJob, Answerable, EventJob, HookJob, MessageJob, NoticeJob, PresenceJob, StreamJob, done
 from .link import Asker
+from .presence import read_change
 from .remote_session import SESSION_GONE
 from .rooms import Rooms
 from .socket import Socket
@@ -56,6 +57,7 @@ class Offer(Protocol):
     action: Actions
     events: Events
     room_rules: Rooms
+    presence_handlers: list[Function]
     text: TextPolicy
 
     @property
@@ -105,6 +107,7 @@ class Runtime:
         self.leaving = False
         self.dispatcher = Dispatcher(max_concurrent)
         self._streams: dict[int, Stream] = {}
+        self._presence_mailbox = Mailbox()
         # Sessions whose handlers ran when the link broke: ours again only if the gateway says so.
         self._orphans: dict[str, Socket] = {}
         # Sessions whose on_disconnect has begun here, the latest: a gateway whose link broke meanwhile asks again.
@@ -124,6 +127,7 @@ class Runtime:
             "http_request": self._http_request,
             "call": self._call,
             "event": self._event,
+            "presence_changed": self._presence_changed,
             "ping": lambda link, frame: link.answer(frame.request_id, done()),
         }
 
@@ -177,6 +181,7 @@ class Runtime:
             )
         register.events.extend(service.events.patterns)
         service.room_rules.fill(register)
+        register.presence = bool(service.presence_handlers)
         return frame
 
     def registered(self, link: Asker, answer: Registered) -> None:
@@ -230,7 +235,8 @@ class Runtime:
         """See LinkOwner. What had not begun is forgotten: the gateway has answered it, or asks another instance."""
         self.link = Offline()
         sockets = [*self.sockets.values(), *self._orphans.values()]
-        self.dispatcher.discard(_is_the_gateways, [socket._mailbox for socket in sockets])
+        mailboxes = [*(socket._mailbox for socket in sockets), self._presence_mailbox]
+        self.dispatcher.discard(_is_the_gateways, mailboxes)
         self.dispatcher.resume()
         for socket in sockets:
             socket._early = None
@@ -422,6 +428,11 @@ class Runtime:
     def _event(self, link: Answerable, frame: Frame) -> None:
         handlers = list(self.service.events.matching(frame.event.type))
         self.dispatcher.add(EventJob(self, link, frame.request_id, handlers, frame.event))
+
+    def _presence_changed(self, link: Answerable, frame: Frame) -> None:
+        change = read_change(frame.presence_changed)
+        handlers = tuple(self.service.presence_handlers)
+        self.dispatcher.add(PresenceJob(self, link, frame.request_id, handlers, change, self._presence_mailbox))
 
 
 def _is_the_gateways(job: Job) -> bool:

@@ -22,6 +22,7 @@ from .context import DB
 from .events import Events
 from .handled_log import runtime_class
 from .options import check_options
+from .presence import Presence
 from .process import ServiceProcess, end_at_once
 from .rooms import History, Rooms
 from .runtime import Runtime
@@ -44,6 +45,7 @@ _DRAINING_TIMEOUT = 2.0  # seconds that the gateway may take to send nothing new
 
 Hook = Callable[..., Awaitable[None]]
 H = TypeVar("H", bound=Hook)
+P = TypeVar("P", bound=Callable[..., Awaitable[Any]])
 
 
 class Service(Generic[DB]):
@@ -137,6 +139,7 @@ class Service(Generic[DB]):
         self.action = Actions(text)
         self.events = Events(text)
         self.room_rules = Rooms()
+        self.presence_handlers: list[Callable[..., Awaitable[Any]]] = []
         if (database is None) != (tables is None):
             raise RegistrationError(f"{place}: database= and tables= go together")
         self._database: DB | None = None
@@ -160,7 +163,7 @@ class Service(Generic[DB]):
             raise RuntimeError(f"the service {self.name!r} has no database: give Service(…) database= and tables=")
         return self._database
 
-    def rooms(self, pattern: str, *, history: History | None = None) -> None:
+    def rooms(self, pattern: str, *, history: History | None = None, presence: Presence | None = None) -> None:
         """Say what the gateway keeps for rooms whose names match, such as ``board:*``, where ``*`` is any text.
 
         The first pattern that matches a room holds. What is kept is the gateway's: it is the same for every instance,
@@ -169,11 +172,23 @@ class Service(Generic[DB]):
         Args:
             pattern: Of names of rooms.
             history: What is kept of their events; ``None``: nothing.
+            presence: How their members are told who is there; ``None``: they are not.
 
         Raises:
             RegistrationError: If the pattern is malformed or stands there already, or an option makes no sense.
         """
-        self.room_rules.add(pattern, history)
+        self.room_rules.add(pattern, history, presence)
+
+    def on_presence(self, handler: P) -> P:
+        """Run ``async def handler(ctx, change)`` when members came to rooms with presence, or left them for good.
+
+        Changes are handled one after the other; one instance of the service gets each. What changes while none is
+        there is told to nobody: ``ctx.presence`` says how it is.
+        """
+        if len(positional_of(handler)) != 2 or not is_async(handler):
+            raise RegistrationError(f"{where(handler)}: it is 'async def name(ctx, change)'")
+        self.presence_handlers.append(handler)
+        return handler
 
     # hooks
 
@@ -202,6 +217,7 @@ class Service(Generic[DB]):
         yield from self.ws.handler_names()
         yield from ((action.function, action.name) for action in self.action.handlers)
         yield from ((handler.function, handler.pattern.text) for handler in self.events.handlers)
+        yield from ((handler, f"presence {where(handler)}") for handler in self.presence_handlers)
         for stack in (self.ws.stack, self.action.stack, self.events.stack):
             yield from ((middleware, where(middleware)) for middleware in stack.middleware)
 

@@ -17,7 +17,7 @@ from ...protocol.close import CloseCode
 from ...protocol.control import Ack, Dropped
 from ...protocol.end import EndReason
 from .broadcast import Broadcast
-from .outbox import Kind, Squeezed
+from .outbox import UNCOUNTED, Kind, Squeezed
 from .resumption import Resumption, cost_of
 from .session import Session
 from .traffic import Traffic
@@ -102,7 +102,7 @@ class Delivery:
         if self._volley is not None:
             self._into_outboxes(self._volley)
         if session.connection is None:
-            return self._keep(session, frame, kind)
+            return kind not in UNCOUNTED and self._keep(session, frame, kind)
         if not outbox.push(frame, kind):
             # The client may be reading well and the turn be a busy one: what waits leaves before this is judged.
             self.flush(session)
@@ -275,7 +275,12 @@ class Delivery:
         broadcasts = volley.broadcasts
         frames = {format: [one.frames[format] for one in broadcasts] for format in broadcasts[0].frames}
         pieces = {format: b"".join(listed) for format, listed in frames.items()}
-        costs = {format: cost_of(listed) for format, listed in frames.items()}
+        counted = frames
+        if any(one.kind in UNCOUNTED for one in broadcasts):
+            counting = [one for one in broadcasts if one.kind not in UNCOUNTED]
+            counted = {format: [one.frames[format] for one in counting] for format in frames}
+        sizes = {format: sum(map(len, listed)) for format, listed in counted.items()}
+        costs = {format: cost_of(listed) for format, listed in counted.items()}
         passed = size = 0
         try:
             for session in volley.left:
@@ -286,7 +291,7 @@ class Delivery:
                     passed += 1
                     size += len(piece)
                     if session.resumption is not None:
-                        session.resumption.wrote(frames[format], len(piece), costs[format])
+                        session.resumption.wrote(counted[format], sizes[format], costs[format])
                 else:
                     for frame, broadcast in zip(frames[format], broadcasts, strict=True):
                         self.send(session, frame, broadcast.kind)

@@ -19,8 +19,15 @@ class Kind(IntEnum):
     EVENT = 1
     """Dropped where the policy is to drop."""
 
+    NOTICE = 3
+    """A control message that can be missed, since it has a number of its own: dropped first, and not counted."""
+
     VOLATILE = 2
     """Dropped first, whatever the policy: soon nobody will want it, such as who is typing."""
+
+
+UNCOUNTED = frozenset({Kind.CONTROL, Kind.NOTICE})
+"""What has no place in the count of a client's messages (resumption.py)."""
 
 
 class Policy(StrEnum):
@@ -104,7 +111,10 @@ class Outbox:
 
     def squeeze(self, frame: bytes, kind: Kind) -> Squeezed:
         """Make room for a frame that does not fit, by dropping: volatile events first, then as the policy says."""
-        if kind is Kind.VOLATILE:
+        if kind is Kind.NOTICE:
+            return Squeezed.DROPPED
+        self._drop(Kind.NOTICE, len(frame))
+        if kind is Kind.VOLATILE and not self._fits(frame):
             return self._drop_incoming()
         self._drop(Kind.VOLATILE, len(frame))
         if self._policy is Policy.DROP_OLDEST and not self._fits(frame):
@@ -134,7 +144,8 @@ class Outbox:
             dropped.add(place)
         if not dropped:
             return
-        self.dropped += len(dropped)
+        if kind is not Kind.NOTICE:
+            self.dropped += len(dropped)
         self._keep([place for place in range(len(self.frames)) if place not in dropped])
 
     def _keep(self, places: list[int]) -> None:
@@ -163,15 +174,15 @@ class Outbox:
     @property
     def counted(self) -> list[bytes]:
         """What waits, without what is not counted."""
-        if not self._kinds or Kind.CONTROL not in self._kinds.values():
-            return self.frames
         kinds = self._kinds
-        return [frame for place, frame in enumerate(self.frames) if kinds.get(place) is not Kind.CONTROL]
+        if not kinds or UNCOUNTED.isdisjoint(kinds.values()):
+            return self.frames
+        return [frame for place, frame in enumerate(self.frames) if kinds.get(place) not in UNCOUNTED]
 
     def forget_controls(self) -> None:
         """The connection that they are about is gone."""
         kinds = self._kinds or {}
-        kept = [place for place in range(len(self.frames)) if kinds.get(place) is not Kind.CONTROL]
+        kept = [place for place in range(len(self.frames)) if kinds.get(place) not in UNCOUNTED]
         if len(kept) < len(self.frames):
             self._keep(kept)
 

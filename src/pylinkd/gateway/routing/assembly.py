@@ -34,6 +34,7 @@ from .publishing import Publishing
 from .registration import Registration
 from .resuming import Resuming
 from .room_histories import RoomHistories
+from .room_presence import RoomPresences
 from .services import Services, ServicesSettings
 from .session_commands import SessionCommands
 from .signin import SignIn, SignInSettings
@@ -115,6 +116,15 @@ class Routing:
             lambda give_up: Parking(monotonic, schedule, give_up, settings.parking),
         )
         self.client_answers = ClientAnswers(schedule)
+        self.presences = RoomPresences(
+            rules=self.services.room_rules,
+            rooms=self.rooms,
+            registry=self.registry,
+            services=self.services,
+            delivery=delivery,
+            monotonic=monotonic,
+            schedule=schedule,
+        )
         self.histories = RoomHistories(
             rules=self.services.room_rules,
             histories=Histories(settings.history_limit, lambda: secrets.token_urlsafe(6)),
@@ -132,6 +142,7 @@ class Routing:
             attachments=self.attachments,
             inbound=self.inbound,
             client_answers=self.client_answers,
+            presences=self.presences,
             expiry=expiry,
             traffic=traffic,
             clock=monotonic,
@@ -162,6 +173,7 @@ class Routing:
                 grace=grace,
                 tokens=tokens,
                 places=self.histories.places,
+                presences=self.presences.states,
             ),
             traffic=traffic,
         )
@@ -210,8 +222,9 @@ class Routing:
                 client_answers=self.client_answers,
                 histories=self.histories,
             ),
-            session_commands=SessionCommands(self.registry, self.rooms, self.histories),
+            session_commands=SessionCommands(self.registry, self.rooms, self.histories, self.presences),
             histories=self.histories,
+            presences=self.presences,
             actions=self.actions,
             services=self.services,
             pressure=self.pressure,

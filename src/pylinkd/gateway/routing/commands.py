@@ -13,6 +13,7 @@ from .link import ServiceLink
 from .publishing import Publishing
 from .registration import Registration
 from .room_histories import RoomHistories
+from .room_presence import RoomPresences
 from .services import Services
 from .session_commands import SessionCommands
 from .streams import Upload
@@ -34,6 +35,7 @@ class Commands:
         publishing: Publishing,
         session_commands: SessionCommands,
         histories: RoomHistories,
+        presences: RoomPresences,
         actions: Actions,
         services: Services,
         pressure: BackPressure,
@@ -49,6 +51,8 @@ class Commands:
             "room_query": session_commands.list,
             "session_command": session_commands.disconnect,
             "history_query": histories.query,
+            "presence_query": presences.query,
+            "presence_command": presences.change,
             "call": lambda instance, frame: actions.call(frame.call, instance.link, frame.request_id),
             "draining": registration.drain,
             "stream_credit": _stream_credit,

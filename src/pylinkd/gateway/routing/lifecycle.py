@@ -24,6 +24,7 @@ from ..core.traffic import Traffic
 from .attachments import Attachments
 from .client_answers import ClientAnswers
 from .inbound import Inbound
+from .room_presence import RoomPresences
 from .services import Services
 
 log = structlog.get_logger("linkd.sessions")
@@ -63,6 +64,7 @@ class Lifecycle:
         attachments: Announces beginning and end to them.
         inbound: Has messages of theirs that wait.
         client_answers: Wait for answers of theirs.
+        presences: Show who is in which room.
         expiry: Watches their tokens.
         traffic: Counts the ends.
         clock: Seconds, monotonic.
@@ -84,6 +86,7 @@ class Lifecycle:
         attachments: Attachments,
         inbound: Inbound,
         client_answers: ClientAnswers,
+        presences: RoomPresences,
         expiry: Expiry,
         traffic: Traffic,
         clock: Callable[[], float],
@@ -96,6 +99,7 @@ class Lifecycle:
         self._attachments = attachments
         self._inbound = inbound
         self._client_answers = client_answers
+        self._presences = presences
         self._expiry = expiry
         self._traffic = traffic
         self._clock = clock
@@ -135,6 +139,7 @@ class Lifecycle:
         elif self._keeps(session, reason):
             self.detached.add(session, self._clock() + self._keep_for)
             self._attachments.detached(session)
+            self._presences.detached(session)
             log.debug("session_detached", session=session.id, user=_user(session), reason=str(reason))
         else:
             self.end(session, reason)
@@ -171,6 +176,7 @@ class Lifecycle:
         if session.in_flight >= self._window:
             connection.hold(Hold.WINDOW)
         self._attachments.resumed(session)
+        self._presences.resumed(session)
         log.debug("session_resumed", session=session.id, user=_user(session), path=session.path)
         return superseded
 
@@ -179,6 +185,7 @@ class Lifecycle:
         self.detached.remove(session)
         self._inbound.forget(session)
         self._client_answers.ended(session)
+        self._presences.ended(session, politely=reason is EndReason.CLIENT_CLOSED)
         self._expiry.forget(session)
         self._note_end(session, reason)
         resumption = session.resumption

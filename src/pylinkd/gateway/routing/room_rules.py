@@ -1,15 +1,32 @@
-"""What services want of their rooms: which of them have a history."""
+"""What services want of their rooms: which of them have a history, and of which it is told who is there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from ...protocol.link_pb2 import RoomRule
+from ...protocol.link_pb2 import RoomRule as WireRule
 from ...protocol.rooms import RoomPattern
 from ..core.history import HistoryRule
+from ..core.presence import PresenceRule
 from .service import Service
 
 _REMEMBERED = 10_000  # names of rooms whose rule was looked up
+
+
+class RoomRule(NamedTuple):
+    """What is wanted of a room.
+
+    Attributes:
+        history: What is kept of its events; ``None``: nothing.
+        presence: How it is told who is there; ``None``: it is not.
+    """
+
+    history: HistoryRule | None = None
+    presence: PresenceRule | None = None
+
+
+_NOTHING = RoomRule()
 
 
 class RoomRules:
@@ -17,7 +34,7 @@ class RoomRules:
 
     def __init__(self) -> None:
         self._rules: dict[str, list[tuple[RoomPattern, RoomRule]]] = {}
-        self._found: dict[tuple[str, str], HistoryRule | None] = {}
+        self._found: dict[tuple[str, str], RoomRule] = {}
 
     def take(self, services: Iterable[Service]) -> None:
         """Take over what these services, all there are, want now. What one that is away wanted holds."""
@@ -25,26 +42,37 @@ class RoomRules:
         self._rules.clear()
         for service in services:
             for instance in service.offers[-1:]:  # the latest release decides
-                rules = [(RoomPattern(rule.pattern), rule) for rule in instance.registration.rooms]
+                rules = [(RoomPattern(wire.pattern), _rule(wire)) for wire in instance.registration.rooms]
                 if rules:
                     self._rules.setdefault(service.namespace, []).extend(rules)
 
     def history(self, namespace: str, room: str) -> HistoryRule | None:
         """What is kept of a room's events; ``None``: nothing."""
-        if namespace not in self._rules:
-            return None
+        return self._of(namespace, room).history if namespace in self._rules else None
+
+    def presence(self, namespace: str, room: str) -> PresenceRule | None:
+        """How it is told who is in a room; ``None``: it is not."""
+        return self._of(namespace, room).presence if namespace in self._rules else None
+
+    def _of(self, namespace: str, room: str) -> RoomRule:
         key = (namespace, room)
-        if key not in self._found:
+        found = self._found.get(key)
+        if found is None:
             if len(self._found) >= _REMEMBERED:
                 self._found.clear()
-            self._found[key] = self._history(namespace, room)
-        return self._found[key]
+            rules = self._rules[namespace]
+            found = next((rule for pattern, rule in rules if pattern.matches(room)), _NOTHING)
+            self._found[key] = found
+        return found
 
-    def _history(self, namespace: str, room: str) -> HistoryRule | None:
-        for pattern, rule in self._rules[namespace]:
-            if pattern.matches(room):
-                kept = rule.history
-                if not rule.HasField("history"):
-                    return None
-                return HistoryRule(kept.messages, kept.period_ms / 1000, kept.bytes, kept.readable)
-        return None
+
+def _rule(wire: WireRule) -> RoomRule:
+    history, presence = wire.history, wire.presence
+    return RoomRule(
+        HistoryRule(history.messages, history.period_ms / 1000, history.bytes, history.readable)
+        if wire.HasField("history")
+        else None,
+        PresenceRule(presence.grace_ms / 1000, presence.max_members, presence.client_data)
+        if wire.HasField("presence")
+        else None,
+    )

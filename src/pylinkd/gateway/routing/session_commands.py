@@ -13,6 +13,7 @@ from ..core.session import Session
 from .client_answers import describe_member
 from .instance import Instance
 from .room_histories import RoomHistories
+from .room_presence import RoomPresences
 
 
 class SessionCommands:
@@ -22,12 +23,14 @@ class SessionCommands:
         registry: The sessions.
         rooms: Their rooms.
         histories: Of these rooms.
+        presences: Who is in them.
     """
 
-    def __init__(self, registry: Registry, rooms: Rooms, histories: RoomHistories) -> None:
+    def __init__(self, registry: Registry, rooms: Rooms, histories: RoomHistories, presences: RoomPresences) -> None:
         self._registry = registry
         self._rooms = rooms
         self._histories = histories
+        self._presences = presences
 
     def change(self, instance: Instance, frame: Frame) -> None:
         """A session joins rooms, or leaves them."""
@@ -38,12 +41,14 @@ class SessionCommands:
             check_room(room)
         if command.verb == RoomCommand.JOIN:
             self._rooms.join(session, namespace, *command.rooms)
+            self._presences.joined(session, namespace, command)
             answer = self._histories.joined(session, namespace, command)
             if answer is not None:
                 instance.link.answer(frame.request_id, answer)
                 return
         elif command.verb == RoomCommand.LEAVE:
             self._rooms.leave(session, namespace, *command.rooms)
+            self._presences.left(session, namespace, command.rooms)
         else:
             raise BadRequestError("A room command is to join or to leave.")
         instance.link.done(frame.request_id)

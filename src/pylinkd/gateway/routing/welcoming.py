@@ -37,6 +37,7 @@ class Welcoming:
         grace: Seconds for which a session is kept whose client is away.
         tokens: Makes the tokens by which clients come back.
         places: Says where a session's rooms are that have a history.
+        presences: Says in which states the rooms are whose members a session watches.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Welcoming:
         grace: float,
         tokens: ResumeTokens,
         places: Callable[[Session], dict[str, RoomPlace]],
+        presences: Callable[[Session], dict[str, int]],
     ) -> None:
         self._settings = settings
         self._window = window
         self._grace_ms = round(grace * 1000)
         self._tokens = tokens
         self._places = places
+        self._presences = presences
 
     def new(self, session: Session, reason: NotResumed | None = None, received: int | None = None) -> Welcome:
         """For a new session.
@@ -94,4 +97,5 @@ class Welcoming:
             ping_ms=round(settings.ping * 1000),
             ack=settings.ack,
             rooms=(self._places(session) or None) if resumed else None,
+            presence=(self._presences(session) or None) if resumed else None,
         )
