@@ -15,6 +15,7 @@ class ClientCore:
         notices: What became of sessions: ``resumed``, or why not; before anything of the next session is delivered.
         unknown: Messages of sessions that were lost, of which nobody can say whether they came.
         came: Messages of sessions that were lost that had come.
+        controls: Control messages that are not about resuming.
         dropped: Events that the gateway has dropped.
     """
 
@@ -25,6 +26,7 @@ class ClientCore:
         self.notices: list[str] = []
         self.unknown: list[dict[str, Any]] = []
         self.came: list[dict[str, Any]] = []
+        self.controls: list[dict[str, Any]] = []
         self.dropped = 0
         self.session = ""
         self.token = ""
@@ -51,6 +53,11 @@ class ClientCore:
         """Say how far the two streams are; the count of what was sent is filled in when it is written."""
         self._controls.append({"type": "linkd.ack", "data": {"echo": True} if echo else {}})
 
+    def control(self, type: str, data: Any = None, id: int | None = None) -> None:
+        """Send a control message over the present connection."""
+        message = {"type": type, "data": data}
+        self._controls.append(message if id is None else {**message, "id": id})
+
     # the connection
 
     def offers(self) -> list[str]:
@@ -71,8 +78,9 @@ class ClientCore:
             self._written += 1
         while self._controls:
             control = self._controls.popleft()
-            control["data"] |= {"received": self.received, "sent": self._written}
-            self._acknowledged = self.received
+            if control["type"] == "linkd.ack":
+                control["data"] |= {"received": self.received, "sent": self._written}
+                self._acknowledged = self.received
             written.append(json.dumps(control))
         return written
 
@@ -85,7 +93,9 @@ class ClientCore:
             self._confirmed(message["data"])
         elif message["type"] == "linkd.dropped":
             self.dropped = message["data"]["total"]
-        elif not message["type"].startswith("linkd."):
+        elif message["type"].startswith("linkd."):
+            self.controls.append(message)
+        else:
             self.received += 1
             self.delivered.append(message)
             if self._acks and self.received - self._acknowledged >= self._threshold:

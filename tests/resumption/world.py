@@ -15,7 +15,7 @@ from websockets.frames import Opcode
 from pylinkd.gateway.edge.framing import feed
 from pylinkd.gateway.server import Gateway
 from pylinkd.gateway.settings import Settings
-from pylinkd.protocol.link_pb2 import Frame, Handler, Session
+from pylinkd.protocol.link_pb2 import Frame, Handler, Register, Session
 
 from ..gateway.edge.sockets import SocketTransport
 from ..gateway.routing.rig import Process, registration
@@ -244,6 +244,8 @@ class World:
         service: The service's process.
         handled: Session and data of every message that the service got, in order.
         closed: Reason and session of every end that the service was told of.
+        noticed: What the service was told of connections that came and went, and of which session.
+        came_and_went: The members that it was told of, with a plus or a minus.
         answering: Whether the service answers.
     """
 
@@ -257,24 +259,28 @@ class World:
         self.handled: list[tuple[str, Any]] = []
         self.closed: list[tuple[str, str]] = []
         self.noticed: list[tuple[str | None, str]] = []
+        self.came_and_went: list[str] = []
         self.answering = True
         self._unanswered: list[Frame] = []
         self.lines: list[Line] = []
         self.service = self._start_service()
 
-    def _start_service(self, streams: Iterable[str] = ()) -> Process:
+    def _start_service(self, streams: Iterable[str] = (), **options: Any) -> Process:
         process = Process(SimpleNamespace(commands=self.routing.commands, link_window=8192))  # type: ignore[arg-type]
         handlers = [Handler(type=type, stream=True) for type in streams]
         register = registration(types=["chat.send"], handlers=handlers)
+        register.MergeFrom(Register(**options))
         assert process.ask(Frame(register=register)).WhichOneof("body") == "registered"
         return process
 
-    def restart_service(self, streams: Iterable[str] = ()) -> list[Session]:
-        """Another process has the service from now on; the sessions that it is told of."""
+    def restart_service(self, streams: Iterable[str] = (), **options: Any) -> list[Session]:
+        """Another process has the service from now on, and registers with these fields; the sessions that it is told
+        of.
+        """
         if self.service.link.registered:
             self.service.die()
         self._unanswered.clear()
-        self.service = self._start_service(streams)
+        self.service = self._start_service(streams, **options)
         opened = [frame for frame in self.service.pump() if frame.WhichOneof("body") == "session_opened"]
         return [frame.session_opened.session for frame in opened]
 
@@ -301,6 +307,10 @@ class World:
                 case "session_resumed":
                     self.noticed.append((kind, frame.session_resumed.session))
                     self.service.done(frame)
+                case "presence_changed":
+                    joined, left = frame.presence_changed.joined, frame.presence_changed.left
+                    self.came_and_went += [f"+{one.key}" for one in joined] + [f"-{one.key}" for one in left]
+                    self.service.done(frame)
                 case "published" | "done" | "failure" | "response":
                     self.service.unread.append(frame)
                 case _:
@@ -325,9 +335,8 @@ class World:
         """Time passes, and what is due is done."""
         self.loop.ahead += seconds
         self.gateway.parts.clients.now = self.loop.time()
-        self.routing.signin.sweep()
-        self.routing.acknowledgements.sweep()
-        self.routing.lifecycle.sweep()
+        for sweep in self.gateway.parts.clients._sweeps:
+            sweep()
         self.turn()
 
     def close(self) -> None:

@@ -63,8 +63,8 @@ def read_offer(subprotocols: Iterable[str]) -> ResumeOffer | None:
         if name == RESUME_SUBPROTOCOL:
             found = ResumeOffer()
         elif name.startswith(f"{RESUME_SUBPROTOCOL}."):
-            token, _, count = name[len(RESUME_SUBPROTOCOL) + 1 :].rpartition(".")
-            found = ResumeOffer(token, _count(count))
+            token, _, count = name[len(RESUME_SUBPROTOCOL) + 1 :].partition(".")
+            found = ResumeOffer(token or "?", _count(count))
     return found
 
 

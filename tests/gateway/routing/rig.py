@@ -117,7 +117,10 @@ class Process:
         self.link.connection_lost(None)
 
 
-ANSWERS = {"registered", "published", "done", "failure", "room_list", "member_list", "call_result", "event_done"}
+ANSWERS = {
+    "registered", "published", "answers", "done", "failure", "room_list", "member_list", "call_result", "event_done",
+    "room_joined", "history_page", "presence_list",
+}  # fmt: skip
 
 
 def registration(
