@@ -27,6 +27,7 @@ from .protocol.rooms import Position
 from .sdk.answers import Answer, Answers, Member
 from .sdk.connector import RefusedError
 from .sdk.context import Context, EventContext, HttpContext, WsContext
+from .sdk.limits import Limits, Reconnect
 from .sdk.middleware import Middleware, Next
 from .sdk.presence import Presence, PresenceChange, Present
 from .sdk.remote_session import RemoteSession
@@ -57,6 +58,7 @@ __all__ = [
     "InternalError",
     "InvalidJsonError",
     "Joined",
+    "Limits",
     "LinkdError",
     "Member",
     "Middleware",
@@ -71,6 +73,7 @@ __all__ = [
     "Present",
     "RateLimitedError",
     "Receipt",
+    "Reconnect",
     "RefusedError",
     "RegistrationError",
     "RemoteSession",

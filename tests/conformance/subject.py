@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from pylinkd.gateway.core.format import Formats
+from pylinkd.gateway.core.path_limits import PathLimits
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.framing import feed, read_frames
 from pylinkd.gateway.edge.receptions import Receptions
@@ -33,7 +34,6 @@ class Subject(RecordingOwner):
         failures: What was logged: exceptions that nobody expected.
     """
 
-    max_message_size = LIMIT
     max_fragments = FRAGMENTS
 
     def __init__(self, transport: SocketTransport, codec: Codec, window_bits: int | None) -> None:
@@ -45,6 +45,7 @@ class Subject(RecordingOwner):
         session = make_session(self._turns.delivery, codec=codec, connected=False)
         # What make_session does not offer; no message is too short to be compressed.
         session.format = Formats(0, 1).get(codec, window_bits)
+        session.limits = PathLimits(max_message_size=LIMIT)
         self._window_bits = window_bits
         connection = Connection(self, session, transport, session.format)
         read_frames(transport, connection, LIMIT)

@@ -97,7 +97,8 @@ class Assembly:
             Ids(secrets.token_bytes),
             time.time,
             self._hosts,
-            Formats(settings.compression_threshold, settings.compression_level) if settings.compression else None,
+            Formats(settings.compression_threshold, settings.compression_level),
+            self.routing.services.limits,
         )
         self.listener = self._make_listener(lambda: open() and self.routing.services.ready)
         self.admin = self._make_admin()

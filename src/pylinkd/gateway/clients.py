@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 
 import msgspec
 import structlog
@@ -34,22 +35,18 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         close_timeout: Seconds that a client may take to answer a close frame.
-        max_message_size: Bytes of a message.
         max_fragments: Of a message.
         max_receptions: How many large messages may arrive at once.
         message_timeout: Seconds that a message may take from its first fragment to its last.
-        heartbeat_interval: Seconds of silence after which a client is pinged.
-        idle_timeout: Seconds without a message after which one is closed; ``None``: never.
+        heartbeat_interval: Seconds of silence after which a client is pinged, where its path has no shorter ones.
         drain: How fast clients are released when the gateway stops.
     """
 
     close_timeout: float
-    max_message_size: int
     max_fragments: int
     max_receptions: int
     message_timeout: float
     heartbeat_interval: float
-    idle_timeout: float | None
     drain: DrainSettings
 
 
@@ -64,7 +61,6 @@ class Clients:
 
     def __init__(self, routing: Routing, settings: ClientSettings, traffic: Traffic) -> None:
         self.close_timeout = settings.close_timeout
-        self.max_message_size = settings.max_message_size
         self.max_fragments = settings.max_fragments
         self.traffic = traffic
         self.congested: set[Session] = set()
@@ -100,24 +96,38 @@ class Clients:
         self._limits = routing.limits
         self._drain_settings = settings.drain
         self._step = min(1.0, settings.heartbeat_interval / 8)
-        self._heartbeat: Heartbeat[Connection] = Heartbeat(
-            interval=settings.heartbeat_interval,
-            idle_timeout=settings.idle_timeout,
-            message_timeout=settings.message_timeout,
-            step=self._step,
-        )
+        self._message_timeout = settings.message_timeout
+        # One for each pair of interval and idle timeout that paths have; as many as services want.
+        self._heartbeats: dict[tuple[float, float | None], Heartbeat[Connection]] = {}
+
+    def _heartbeat(self, connection: Connection) -> Heartbeat[Connection]:
+        limits = connection.session.limits
+        key = (limits.heartbeat_interval, limits.idle_timeout)
+        found = self._heartbeats.get(key)
+        if found is None:
+            found = self._heartbeats[key] = Heartbeat(
+                interval=limits.heartbeat_interval,
+                idle_timeout=limits.idle_timeout,
+                message_timeout=self._message_timeout,
+                step=self._step,
+            )
+        return found
+
+    @property
+    def _connected(self) -> Iterator[Connection]:
+        return chain.from_iterable(self._heartbeats.values())
 
     def _shrink(self, connection: Connection) -> None:
         """Read a connection's frames into a small buffer again."""
         transport = connection.transport
         if transport is not None and not transport.is_closing():
-            read_frames(transport, connection, self.max_message_size)
+            read_frames(transport, connection, connection.session.limits.max_message_size)
 
     # edge.connection_owner.ConnectionOwner
 
     def opened(self, session: Session, connection: Connection, refusal: Refusal | None) -> None:
         """See ConnectionOwner."""
-        self._heartbeat.add(connection)
+        self._heartbeat(connection).add(connection)
         self._lifecycle.attach(session, connection)
         self._signin.opened(session)
         if session.controls:
@@ -125,12 +135,12 @@ class Clients:
 
     def resumed(self, back: Return, connection: Connection) -> None:
         """See ConnectionOwner."""
-        self._heartbeat.add(connection)
+        self._heartbeat(connection).add(connection)
         superseded = self._resuming.resume(back, connection)
         if superseded is not None:
             # Whatever would be found out about it is no business of the session's any more.
             assert isinstance(superseded, Connection)
-            self._heartbeat.discard(superseded)
+            self._heartbeat(superseded).discard(superseded)
 
     def receiving(self, session: Session) -> None:
         """See ConnectionOwner."""
@@ -170,7 +180,7 @@ class Clients:
     def ended(self, connection: Connection, reason: EndReason) -> None:
         """See ConnectionOwner."""
         session = connection.session
-        self._heartbeat.discard(connection)
+        self._heartbeat(connection).discard(connection)
         if session.connection is connection:
             self._signin.disconnected(session)
         self._lifecycle.detach(session, connection, reason)
@@ -187,7 +197,8 @@ class Clients:
             late = max(0.0, self.now - due)
             self.traffic.loop_lag.observe(late)
             if pause := own_pause(late):
-                self._heartbeat.paused(pause)
+                for heartbeat in self._heartbeats.values():
+                    heartbeat.paused(pause)
                 self.receptions.paused(pause)
                 self._signin.paused(pause)
                 self._lifecycle.detached.paused(pause)
@@ -199,7 +210,7 @@ class Clients:
                     sweep()
                 except Exception:
                     log.exception("sweep_failed")
-            for connection, verdict in self._heartbeat.due(self.now):
+            for connection, verdict in [due for beat in self._heartbeats.values() for due in beat.due(self.now)]:
                 try:
                     self._carry_out(connection, verdict)
                 except Exception:
@@ -229,7 +240,7 @@ class Clients:
         self._lifecycle.stop()
         for_answers = max(within - self.close_timeout, within / 2)
         # Whoever is connected, signed in or not.
-        sessions = [connection.session for connection in self._heartbeat]
+        sessions = [connection.session for connection in self._connected]
         drain = Drain(sessions, clock(), for_answers, self._drain_settings)
         answered_by = clock() + for_answers
         while not drain.done:
@@ -240,7 +251,7 @@ class Clients:
                 session.close(code, "the gateway stops", EndReason.SHUTDOWN)
             await asyncio.sleep(_DRAIN_STEP)
         closed_by = clock() + self.close_timeout
-        while len(self._heartbeat) and clock() < closed_by:
+        while any(self._heartbeats.values()) and clock() < closed_by:
             await asyncio.sleep(_DRAIN_STEP)
 
 

@@ -14,6 +14,7 @@ from ..settings import ProcessSettings, is_service_link
 from .clients import ClientSettings
 from .core.drain import DrainSettings
 from .core.outbox import Policy
+from .core.path_limits import PathLimits
 from .edge.stages import Deadlines
 from .guard.addresses import parse_networks
 from .guard.credentials import is_cookie_name
@@ -436,6 +437,7 @@ class Settings(ProcessSettings):
             services=ServicesSettings(
                 grace=self.service_grace_ms / 1000,
                 startup_grace=self.startup_grace_ms / 1000,
+                limits=self._path_limits,
                 namespaces=tuple(parse_namespaces(self.namespaces)),
             ),
             parking=ParkingSettings(
@@ -444,7 +446,6 @@ class Settings(ProcessSettings):
             connection_limit=ConnectionLimitSettings(self.max_connections_per_user, self.connections_excess),
             signin=SignInSettings(timeout=self.auth_timeout_ms / 1000, expiring=self.auth_expiring_ms / 1000),
             resumption=ResumptionSettings(
-                window=self.resume_window_ms / 1000,
                 limit=self.retention_limit,
                 session_bytes=self.retained_bytes,
                 session_messages=self.retained_messages,
@@ -459,12 +460,22 @@ class Settings(ProcessSettings):
         )
 
     @property
-    def _welcome(self) -> WelcomeSettings:
-        return WelcomeSettings(
+    def _path_limits(self) -> PathLimits:
+        return PathLimits(
             max_message_size=self.max_message_size,
+            heartbeat_interval=self.heartbeat_interval_ms / 1000,
+            idle_timeout=self.idle_timeout_ms / 1000 if self.idle_timeout_ms else None,
+            compression=self.compression,
+            resume_window=self.resume_window_ms / 1000,
+            message_rate=None if self.limits is Mode.OFF else Rate.parse(self.message_rate),
             retry=Retry(
                 self.reconnect_delay_ms, self.reconnect_max_delay_ms, self.reconnect_jitter, self.reconnect_attempts
             ),
+        )
+
+    @property
+    def _welcome(self) -> WelcomeSettings:
+        return WelcomeSettings(
             ack=AckThresholds(self.ack_messages, self.ack_bytes, self.ack_delay_ms),
             ping=self.ping_interval_ms / 1000,
         )
@@ -474,13 +485,11 @@ class Settings(ProcessSettings):
         """What clients may send."""
         return ClientSettings(
             close_timeout=self.close_timeout_ms / 1000,
-            max_message_size=self.max_message_size,
             max_fragments=self.max_fragments,
             # A buffer has up to twice the size of the largest message.
             max_receptions=max(1, self.reception_limit // (2 * self.max_message_size)),
             message_timeout=self.message_timeout_ms / 1000,
             heartbeat_interval=self.heartbeat_interval_ms / 1000,
-            idle_timeout=self.idle_timeout_ms / 1000 if self.idle_timeout_ms else None,
             drain=DrainSettings(self.drain_rate, self.drain_spread_ms / 1000),
         )
 

@@ -55,13 +55,15 @@ class AckThresholds(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Welcome(Control, frozen=True, omit_defaults=True):
-    """The first message of a connection. All but the first four are for clients that can resume.
+    """The first message of a connection. All but the first five are for clients that can resume.
 
     Attributes:
         session: The session's id.
         max_message_size: Bytes of a message.
         window: Messages that may be unanswered before the gateway stops reading.
         retry: How to come back.
+        message_rate: Messages that the client may send, such as ``100/1s``: so many at once, then one after the other
+            as time passes; ``None``: any number.
         resumed: Whether the session goes on that the client wanted to resume; ``None``: it wanted none.
         reason: Why it does not.
         received: Counted messages of the client's that had come, of the session that it wanted to resume; ``None``:
@@ -81,6 +83,7 @@ class Welcome(Control, frozen=True, omit_defaults=True):
     max_message_size: int
     window: int
     retry: Retry | None = None
+    message_rate: str | None = None
     resumed: bool | None = None
     reason: NotResumed | None = None
     received: int | None = None

@@ -160,7 +160,7 @@ class Done(_message.Message):
     def __init__(self) -> None: ...
 
 class Register(_message.Message):
-    __slots__ = ("protocol_version", "service", "version", "instance", "namespace", "path", "handlers", "catch_all", "actions", "events", "secret", "auth", "draining", "rooms", "presence")
+    __slots__ = ("protocol_version", "service", "version", "instance", "namespace", "path", "handlers", "catch_all", "actions", "events", "secret", "auth", "draining", "rooms", "presence", "limits")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -176,6 +176,7 @@ class Register(_message.Message):
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     ROOMS_FIELD_NUMBER: _ClassVar[int]
     PRESENCE_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     service: str
     version: str
@@ -191,7 +192,44 @@ class Register(_message.Message):
     draining: bool
     rooms: _containers.RepeatedCompositeFieldContainer[RoomRule]
     presence: bool
-    def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., instance: _Optional[str] = ..., namespace: _Optional[str] = ..., path: _Optional[str] = ..., handlers: _Optional[_Iterable[_Union[Handler, _Mapping]]] = ..., catch_all: _Optional[bool] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., events: _Optional[_Iterable[str]] = ..., secret: _Optional[bytes] = ..., auth: _Optional[bool] = ..., draining: _Optional[bool] = ..., rooms: _Optional[_Iterable[_Union[RoomRule, _Mapping]]] = ..., presence: _Optional[bool] = ...) -> None: ...
+    limits: Limits
+    def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., instance: _Optional[str] = ..., namespace: _Optional[str] = ..., path: _Optional[str] = ..., handlers: _Optional[_Iterable[_Union[Handler, _Mapping]]] = ..., catch_all: _Optional[bool] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., events: _Optional[_Iterable[str]] = ..., secret: _Optional[bytes] = ..., auth: _Optional[bool] = ..., draining: _Optional[bool] = ..., rooms: _Optional[_Iterable[_Union[RoomRule, _Mapping]]] = ..., presence: _Optional[bool] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ("max_message_size", "max_connections_per_user", "heartbeat_interval_ms", "idle_timeout_ms", "no_compression", "resume_window_ms", "rate_count", "rate_period_ms", "retry", "one_session")
+    MAX_MESSAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONNECTIONS_PER_USER_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
+    IDLE_TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    NO_COMPRESSION_FIELD_NUMBER: _ClassVar[int]
+    RESUME_WINDOW_MS_FIELD_NUMBER: _ClassVar[int]
+    RATE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RATE_PERIOD_MS_FIELD_NUMBER: _ClassVar[int]
+    RETRY_FIELD_NUMBER: _ClassVar[int]
+    ONE_SESSION_FIELD_NUMBER: _ClassVar[int]
+    max_message_size: int
+    max_connections_per_user: int
+    heartbeat_interval_ms: int
+    idle_timeout_ms: int
+    no_compression: bool
+    resume_window_ms: int
+    rate_count: int
+    rate_period_ms: int
+    retry: Retry
+    one_session: str
+    def __init__(self, max_message_size: _Optional[int] = ..., max_connections_per_user: _Optional[int] = ..., heartbeat_interval_ms: _Optional[int] = ..., idle_timeout_ms: _Optional[int] = ..., no_compression: _Optional[bool] = ..., resume_window_ms: _Optional[int] = ..., rate_count: _Optional[int] = ..., rate_period_ms: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., one_session: _Optional[str] = ...) -> None: ...
+
+class Retry(_message.Message):
+    __slots__ = ("base_ms", "cap_ms", "jitter", "attempts")
+    BASE_MS_FIELD_NUMBER: _ClassVar[int]
+    CAP_MS_FIELD_NUMBER: _ClassVar[int]
+    JITTER_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    base_ms: int
+    cap_ms: int
+    jitter: float
+    attempts: int
+    def __init__(self, base_ms: _Optional[int] = ..., cap_ms: _Optional[int] = ..., jitter: _Optional[float] = ..., attempts: _Optional[int] = ...) -> None: ...
 
 class RoomRule(_message.Message):
     __slots__ = ("pattern", "history", "presence")

@@ -54,15 +54,17 @@ class Rate:
 
     Attributes:
         text: As it was written, such as ``100/s``, ``20/m``, ``300/10s``.
+        count: How many.
         interval: Seconds that one of them costs.
         period: Seconds in which all of them are allowed.
         ceiling: Seconds that may be owed, which is the period and what rounding adds to it.
     """
 
-    __slots__ = ("ceiling", "interval", "period", "text")
+    __slots__ = ("ceiling", "count", "interval", "period", "text")
 
     def __init__(self, count: int, period: float) -> None:
         self.text = f"{count}/{period:g}s"
+        self.count = count
         self.period = period
         self.interval = period / count
         self.ceiling = period + _ROUNDING

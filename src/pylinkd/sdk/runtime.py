@@ -27,6 +27,7 @@ from .context import WsContext
 from .dispatch import Dispatcher, Job, Mailbox
 from .events import Events
 from .jobs import ActionJob, Answerable, EventJob, HookJob, MessageJob, NoticeJob, PresenceJob, StreamJob, done
+from .limits import Limits, Reconnect, fill_limits
 from .link import Asker
 from .presence import read_change
 from .remote_session import SESSION_GONE
@@ -58,6 +59,9 @@ class Offer(Protocol):
     events: Events
     room_rules: Rooms
     presence_handlers: list[Function]
+    limits: Limits | None
+    reconnect: Reconnect | None
+    one_session_per_user: Any
     text: TextPolicy
 
     @property
@@ -182,6 +186,8 @@ class Runtime:
         register.events.extend(service.events.patterns)
         service.room_rules.fill(register)
         register.presence = bool(service.presence_handlers)
+        if service.limits or service.reconnect or service.one_session_per_user:
+            fill_limits(register, service.limits, service.reconnect, service.one_session_per_user)
         return frame
 
     def registered(self, link: Asker, answer: Registered) -> None:

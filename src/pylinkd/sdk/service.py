@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 import structlog
 
@@ -21,6 +21,7 @@ from .connector import Connector
 from .context import DB
 from .events import Events
 from .handled_log import runtime_class
+from .limits import ONE_SESSION, Limits, Reconnect
 from .options import check_options
 from .presence import Presence
 from .process import ServiceProcess, end_at_once
@@ -65,9 +66,14 @@ class Service(Generic[DB]):
         max_concurrent: Most handlers that may be suspended at once; further messages wait.
         stop_timeout: Seconds that handlers may take to finish once the service stops.
         text: What the strings of all inbound data have to be; by default without control characters.
+        limits: Of the sessions on its path, where they are to be lower than the gateway's.
+        reconnect: How its clients come back; ``None``: as the gateway says.
+        one_session_per_user: What becomes of a user's second session on its path: it takes the place of the first
+            (``replace``), which is closed with 4409; it is closed with 4429 (``refuse``), unless the first one's client
+            is away or does not answer a ping; ``None``: nothing, within the limits on connections.
 
     Raises:
-        RegistrationError: If a name or path is malformed.
+        RegistrationError: If a name, a path or a limit is malformed.
     """
 
     @overload
@@ -84,6 +90,9 @@ class Service(Generic[DB]):
         max_concurrent: int = 1000,
         stop_timeout: float = 10.0,
         text: TextPolicy = DEFAULT_POLICY,
+        limits: Limits | None = None,
+        reconnect: Reconnect | None = None,
+        one_session_per_user: Literal["replace", "refuse"] | None = None,
     ) -> None: ...
 
     @overload
@@ -100,6 +109,9 @@ class Service(Generic[DB]):
         max_concurrent: int = 1000,
         stop_timeout: float = 10.0,
         text: TextPolicy = DEFAULT_POLICY,
+        limits: Limits | None = None,
+        reconnect: Reconnect | None = None,
+        one_session_per_user: Literal["replace", "refuse"] | None = None,
     ) -> None: ...
 
     def __init__(
@@ -115,6 +127,9 @@ class Service(Generic[DB]):
         max_concurrent: int = 1000,
         stop_timeout: float = 10.0,
         text: TextPolicy = DEFAULT_POLICY,
+        limits: Limits | None = None,
+        reconnect: Reconnect | None = None,
+        one_session_per_user: Literal["replace", "refuse"] | None = None,
     ) -> None:
         if not isinstance(name, str):
             raise RegistrationError(f"Service({name!r}): the name is a text such as 'chat'")
@@ -129,6 +144,19 @@ class Service(Generic[DB]):
         )  # fmt: skip
         if path and not path.startswith("/"):
             raise RegistrationError(f"{place}: a path begins with a slash, {path!r} does not")
+        given: list[tuple[Any, type[Limits] | type[Reconnect]]] = [(limits, Limits), (reconnect, Reconnect)]
+        for option, kind in given:
+            if option is not None:
+                if not isinstance(option, kind):
+                    raise RegistrationError(f"{place}: {kind.__name__.lower()} is {kind.__name__}(…), not {option!r}")
+                option.check(place)
+        if one_session_per_user not in (None, *ONE_SESSION):
+            raise RegistrationError(
+                f"{place}: one_session_per_user is 'replace', 'refuse' or None, not {one_session_per_user!r}"
+            )
+        self.limits = limits
+        self.reconnect = reconnect
+        self.one_session_per_user = one_session_per_user
         self.name = name
         self.path = f"/ws/{name}" if path == "" else path
         self.auth = auth

@@ -21,7 +21,6 @@ class RecordingOwner:
     """
 
     close_timeout = 60.0
-    max_message_size = 1024
     max_fragments = 1024
     now = 0.0
     count = None

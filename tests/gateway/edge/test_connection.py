@@ -11,6 +11,7 @@ import structlog
 from websockets.frames import Close, Frame, Opcode
 
 from pylinkd.gateway.core.connection import Hold
+from pylinkd.gateway.core.path_limits import PathLimits
 from pylinkd.gateway.core.session import Session
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.framing import feed, read_frames
@@ -42,6 +43,7 @@ class Client(RecordingOwner):
         self.transport = transport
         self.turns = Turns()
         self.session = make_session(self.turns.delivery, codec=codec, connected=False)
+        self.session.limits = PathLimits(max_message_size=LIMIT)
         self.connection = Connection(self, self.session, transport, self.session.format)
         read_frames(transport, self.connection, LIMIT)
         self._websocket = transport.get_protocol()

@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from picows import WSTransport
 from websockets.frames import Opcode
 
+from pylinkd.gateway.core.format import Formats
 from pylinkd.gateway.core.outbox import Outbox
+from pylinkd.gateway.core.path_limits import PathLimits
 from pylinkd.gateway.core.session import Session
 from pylinkd.gateway.edge.connection import Connection
 from pylinkd.gateway.edge.framing import feed, read_frames
@@ -126,6 +128,8 @@ def upgrade(owner: Owner, *, open: bool = True, there: bool = True, guard: Guard
         lambda: next(ids),
         lambda: 1234.5,
         Hosts(),
+        Formats(1024, 3),
+        lambda path: PathLimits(compression=False, max_message_size=1024),
     )
 
 

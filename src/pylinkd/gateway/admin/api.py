@@ -22,6 +22,7 @@ from ...protocol.errors import (
     PayloadTooLargeError,
     UnauthorizedError,
 )
+from ..core.path_limits import PathLimits
 from ..core.registry import Registry
 from ..core.session import Session
 from ..guard.addresses import BansFullError
@@ -178,8 +179,22 @@ def _describe(session: Session) -> dict[str, Any]:
         "address": session.remote_address,
         "userAgent": session.user_agent,
         "connectedAt": round(session.connected_at * 1000),
+        "limits": _limits(session.limits),
         "connected": session.connection is not None,
         "rooms": [f"{namespace}/{name}" for namespace, name in sorted(session.rooms)],
+    }
+
+
+def _limits(limits: PathLimits) -> dict[str, Any]:
+    return {
+        "maxMessageSize": limits.max_message_size,
+        "maxConnectionsPerUser": limits.max_connections_per_user,
+        "heartbeatIntervalMs": round(limits.heartbeat_interval * 1000),
+        "idleTimeoutMs": None if limits.idle_timeout is None else round(limits.idle_timeout * 1000),
+        "compression": limits.compression,
+        "resumeWindowMs": round(limits.resume_window * 1000),
+        "messageRate": None if limits.message_rate is None else limits.message_rate.text,
+        "oneSessionPerUser": limits.one_session,
     }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ...protocol.rate import Rate
+
 
 class Account(Protocol):
     """What is counted together."""
@@ -23,13 +25,15 @@ class Meter:
         broadcasts: The same for the events that its messages set off.
         strikes: The same for its refusals.
         user: The same for those of its user over all connections, shared by these; ``None``: nobody signed in.
+        rate: How many messages it may send; ``None``: any number.
         handlers: The same for each message type whose handler has a rate of its own; ``None``: none has.
     """
 
-    __slots__ = ("broadcasts", "bytes", "controls", "exempt", "handlers", "messages", "strikes", "user")
+    __slots__ = ("broadcasts", "bytes", "controls", "exempt", "handlers", "messages", "rate", "strikes", "user")
 
-    def __init__(self, exempt: bool) -> None:
+    def __init__(self, exempt: bool, rate: Rate | None) -> None:
         self.exempt = exempt
+        self.rate = rate
         self.messages = self.bytes = self.controls = self.broadcasts = self.strikes = 0.0
         self.user: Account | None = None
         self.handlers: dict[str, float] | None = None

@@ -21,10 +21,14 @@ from .connection import Connection
 from .format import Format
 from .meter import Meter
 from .outbox import Kind, Outbox
+from .path_limits import PathLimits
 from .resumption import Resumption
 
 RoomKey = tuple[str, str]
 """Namespace and name of a room."""
+
+
+_DEFAULT_LIMITS = PathLimits()
 
 
 class Upload(Protocol):
@@ -70,6 +74,7 @@ class Session:
         connected_at: Unix time in seconds.
         metadata: Query parameters of the opening handshake, without the token.
         connection: Its WebSocket; ``None`` before the handshake is done and after the connection ended.
+        limits: What holds on its path.
         resumption: What it needs to go on over another connection; ``None``: it ends with its connection.
         rooms: Those it is in; rooms.py keeps it.
         in_flight: Messages that were handed to a service, or wait for one, and are not answered.
@@ -90,6 +95,7 @@ class Session:
         "identity",
         "in_flight",
         "leaving",
+        "limits",
         "metadata",
         "meter",
         "outbox",
@@ -116,6 +122,7 @@ class Session:
         delivery: Deliverer,
         outbox: Outbox,
         resumption: Resumption | None = None,
+        limits: PathLimits = _DEFAULT_LIMITS,
     ) -> None:
         self.id = id
         self.path = path
@@ -135,6 +142,7 @@ class Session:
         self.delivery = delivery
         self.outbox = outbox
         self.resumption = resumption
+        self.limits = limits
 
     @property
     def served(self) -> bool:

@@ -110,7 +110,9 @@ class Connection(WSListener):
         self.session = session
         self._traffic = owner.traffic
         self._codec = format.codec
-        self._messages = Messages(owner.max_message_size, owner.max_fragments, inflates=format.window_bits is not None)
+        self._messages = Messages(
+            session.limits.max_message_size, owner.max_fragments, inflates=format.window_bits is not None
+        )
         self._state = ConnectionState()
         self._transport: asyncio.Transport | None = transport
         self._timeout: asyncio.TimerHandle | None = None
@@ -494,7 +496,7 @@ class Connection(WSListener):
         self._ignored += size
         if not self.open:
             self._limit_closing()
-        if self._ignored > _IGNORED_MESSAGES * self._owner.max_message_size:
+        if self._ignored > _IGNORED_MESSAGES * self.session.limits.max_message_size:
             self.hold(Hold.VIOLATION)
 
     def _limit_closing(self) -> None:

@@ -20,7 +20,6 @@ class ConnectionOwner(Protocol):
     """What a connection needs of the gateway."""
 
     close_timeout: float
-    max_message_size: int
     max_fragments: int
     traffic: Traffic
     receptions: Receptions[Connection]

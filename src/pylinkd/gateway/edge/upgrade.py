@@ -14,6 +14,7 @@ from ...protocol.resume import read_offer
 from ..core.delivery import Delivery
 from ..core.format import PLAIN, Format, Formats
 from ..core.outbox import Outbox
+from ..core.path_limits import PathLimits
 from ..core.session import Session
 from ..guard.addresses import Proxies
 from ..guard.credentials import Credentials
@@ -48,7 +49,8 @@ class Upgrade:
         make_id: Makes the ids of sessions, which nobody may guess.
         clock: Unix time in seconds.
         hosts: The hosts that may be asked for.
-        formats: How to compress; ``None``: compression is not offered.
+        formats: How to compress.
+        limits: Say what holds on a path.
     """
 
     def __init__(
@@ -63,7 +65,8 @@ class Upgrade:
         make_id: Callable[[], str],
         clock: Callable[[], float],
         hosts: Hosts,
-        formats: Formats | None = None,
+        formats: Formats,
+        limits: Callable[[str], PathLimits],
     ) -> None:
         self._door = door
         self._proxies = proxies
@@ -77,6 +80,7 @@ class Upgrade:
         self._clock = clock
         self._hosts = hosts
         self._formats = formats
+        self._limits = limits
 
     def __call__(self, transport: asyncio.Transport, head: Head) -> None:
         """Answer the head of a request that asks for an upgrade; the transport has another protocol afterwards, or
@@ -186,12 +190,13 @@ class Upgrade:
     def _begin(self, transport: asyncio.Transport, session: Session, format: Format) -> Connection:
         self._owner.traffic.handshakes["accepted"] += 1
         connection = Connection(self._owner, session, transport, format)
-        read_frames(transport, connection, self._owner.max_message_size)
+        read_frames(transport, connection, session.limits.max_message_size)
         return connection
 
     def _new_session(
         self, request: OpeningRequest, address: str, admission: Admission, format: Format, *, resumable: bool
     ) -> Session:
+        limits = self._limits(request.path)
         return Session(
             id=self._make_id(),
             path=request.path,
@@ -204,12 +209,13 @@ class Upgrade:
             metadata=request.metadata,
             delivery=self._delivery,
             outbox=self._make_outbox(),
-            resumption=self._resuming.begin() if resumable else None,
+            resumption=self._resuming.begin(limits) if resumable else None,
+            limits=limits,
         )
 
     def _negotiate(self, request: OpeningRequest, admission: Admission) -> tuple[Format, str | None]:
         """The session's format, and what the answer says of extensions."""
-        if self._formats is not None:
+        if self._limits(request.path).compression:
             agreement = negotiate(request.headers.get("sec-websocket-extensions", ""))
             if agreement is not None:
                 return self._formats.get(admission.codec, agreement.window_bits), agreement.header

@@ -173,7 +173,7 @@ class Limits:
         if meter.exempt:
             return 0.0
         now = self._clock()
-        rate = self._messages
+        rate = meter.rate
         if rate is not None:
             paid = meter.messages
             paid = (paid if paid > now else now) + rate.interval
@@ -208,7 +208,7 @@ class Limits:
         A piece of a stream cannot be refused without losing the stream, so that its client waits instead.
         """
         meter = session.meter or self._meter(session)
-        rate = self._messages
+        rate = meter.rate
         if meter.exempt or rate is None or not self._enforced:
             return 0.0
         now = self._clock()
@@ -238,8 +238,8 @@ class Limits:
             return True
         meter = session.meter or self._meter(session)
         if charged and not meter.exempt:
-            if self._messages is not None:
-                meter.messages -= self._messages.interval
+            if meter.rate is not None:
+                meter.messages -= meter.rate.interval
             if meter.user is not None and self._users.rate is not None:
                 meter.user.paid -= self._users.rate.interval
         return self.control(session)
@@ -302,7 +302,9 @@ class Limits:
         return _bounded(wait) if refused else 0.0
 
     def _meter(self, session: Session) -> Meter:
-        meter = session.meter = Meter(not self.on or self._addresses.exempt(session.remote_address))
+        exempt = not self.on or self._addresses.exempt(session.remote_address)
+        # A path may have a lower rate than the gateway.
+        meter = session.meter = Meter(exempt, session.limits.message_rate or self._messages)
         return meter
 
 

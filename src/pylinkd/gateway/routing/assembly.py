@@ -161,7 +161,6 @@ class Routing:
         self.resuming = self._make_resuming(settings, ResumeTokens(resume_key), traffic)
 
     def _make_resuming(self, settings: RoutingSettings, tokens: ResumeTokens, traffic: Traffic) -> Resuming:
-        grace = settings.resumption.window
         return Resuming(
             registry=self.registry,
             lifecycle=self.lifecycle,
@@ -170,7 +169,6 @@ class Routing:
             welcoming=Welcoming(
                 settings.welcome,
                 window=settings.session_window,
-                grace=grace,
                 tokens=tokens,
                 places=self.histories.places,
                 presences=self.presences.states,

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,6 +18,7 @@ from ...protocol.close import CloseCode
 from ...protocol.end import EndReason
 from ...protocol.identity import Identity
 from ..core.connection import Hold
+from ..core.path_limits import OneSession
 from ..core.pause import own_pause
 from ..core.registry import Registry
 from ..core.session import Session
@@ -42,6 +45,22 @@ class ConnectionLimitSettings(msgspec.Struct, frozen=True):
 
     most: int = 5
     excess: Excess = Excess.REJECT
+
+
+class _Bound(NamedTuple):
+    """How many sessions a user may have.
+
+    Attributes:
+        user: Whose.
+        most: So many.
+        excess: What happens to more.
+        path: On which path; ``None``: on all together.
+    """
+
+    user: str
+    most: int
+    excess: Excess
+    path: str | None = None
 
 
 class ConnectionLimit:
@@ -73,28 +92,50 @@ class ConnectionLimit:
 
     def admit(self, session: Session, identity: Identity | None, enter: Callable[[], None]) -> None:
         """Call ``enter``, at once or a moment later, if the session may come in; else close it, or an older one."""
-        if not self._most or identity is None or len(self._registry.of_user(identity.user)) < self._most:
+        self._pass(session, [] if identity is None else self._bounds(session, identity.user), enter)
+
+    def _bounds(self, session: Session, user: str) -> list[_Bound]:
+        """What the session has to pass: the bounds of its path, and the gateway's over all paths."""
+        limits, bounds = session.limits, []
+        if limits.one_session is not None:
+            excess = Excess.EVICT_OLDEST if limits.one_session is OneSession.REPLACE else Excess.REJECT
+            bounds.append(_Bound(user, 1, excess, session.path))
+        if limits.max_connections_per_user:
+            bounds.append(_Bound(user, limits.max_connections_per_user, self._excess, session.path))
+        if self._most:
+            bounds.append(_Bound(user, self._most, self._excess))
+        return bounds
+
+    def _pass(self, session: Session, bounds: Sequence[_Bound], enter: Callable[[], None]) -> None:
+        """Go on once each bound has room, one after the other."""
+        if not bounds:
             enter()
             return
-        self._replace_absent(identity.user)
-        open = self._open(identity.user)
+        bound, go_on = bounds[0], partial(self._pass, session, bounds[1:], enter)
+        others = self._others(bound)
+        if len(others) < bound.most:
+            go_on()
+            return
+        self._replace_absent(bound, others)
+        open = self._open(bound)
         silent = {other: self._heard_at(other) for other in open if self._is_silent(other)}
-        if len(open) >= self._most and silent and self._excess is Excess.REJECT:
-            self._ask(session, identity, enter, silent)
-        elif self._make_room(session, identity.user, open):
-            enter()
+        if len(open) >= bound.most and silent and bound.excess is Excess.REJECT:
+            self._ask(session, bound, go_on, silent)
+        elif self._make_room(session, bound, open):
+            go_on()
 
-    def _replace_absent(self, user: str) -> None:
+    def _others(self, bound: _Bound) -> list[Session]:
+        sessions = self._registry.of_user(bound.user)
+        return [other for other in sessions if bound.path is None or other.path == bound.path]
+
+    def _replace_absent(self, bound: _Bound, others: Sequence[Session]) -> None:
         """End sessions whose clients are away, as many as make room: nobody is locked out by what was cut."""
-        sessions = self._registry.of_user(user)
-        excess = len(sessions) - self._most + 1
-        for session in [other for other in sessions if other.connection is None][:excess]:
-            self._audit.record("replaced", user=user, session=session.id, address=session.remote_address)
+        excess = len(others) - bound.most + 1
+        for session in [other for other in others if other.connection is None][:excess]:
+            self._audit.record("replaced", user=bound.user, session=session.id, address=session.remote_address)
             session.close(CloseCode.REPLACED, "replaced by a newer connection", EndReason.REPLACED)
 
-    def _ask(
-        self, session: Session, identity: Identity, enter: Callable[[], None], silent: dict[Session, float]
-    ) -> None:
+    def _ask(self, session: Session, bound: _Bound, go_on: Callable[[], None], silent: dict[Session, float]) -> None:
         """Ping those that have been silent, and decide when they had time to answer."""
 
         due = self._clock() + _ANSWER_TIME
@@ -113,9 +154,9 @@ class ConnectionLimit:
             for other in dead:
                 if other.connection is not None:
                     other.connection.cut()
-            left = [other for other in self._open(identity.user) if other not in dead]
-            if self._make_room(session, identity.user, left):
-                enter()
+            left = [other for other in self._open(bound) if other not in dead]
+            if self._make_room(session, bound, left):
+                go_on()
 
         for other in silent:
             assert other.connection is not None
@@ -124,9 +165,8 @@ class ConnectionLimit:
             session.connection.hold(Hold.ADMISSION)
         self._schedule(_ANSWER_TIME, decide)
 
-    def _open(self, user: str) -> list[Session]:
-        sessions = self._registry.of_user(user)
-        return [other for other in sessions if other.connection is not None and other.connection.open]
+    def _open(self, bound: _Bound) -> list[Session]:
+        return [other for other in self._others(bound) if other.connection is not None and other.connection.open]
 
     def _is_silent(self, session: Session) -> bool:
         connection = session.connection
@@ -136,15 +176,16 @@ class ConnectionLimit:
     def _heard_at(self, session: Session) -> float:
         return float("-inf") if session.connection is None else session.connection.heard_at
 
-    def _make_room(self, session: Session, user: str, open: Sequence[Session]) -> bool:
+    def _make_room(self, session: Session, bound: _Bound, open: Sequence[Session]) -> bool:
         """Whether there is room beside these, the oldest of which comes first, or was made."""
-        if len(open) < self._most:
+        user = bound.user
+        if len(open) < bound.most:
             return True
-        if self._excess is Excess.REJECT:
+        if bound.excess is Excess.REJECT:
             self._audit.record("too_many_connections", user=user, session=session.id, address=session.remote_address)
             session.close(CloseCode.RATE_LIMITED, "too many connections of this user", EndReason.TOO_MANY_CONNECTIONS)
             return False
-        for oldest in open[: len(open) - self._most + 1]:
+        for oldest in open[: len(open) - bound.most + 1]:
             self._audit.record("replaced", user=user, session=oldest.id, address=oldest.remote_address)
             oldest.close(CloseCode.REPLACED, "replaced by a newer connection", EndReason.REPLACED)
         return True

@@ -33,6 +33,7 @@ _KEPT = frozenset({EndReason.CONNECTION_LOST, EndReason.CLIENT_LEFT, EndReason.T
 """How a connection ends whose client may come back to its session."""
 
 _MOST_REMEMBERED = 10_000  # ended sessions
+_REMEMBERED = 600.0  # seconds
 _SPARE = 0.9  # of what may be kept is left once sessions were given up, so that not every message gives up one more
 
 
@@ -40,14 +41,12 @@ class ResumptionSettings(msgspec.Struct, frozen=True):
     """How sessions are kept for clients that are away.
 
     Attributes:
-        window: Seconds for which; 0: none is.
         limit: See Retention.
         session_bytes: See Retention.
         session_messages: See Retention.
         away_bytes: See Retention.
     """
 
-    window: float = 60.0
     limit: int = 64 * 2**20
     session_bytes: int = 2**20
     session_messages: int = 1000
@@ -104,20 +103,15 @@ class Lifecycle:
         self._traffic = traffic
         self._clock = clock
         self._window = window
-        self._keep_for = settings.window
+        self._stopping = False
         self.detached = Detached(self.end, self.give_up)
-        self.ended = Ended(settings.window, _MOST_REMEMBERED)
+        self.ended = Ended(_REMEMBERED, _MOST_REMEMBERED)
         self.retention = Retention(
             settings.limit,
             session_bytes=settings.session_bytes,
             session_messages=settings.session_messages,
             away_bytes=settings.away_bytes,
         )
-
-    @property
-    def keeps(self) -> bool:
-        """Whether any session is kept for a client that is away."""
-        return self._keep_for > 0
 
     def attach(self, session: Session, connection: Connection) -> None:
         """The opening handshake is done: from now on this is the session's connection."""
@@ -137,7 +131,7 @@ class Lifecycle:
         if session not in self._registry:  # it was never opened
             self._note_end(session, reason)
         elif self._keeps(session, reason):
-            self.detached.add(session, self._clock() + self._keep_for)
+            self.detached.add(session, self._clock() + session.limits.resume_window)
             self._attachments.detached(session)
             self._presences.detached(session)
             log.debug("session_detached", session=session.id, user=_user(session), reason=str(reason))
@@ -152,7 +146,7 @@ class Lifecycle:
             and reason in _KEPT
             and not session.outbox.overflowed
             and session.leaving is None
-            and self.keeps
+            and not self._stopping
         )
 
     def _disconnect(self, session: Session) -> None:
@@ -242,7 +236,7 @@ class Lifecycle:
 
     def stop(self) -> None:
         """The gateway stops: whoever is away has nothing to come back to."""
-        self._keep_for = 0.0
+        self._stopping = True
         for session in list(self.detached):
             self.end(session, EndReason.SHUTDOWN)
 

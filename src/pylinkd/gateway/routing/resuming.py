@@ -12,6 +12,7 @@ from ...protocol.resume import NotResumed, ResumeOffer
 from ..core.connection import Connection
 from ..core.format import Format
 from ..core.outbox import Kind
+from ..core.path_limits import PathLimits
 from ..core.registry import Registry
 from ..core.resume_tokens import ResumeTokens
 from ..core.resumption import Resumption
@@ -180,6 +181,6 @@ class Resuming:
         log.debug("session_not_resumed", session=session.id, reason=str(refusal.reason))
         session.notify(self._welcoming.new(session, refusal.reason, refusal.received))
 
-    def begin(self) -> Resumption | None:
-        """What a new session needs so that its client can resume it; ``None``: sessions are not kept."""
-        return Resumption(self._lifecycle.retention) if self._lifecycle.keeps else None
+    def begin(self, limits: PathLimits) -> Resumption | None:
+        """What a new session needs so that its client can resume it; ``None``: sessions of its path are not kept."""
+        return Resumption(self._lifecycle.retention) if limits.resume_window else None

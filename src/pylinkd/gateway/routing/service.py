@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from ...protocol.link_pb2 import Frame
+from ..core.path_limits import PathLimits
 from ..core.session import Session
 from .attachment import Attachment
 from .instance import Instance
@@ -29,6 +30,7 @@ class Service:
         self.attachments: dict[Session, Attachment] = {}
         self.farewells: deque[Frame] = deque()
         self.left_at: float | None = None
+        self.limits: PathLimits | None = None  # of the sessions on its path; None: as the gateway has them
         self._admitted: tuple[Session, ...] | None = None
 
     @property

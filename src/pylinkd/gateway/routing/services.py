@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from ...protocol.link_pb2 import Register
+from ..core.path_limits import PathLimits
 from .claims import EVERY_SERVICE, Claims
 from .instance import Instance
 from .link import ServiceLink
@@ -24,11 +25,13 @@ class ServicesSettings(msgspec.Struct, frozen=True):
     Attributes:
         grace: Seconds for which a service without instance still takes new sessions.
         startup_grace: Seconds from the start on in which services may be on their way back from another gateway.
+        limits: Of sessions, where their service does not lower them.
         namespaces: Those that services may use beside the one with their own name: pairs of service and namespace.
     """
 
     grace: float = 30.0
     startup_grace: float = 10.0
+    limits: PathLimits = PathLimits()
     namespaces: tuple[tuple[str, str], ...] = ()
 
 
@@ -47,6 +50,7 @@ class Services:
     def __init__(self, now: Callable[[], float], settings: ServicesSettings) -> None:
         self._now = now
         self._grace = settings.grace
+        self._limits = settings.limits
         self._complete_at = now() + settings.startup_grace
         self._services: dict[str, Service] = {}
         self._instances: dict[ServiceLink, Instance] = {}
@@ -61,6 +65,7 @@ class Services:
         """
         instance = self._instances.get(link)
         self.claims.check(registration, instance)
+        limits = self._limits.lowered(registration.limits) if registration.HasField("limits") else None
         service = self._services.get(registration.service)
         if service is None:
             service = self._services[registration.service] = Service(registration.service)
@@ -73,6 +78,7 @@ class Services:
         service.path = registration.path
         service.namespace = registration.namespace or service.name
         service.left_at = None
+        service.limits = limits
         self.claims.take(self._services.values())
         self.room_rules.take(self._services.values())
         return instance
@@ -141,6 +147,11 @@ class Services:
         """Whether sessions on this path have to sign in before anything else."""
         service = self.claims.by_path.get(path)
         return service is not None and service.auth
+
+    def limits(self, path: str) -> PathLimits:
+        """What holds for the sessions of a path."""
+        service = self.claims.by_path.get(path)
+        return self._limits if service is None or service.limits is None else service.limits
 
     def reached(self, path: str) -> Iterable[Service]:
         """The services behind a path."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ...protocol.control import AckThresholds, Retry, RoomPlace, Welcome
+from ...protocol.control import AckThresholds, RoomPlace, Welcome
 from ...protocol.resume import NotResumed
 from ..core.resume_tokens import ResumeTokens
 from ..core.session import Session
@@ -16,14 +16,10 @@ class WelcomeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What clients are to keep to.
 
     Attributes:
-        max_message_size: Bytes of a message.
-        retry: How to come back.
         ack: When to acknowledge.
         ping: Seconds of silence after which a client asks for a sign of life.
     """
 
-    max_message_size: int = 64 * 1024
-    retry: Retry = Retry()
     ack: AckThresholds = AckThresholds()
     ping: float = 25.0
 
@@ -34,7 +30,6 @@ class Welcoming:
     Args:
         settings: What clients are to keep to.
         window: Messages that may be unanswered before the gateway stops reading.
-        grace: Seconds for which a session is kept whose client is away.
         tokens: Makes the tokens by which clients come back.
         places: Says where a session's rooms are that have a history.
         presences: Says in which states the rooms are whose members a session watches.
@@ -45,14 +40,12 @@ class Welcoming:
         settings: WelcomeSettings,
         *,
         window: int,
-        grace: float,
         tokens: ResumeTokens,
         places: Callable[[Session], dict[str, RoomPlace]],
         presences: Callable[[Session], dict[str, int]],
     ) -> None:
         self._settings = settings
         self._window = window
-        self._grace_ms = round(grace * 1000)
         self._tokens = tokens
         self._places = places
         self._presences = presences
@@ -75,24 +68,27 @@ class Welcoming:
     def _welcome(
         self, session: Session, resumed: bool | None, reason: NotResumed | None, received: int | None
     ) -> Welcome:
-        settings, resumption = self._settings, session.resumption
+        settings, resumption, limits = self._settings, session.resumption, session.limits
+        rate = None if limits.message_rate is None else limits.message_rate.text
         if resumption is None:
             return Welcome(
                 session=session.id,
-                max_message_size=settings.max_message_size,
+                max_message_size=limits.max_message_size,
                 window=self._window,
-                retry=settings.retry,
+                retry=limits.retry,
+                message_rate=rate,
             )
         return Welcome(
             session=session.id,
-            max_message_size=settings.max_message_size,
+            max_message_size=limits.max_message_size,
             window=self._window,
-            retry=settings.retry,
+            retry=limits.retry,
+            message_rate=rate,
             resumed=resumed,
             reason=reason,
             received=received,
             resume=self._tokens.make(session.id, resumption.generation),
-            grace_ms=self._grace_ms,
+            grace_ms=round(limits.resume_window * 1000),
             dropped=session.outbox.dropped,
             ping_ms=round(settings.ping * 1000),
             ack=settings.ack,
