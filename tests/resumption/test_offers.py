@@ -232,7 +232,7 @@ def test_session_whose_connection_lives_is_taken_over(world: World) -> None:
     client.connect()
     (old,) = client.old
     assert client.core.notices == ["resumed"]
-    assert b"\x11\x39resumed over another connection" in old.transport.bytes, "4409"
+    assert b"\x11\x3aresumed over another connection" in old.transport.bytes, "4410"
     world.emit(3, client)
     client.pump()
     old.cut()
@@ -321,3 +321,46 @@ def test_nobody_is_kept_where_sessions_are_not(make_world: Callable[..., World])
     client.cut()
     world.turn()
     assert len(world.closed) == 1
+
+
+def test_handshake_that_arrives_late_takes_nothing_away(world: World) -> None:
+    """A client gives an attempt up that is held up in the network, comes back with the same token, and goes on: the
+    late attempt may take the session over, and the client gets it back with the token of its welcome.
+    """
+    client = connected(world)
+    session = client.core.session
+    client.cut()
+    client.dial()
+    late = client.line
+    assert late is not None
+    held, late.up = late.up, b""
+    client.dial()
+    assert client.line is not None
+    client.line.carry_up()
+    world.turn()
+    late.up = held
+    late.carry_up()
+    world.turn()
+    client.hear()
+    assert client.core.notices == ["resumed"]
+    client.cut()
+    client.connect()
+    assert client.core.notices == ["resumed", "resumed"]
+    assert client.core.session == session
+    late.cut()
+    client.core.send("chat.send", 1, id=1)
+    client.pump()
+    assert client.answers == [1]
+
+
+def test_tokens_of_attempts_that_nobody_heard_are_few(world: World) -> None:
+    """Whoever never says anything keeps the last ones."""
+    client = connected(world)
+    first = client.core.token
+    for _ in range(20):
+        client.cut()
+        client.connect()
+    client.cut()
+    client.core.token = first
+    client.connect()
+    assert client.core.notices == [*["resumed"] * 20, "unknown"]

@@ -41,6 +41,7 @@ class CloseCode(IntEnum):
     FORBIDDEN = 4403
     IDLE = 4408
     REPLACED = 4409
+    RESUMED = 4410
     RATE_LIMITED = 4429
 
 
@@ -55,6 +56,7 @@ _RECONNECT: dict[int, Reconnect] = {
     CloseCode.TRY_AGAIN_LATER: Reconnect.YES,
     CloseCode.UNAUTHORIZED: Reconnect.WITH_NEW_TOKEN,
     CloseCode.IDLE: Reconnect.YES,
+    CloseCode.RESUMED: Reconnect.YES,
 }
 
 

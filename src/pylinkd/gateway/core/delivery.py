@@ -16,9 +16,10 @@ from typing import NamedTuple, Protocol
 from ...protocol.close import CloseCode
 from ...protocol.control import Ack, Dropped
 from ...protocol.end import EndReason
+from ...protocol.resume import NotResumed
 from .broadcast import Broadcast
 from .outbox import UNCOUNTED, Kind, Squeezed
-from .resumption import Resumption, cost_of
+from .resumption import Resumption, Retention, cost_of
 from .session import Session
 from .traffic import Traffic
 
@@ -189,12 +190,12 @@ class Delivery:
         elif outbox.overflowed:
             outbox.take()
             connection.close(CloseCode.TRY_AGAIN_LATER, "reading too slowly", EndReason.SLOW_CONSUMER)
-        elif connection.writable and (outbox.frames or session.resumption is not None):
+        elif connection.writable:
             if outbox.dropped != outbox.reported:
                 _report_dropped(session)
             if session.resumption is not None:
                 self._hand_over(session, session.resumption)
-            else:
+            elif outbox.frames:
                 connection.write(outbox.take())
 
     def _hand_over(self, session: Session, resumption: Resumption) -> None:
@@ -202,25 +203,24 @@ class Delivery:
         connection, outbox = session.connection, session.outbox
         if connection is None or not connection.open:
             return  # it waits for the next connection
-        if outbox.frames:
+        frames = outbox.frames
+        if resumption.confirming:
+            counted = outbox.counted
+            sent = resumption.written + len(counted)
+            resumption.confirm()
+            connection.write([*outbox.take(), session.encode(Ack(received=resumption.received, sent=sent))])
+            resumption.wrote(counted)
+        elif frames:
             counted = outbox.counted
             connection.write(outbox.take())
-            resumption.wrote(counted, sum(map(len, counted)))
-        if resumption.confirming:
-            self._confirm(session, resumption)
+            resumption.wrote(counted)
 
     def confirm(self, session: Session) -> None:
-        """Tell the client how many of its messages came, behind everything that was written before."""
+        """Tell the client how many of its messages came, behind everything that is written with this turn."""
         resumption = session.resumption
-        if session.connection is not None and resumption is not None:
+        if session.connection is not None and resumption is not None and not resumption.confirming:
             resumption.confirming = True
-            self.flush(session)
-
-    def _confirm(self, session: Session, resumption: Resumption) -> None:
-        assert session.connection is not None
-        resumption.confirming = False
-        resumption.confirmed = resumption.received
-        session.connection.write([session.encode(Ack(received=resumption.received, sent=resumption.written))])
+            self._enqueue(session)
 
     def close(self, session: Session, code: int, reason: str, end: EndReason) -> None:
         """Begin the closing handshake. What was sent before leaves first: a client that reads slowly gets it as far as
@@ -281,7 +281,8 @@ class Delivery:
             counted = {format: [one.frames[format] for one in counting] for format in frames}
         sizes = {format: sum(map(len, listed)) for format, listed in counted.items()}
         costs = {format: cost_of(listed) for format, listed in counted.items()}
-        passed = size = 0
+        passed = size = held = 0
+        retention: Retention | None = None
         try:
             for session in volley.left:
                 connection, format = session.connection, session.format
@@ -290,8 +291,19 @@ class Delivery:
                 if connection is not None and not session.outbox.size and connection.pass_on(piece):
                     passed += 1
                     size += len(piece)
-                    if session.resumption is not None:
-                        session.resumption.wrote(counted[format], sizes[format], costs[format])
+                    kept = session.resumption
+                    if kept is not None and kept.lost is None:
+                        # As Resumption.wrote, 0.15 µs less for each recipient.
+                        kept.frames += counted[format]
+                        kept.size += sizes[format]
+                        held += costs[format]
+                        retention = kept.retention
+                        if kept.size > retention.session_bytes or len(kept.frames) > retention.session_messages:
+                            retention.held += held
+                            held = 0
+                            kept.lose(NotResumed.OVERFLOW)
+                    elif kept is not None:
+                        kept.wrote(counted[format])
                 else:
                     for frame, broadcast in zip(frames[format], broadcasts, strict=True):
                         self.send(session, frame, broadcast.kind)
@@ -299,6 +311,8 @@ class Delivery:
             self._wait(volley)  # whoever comes after the one that failed gets it all the same
             raise
         finally:
+            if retention is not None:
+                retention.held += held
             self._traffic.messages_out += passed * len(broadcasts)
             self._traffic.bytes_out += size
 

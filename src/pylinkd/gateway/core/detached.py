@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ...protocol.end import EndReason
 from ...protocol.resume import NotResumed
+from .resumption import good_generations
 from .session import Session
 
 
@@ -58,17 +59,22 @@ class Remains(NamedTuple):
 
     Attributes:
         generation: Of its last connection.
-        previous: As in Resumption.
+        oldest: As in Resumption.
         reason: Why it cannot be resumed.
         received: Counted messages that had come from its client.
         until: When it is forgotten.
     """
 
     generation: int
-    previous: int
+    oldest: int
     reason: NotResumed
     received: int
     until: float
+
+    @property
+    def good(self) -> range:
+        """The generations whose tokens were good."""
+        return good_generations(self.generation, self.oldest)
 
 
 class Ended:
@@ -89,7 +95,7 @@ class Ended:
         resumption = session.resumption
         assert resumption is not None
         self._remains[session.id] = Remains(
-            resumption.generation, resumption.previous, reason, resumption.received, now + self._seconds
+            resumption.generation, resumption.oldest, reason, resumption.received, now + self._seconds
         )
         while self._remains and (len(self._remains) > self._most or next(iter(self._remains.values())).until <= now):
             self._remains.popitem(last=False)

@@ -17,6 +17,7 @@ from .broadcast import SharedFrame
 _ACK_AFTER = 16  # messages of a client, after which it is told at once that they came
 _SLOT_COST = 16  # bytes that one more place costs for a frame: a slot in a list, and what the list has to spare
 _FRAME_COST = _SLOT_COST + sys.getsizeof(b"")  # bytes that a frame costs beside its own
+_MOST_GOOD = 16  # tokens of a session that are good at a time
 _SHARED_BY = 32  # sessions at least (delivery.py), each of which is charged a part
 
 
@@ -71,63 +72,69 @@ class Resumption:
     Attributes:
         frames: What was handed to a connection and is not acknowledged, oldest first.
         size: Bytes of it.
-        written: Counted messages that were handed to a connection since the session began.
+        acknowledged: Counted messages that the client has said to have got.
         received: Counted messages that came from the client.
         confirmed: Of these, how many the client knows to have come.
+        attention: When ``received`` is as much, ``attend`` is due.
         generation: Of the present connection: the number of connections that the session has had.
-        previous: The generation whose token is good as well, until the client is heard; 0: none.
+        oldest: The oldest generation whose token is good as well, until the client is heard; 0: none.
         confirming: The client is due an acknowledgement, as soon as it takes one.
         lost: Why the session cannot be resumed any more; ``None``: it can.
         waiting: What it costs to keep what is sent while the client is away (outbox.py).
     """
 
     __slots__ = (
+        "acknowledged",
+        "attention",
         "confirmed",
         "confirming",
         "frames",
         "generation",
         "lost",
-        "previous",
+        "oldest",
         "received",
         "retention",
         "size",
         "waiting",
-        "written",
     )
 
     def __init__(self, retention: Retention) -> None:
         self.retention = retention
         self.frames: list[bytes] = []
         self.size = self.waiting = 0
-        self.written = self.received = self.confirmed = 0
+        self.acknowledged = self.received = self.confirmed = 0
+        self.attention = 1
         self.generation = 1
-        self.previous = 0
+        self.oldest = 0
         self.confirming = False
         self.lost: NotResumed | None = None
 
     # to the client
 
     @property
-    def acknowledged(self) -> int:
-        """Counted messages that the client has said to have got."""
-        return self.written - len(self.frames)
+    def written(self) -> int:
+        """Counted messages that were handed to a connection since the session began."""
+        return self.acknowledged + len(self.frames)
 
-    def wrote(self, frames: list[bytes], size: int, cost: int | None = None) -> None:
-        """These counted messages were handed to the connection.
-
-        Args:
-            frames: Their frames, oldest first.
-            size: Bytes of them.
-            cost: Bytes that it takes to keep them; ``None``: it is found out.
+    def wrote(self, frames: list[bytes]) -> None:
+        """These counted messages, oldest first, were handed to the connection. (delivery.py does the same for an event
+        to many, written out.)
         """
-        self.written += len(frames)
-        if self.lost is None:
-            self.frames += frames
-            self.size += size
-            retention = self.retention
-            retention.held += cost_of(frames) if cost is None else cost
-            if self.size > retention.session_bytes or len(self.frames) > retention.session_messages:
-                self.lose(NotResumed.OVERFLOW)
+        if self.lost is not None:
+            self.acknowledged += len(frames)
+            return
+        kept, retention = self.frames, self.retention
+        if len(frames) == 1 and type(frames[0]) is bytes:  # nearly always
+            frame = frames[0]
+            kept.append(frame)
+            self.size += len(frame)
+            retention.held += _FRAME_COST + len(frame)
+        else:
+            kept += frames
+            self.size += sum(map(len, frames))
+            retention.held += cost_of(frames)
+        if self.size > retention.session_bytes or len(kept) > retention.session_messages:
+            self.lose(NotResumed.OVERFLOW)
 
     def acknowledge(self, received: int, sent: int) -> None:
         """The client has got so many counted messages, and sent so many.
@@ -140,7 +147,7 @@ class Resumption:
             raise StreamError(text, drifted=True)
         if received > self.written:
             raise StreamError(f"{received} messages are acknowledged, and {self.written} were sent")
-        if self.lost is None:
+        if self.lost is None:  # else what was acknowledged is not known any more
             if received < self.acknowledged:
                 raise StreamError(f"{received} messages are acknowledged, and {self.acknowledged} were before")
             self._let_go(received - self.acknowledged)
@@ -157,13 +164,13 @@ class Resumption:
         again = self.frames
         self.retention.held -= cost_of(again) + self.waiting
         self.frames, self.size, self.waiting = [], 0, 0
-        self.written = received
         return again
 
     def _let_go(self, count: int) -> None:
         if count:
             gone = self.frames[:count]
             del self.frames[:count]
+            self.acknowledged += count
             self.size -= sum(map(len, gone))
             self.retention.held -= cost_of(gone)
 
@@ -178,32 +185,45 @@ class Resumption:
         if self.lost is None:
             self.lost = why
         self.retention.held -= cost_of(self.frames) + self.waiting
+        self.acknowledged += len(self.frames)
         self.frames, self.size, self.waiting = [], 0, 0
 
     # from the client
 
-    def took(self) -> bool:
-        """A counted message came; whether that begins what the client is to be told, or is enough for it."""
-        self.received += 1
-        self.previous = 0
+    def attend(self) -> bool:
+        """So many counted messages came that something is due: the first was heard of the client since it knows how
+        many came, or the last of as many as it is to be told of at once. Whether it is the latter.
+        """
+        self.oldest = 0
         unconfirmed = self.received - self.confirmed
-        return unconfirmed == 1 or (unconfirmed >= _ACK_AFTER and not self.confirming)
+        self.attention = self.confirmed + (_ACK_AFTER if unconfirmed < _ACK_AFTER else unconfirmed + _ACK_AFTER)
+        return unconfirmed >= _ACK_AFTER
 
-    @property
-    def much(self) -> bool:
-        """Whether so many messages came that the client is to be told at once."""
-        return self.received - self.confirmed >= _ACK_AFTER
+    def confirm(self) -> None:
+        """The client is told how many of its messages came."""
+        self.confirming = False
+        self.confirmed = self.received
+        self.attention = self.received + 1
 
     # over connections
 
     def renew(self, used: int) -> None:
-        """The session has another connection, whose client showed the token of this generation. It stays good until
-        the client is heard: the message with the next one may be lost.
+        """The session has another connection, whose client showed the token of this generation. Until the client is
+        heard every token from there on is good: a welcome may be lost, and an earlier attempt arrive late.
         """
-        self.previous = used
+        self.oldest = min(used, self.oldest or used)
         self.generation += 1
-        self.confirming = False
-        self.confirmed = self.received  # the welcome says it
+        self.confirm()  # the welcome says it
+
+    @property
+    def good(self) -> range:
+        """The generations whose tokens are good."""
+        return good_generations(self.generation, self.oldest)
+
+
+def good_generations(generation: int, oldest: int) -> range:
+    """The generations whose tokens are good, of so many."""
+    return range(max(oldest or generation, generation - _MOST_GOOD + 1), generation + 1)
 
 
 def cost_of(frames: Iterable[bytes]) -> int:

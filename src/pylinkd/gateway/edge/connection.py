@@ -19,7 +19,6 @@ from ..core.connection_state import ConnectionState, State
 from ..core.format import Format
 from ..core.frames import close_frame, ping_frame, pong_frame
 from ..core.outbox import Kind
-from ..core.resumption import Resumption
 from ..core.session import Session
 from ..routing.resuming import Refusal, Return
 from .connection_owner import ConnectionOwner
@@ -45,6 +44,8 @@ _SMALL_PIECE = 512  # bytes of a stream's piece below which it is counted as a m
 _IGNORED_FRAME_COST = 64  # bytes; what an empty frame takes of the time for others, beside its payload
 _IGNORED_MESSAGES = 2  # of the largest size, that are read and thrown away once a connection closes
 _ANSWERED_STEP = 0.005  # seconds between two looks whether everything is answered that came before a violation
+
+_PREFIX_LENGTH = len(RESERVED_PREFIX)
 
 _BIN = (b"\xc4", b"\xc5", b"\xc6")  # how a binary value begins in MessagePack, where a message is a map
 
@@ -257,9 +258,12 @@ class Connection(WSListener):
         except BadRequestError as error:
             self._malformed(error.id if isinstance(error, BadEnvelopeError) else None, error, wait)
             return
-        if session.resumption is not None:
-            if not message.type.startswith(RESERVED_PREFIX):
-                self._took(session.resumption)
+        resumption = session.resumption
+        if resumption is not None:
+            if message.type[:_PREFIX_LENGTH] != RESERVED_PREFIX:
+                resumption.received += 1
+                if resumption.received == resumption.attention:
+                    self._owner.acknowledge(session)
             elif message.type == Ack.type:
                 self._owner.acknowledged(session, message, charged=not wait)
                 return
@@ -268,14 +272,12 @@ class Connection(WSListener):
         else:
             self._owner.received(session, message)
 
-    def _took(self, resumption: Resumption) -> None:
-        """Count a message."""
-        if resumption.took():
-            self._owner.acknowledge(self.session)
-
     def _malformed(self, id: MessageId | None, error: BadRequestError, wait: float) -> None:
-        if self.session.resumption is not None and not isinstance(error, WrongKindError):
-            self._took(self.session.resumption)
+        resumption = self.session.resumption
+        if resumption is not None and not isinstance(error, WrongKindError):
+            resumption.received += 1
+            if resumption.received == resumption.attention:
+                self._owner.acknowledge(self.session)
         if wait:
             self._owner.exceeded(self.session, id, wait)
         else:
@@ -372,7 +374,7 @@ class Connection(WSListener):
         """See core.connection.Connection."""
         self._owner.receptions.forget(self, self._owner.now)
         self._owner.congested.discard(self.session)
-        self.close(CloseCode.REPLACED, "resumed over another connection", EndReason.REPLACED)
+        self.close(CloseCode.RESUMED, "resumed over another connection", EndReason.REPLACED)
 
     def write(self, frames: list[bytes]) -> None:
         """See core.connection.Connection."""

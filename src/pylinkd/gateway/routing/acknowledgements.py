@@ -43,7 +43,7 @@ class Acknowledgements:
     def took(self, session: Session) -> None:
         """A message of the client's came that it is to be told of: now, if these are many, or soon."""
         assert session.resumption is not None
-        if session.resumption.much:
+        if session.resumption.attend():
             self._delivery.confirm(session)
         else:
             self._due.setdefault(session, self._clock() + _DELAY)
@@ -85,7 +85,7 @@ class Acknowledgements:
                 log.error("stream_drifted", session=session.id, user=user, problem=str(error))
             self._close(session, str(error))
             return
-        resumption.previous = 0
+        resumption.oldest = 0
         if message.id is not None:
             session.answer(message.id, b"")
         if ack.echo:

@@ -110,7 +110,7 @@ class Resuming:
         known = kept or self._lifecycle.ended.get(id)
         used = None
         if known is not None:
-            for generation in filter(None, (known.generation, known.previous)):
+            for generation in known.good:
                 if self._tokens.fits(offer.token, id, generation):
                     used = generation
         if known is None or used is None:
