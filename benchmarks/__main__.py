@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from . import (
     burst,
+    chaos,
     churn,
     comparison,
     compiled,
@@ -67,7 +68,7 @@ SCENARIOS: dict[str, Scenario] = {
 }
 """What is measured. ``all`` runs every one of them."""
 
-CHECKS: dict[str, Scenario] = {"ledger": ledger, "soak": soak}
+CHECKS: dict[str, Scenario] = {"ledger": ledger, "chaos": chaos, "soak": soak}
 """What either holds or does not. Their results have ``passed``."""
 
 

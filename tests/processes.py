@@ -114,6 +114,7 @@ class Platform:
 
     Attributes:
         programs: Everything that was started, in order.
+        expects_drift: A test has a client count wrongly.
     """
 
     default_certificate: ClassVar[Certificate | None] = None
@@ -123,6 +124,7 @@ class Platform:
         self, folder: Path, env: dict[str, str] | None = None, *, certificate: Certificate | None = None
     ) -> None:
         self._folder = folder
+        self.expects_drift = False
         self.programs: list[Program] = []
         self.link = folder / "link.sock"
         self.certificate = certificate or self.default_certificate
@@ -192,10 +194,12 @@ class Platform:
                 await asyncio.sleep(0.02)
 
     async def close(self) -> None:
-        """End every process that this started."""
+        """End every process that this started. Nowhere may gateway and client have counted differently."""
         for program in reversed(self.programs):
             if program.process.returncode is None:
                 await program.kill()
+        drifted = [line for program in self.programs for line in program.logged("stream_drifted")]
+        assert not drifted or self.expects_drift, drifted
 
 
 @contextlib.asynccontextmanager

@@ -97,7 +97,7 @@ def _lower(name: str, own: N, wire: WireLimits, wanted: N, suffix: str = "") -> 
 def _too_high(name: str, wanted: object, own: object) -> ConflictError:
     setting = f"LINKD_{name.upper()}" + ("_MS" if isinstance(own, float) else "")
     return ConflictError(
-        f"The service wants {name}={wanted}, and this gateway allows {own} ({setting}): a service may lower a limit, not "
-        "raise it.",
+        f"The service wants {name}={wanted}, and this gateway allows {own} ({setting}): a service may lower a limit, "
+        "not raise it.",
         type="LIMIT_TOO_HIGH",
     )
