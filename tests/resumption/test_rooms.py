@@ -344,3 +344,29 @@ def test_client_that_reads_slowly_misses_ticks_and_no_messages(rooms: World) -> 
     client.core.acknowledge(echo=True)
     client.pump()
     assert rooms.traffic.drift == 0
+
+
+def test_history_that_begins_anew_is_a_gap(rooms: World) -> None:
+    """Told to whoever is in the room, before the first event of the new one."""
+    client = connected(rooms)
+    join(rooms, client, "kept")
+    old = take(client, "linkd.room")[0]["epoch"]
+    emit(rooms, "kept", 1)
+    other = RoomRule(pattern="kept", history=HistoryRule(messages=9, period_ms=300_000, bytes=2**20))
+    rooms.restart_service(rooms=[other])
+    emit(rooms, "kept", 2)
+    (gap,) = take(client, "linkd.gap")
+    assert gap == {"room": "kept", "epoch": gap["epoch"], "offset": 0, "reason": "changed"}
+    assert gap["epoch"] != old
+    assert [(message["data"], message["offset"]) for message in client.core.delivered] == [(1, 1), (2, 1)]
+
+
+def test_first_pattern_that_matches_holds(rooms: World) -> None:
+    """Of several, in the order in which the service names them."""
+    every = RoomRule(pattern="*", history=HistoryRule(messages=1, period_ms=1000, bytes=1000))
+    rooms.restart_service(rooms=[KEPT, every, SEEN])
+    client = connected(rooms)
+    assert join(rooms, client, "kept").HasField("room_joined")
+    assert join(rooms, client, "seen").HasField("room_joined")
+    client.pump()
+    assert take(client, "linkd.presence") == []

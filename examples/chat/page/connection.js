@@ -5,7 +5,7 @@ const BACKOFF_BASE = 500;
 const BACKOFF_CEILING = 15_000;
 const STABLE_AFTER = 5_000;
 // After these a client comes back by itself (docs/protocol.md#closing); after the others it would only be sent away again.
-const RECONNECT_CODES = new Set([1001, 1006, 1011, 1012, 1013, 4408]);
+const RECONNECT_CODES = new Set([1001, 1006, 1011, 1012, 1013, 4408, 4410]);
 const REFUSED_CODES = new Set([4401, 4403]);
 
 export class RequestError extends Error {

@@ -154,6 +154,25 @@ class RoomNotice(Control, frozen=True, omit_defaults=True):
     replayed: int = 0
 
 
+class Gap(Control, frozen=True):
+    """A room's history has begun anew while the session is in the room: positions of the old one are worth nothing.
+    Read the state anew.
+
+    Attributes:
+        room: Its name.
+        epoch: Of the new history.
+        offset: Of its last event.
+        reason: ``evicted``: the gateway had to make room. ``changed``: the service keeps it otherwise now.
+    """
+
+    type = "linkd.gap"
+
+    room: str
+    epoch: str
+    offset: int
+    reason: str
+
+
 class Presence(Control, frozen=True, omit_defaults=True):
     """Who is in a room: everybody, in pages, or what has changed since the last one.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pylinkd.gateway.core.presence import Changes, PresenceRule, RoomPresence, State
 from pylinkd.gateway.core.session import Session
+from pylinkd.protocol.end import EndReason
 
 from ..doubles import Turns, make_session, user
 
@@ -113,13 +114,13 @@ def test_page_that_is_loaded_anew_is_no_going() -> None:
     old, new = session("1"), session("2")
     presence.enter(old, 0.0)
     presence.take()
-    presence.ended(old, 0.0, politely=True)
+    presence.ended(old, 0.0, EndReason.CLIENT_LEFT)
     assert presence.take() is None
     presence.enter(new, 1.0)
     assert presence.take() is None
     assert presence.due(2.0) == [old]
     assert presence.take() is None
-    presence.ended(new, 10.0, politely=True)
+    presence.ended(new, 10.0, EndReason.CLIENT_CLOSED)
     assert presence.due(11.9) == []
     assert presence.due(12.0) == [new]
     assert names(presence.take()) == ([], [], ["una"])
@@ -131,7 +132,7 @@ def test_session_that_is_ended_is_gone_at_once() -> None:
     one = session("1")
     presence.enter(one, 0.0)
     presence.take()
-    presence.ended(one, 0.0, politely=False)
+    presence.ended(one, 0.0, EndReason.DISCONNECTED)
     assert names(presence.take()) == ([], [], ["una"])
 
 
@@ -200,3 +201,19 @@ def test_rooms_tick_slower_the_more_are_in_them() -> None:
         presence.leave(next(iter(presence._members[f"u{number}"])))
     assert presence.count_only()
     assert not presence.counting
+
+
+def test_user_whose_connection_was_lost_is_away_for_a_while() -> None:
+    """Also where the session could not be resumed: another one may come. One that was away already leaves in time."""
+    presence = RoomPresence(PresenceRule(grace=15.0))
+    one, other = session("1"), session("2", "bob")
+    presence.enter(one, 0.0)
+    presence.enter(other, 0.0)
+    presence.take()
+    presence.ended(one, 0.0, EndReason.CONNECTION_LOST)
+    changes = presence.take()
+    assert changes is not None
+    assert changes.updated["una"].state is State.AWAY
+    lose(presence, other, 0.0)
+    presence.ended(other, 10.0, EndReason.CONNECTION_LOST)
+    assert presence.due(15.0) == [one, other]

@@ -21,6 +21,7 @@ from .session import RoomKey
 _EVENT_COST = 400  # bytes that an event costs beside its data
 _ROOM_COST = 600  # bytes that a history costs beside its events
 _SWEPT = 1000  # histories that a sweep looks at
+_MOST_EVICTED = 10_000  # names of rooms whose history was given up
 
 
 class HistoryRule(msgspec.Struct, frozen=True):
@@ -127,18 +128,27 @@ class History:
         return found[-limit:]
 
 
+def _unnoticed(room: RoomKey, history: History, reason: str) -> None:
+    pass
+
+
 class Histories:
     """The histories of all rooms.
 
     Args:
         limit: Bytes of all together. Beyond it those go that were not touched for longest.
         make_epoch: Makes names of epochs, which nobody guesses.
+
+    Attributes:
+        began_anew: Called with a room whose history was given up and has begun anew, and with why.
     """
 
     def __init__(self, limit: int, make_epoch: Callable[[], str]) -> None:
         self._limit = limit
+        self.began_anew: Callable[[RoomKey, History, str], None] = _unnoticed
         self._make_epoch = make_epoch
         self._histories: OrderedDict[RoomKey, tuple[HistoryRule, History]] = OrderedDict()
+        self._evicted: OrderedDict[RoomKey, None] = OrderedDict()
         self.size = 0
 
     def of(self, room: RoomKey, rule: HistoryRule, now: float) -> History:
@@ -148,11 +158,15 @@ class Histories:
             self._histories.move_to_end(room)
             found[1].touched = now
             return found[1]
-        if found is not None:
+        changed = found is not None
+        evicted = self._evicted.pop(room, None) is not None
+        if changed:
             self._drop(room)
         history = History(self._make_epoch(), rule, now)
         self._histories[room] = (rule, history)
         self.size += history.size
+        if changed or evicted:
+            self.began_anew(room, history, "changed" if changed else "evicted")
         return history
 
     def add(
@@ -183,6 +197,9 @@ class Histories:
             if oldest == kept:
                 return
             self._drop(oldest)
+            self._evicted[oldest] = None
+            if len(self._evicted) > _MOST_EVICTED:
+                self._evicted.popitem(last=False)
 
     def sweep(self, now: float, members: Callable[[RoomKey], Sequence[object]]) -> None:
         """Forget what is too old of histories that were not touched for long, and those of rooms that nobody is in.

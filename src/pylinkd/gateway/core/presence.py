@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from ...protocol.end import EndReason
 from .session import Session
 
 MAX_DATA = 1024
@@ -23,6 +24,8 @@ _LOGGED = 100  # ticks whose changes are remembered, for those who missed some
 _TICKS = ((100, 0.1), (1000, 0.5))  # members up to which a room ticks so often, in seconds
 _SLOWEST_TICK = 2.0
 _RELOAD = 2.0  # seconds that a page may take to be loaded anew
+_LEFT = frozenset({EndReason.CLIENT_CLOSED, EndReason.CLIENT_LEFT})
+_LOST = frozenset({EndReason.CONNECTION_LOST, EndReason.TIMEOUT})
 _SHRUNK = 0.9  # of the limit below which members are listed again
 
 
@@ -166,17 +169,23 @@ class RoomPresence:
             if not stays:
                 del self._members[key]
 
-    def ended(self, session: Session, now: float, *, politely: bool) -> None:
-        """A session has ended; where its client said goodbye, it may be a page that is loaded anew."""
+    def ended(self, session: Session, now: float, reason: EndReason) -> None:
+        """A session has ended. Where its client left, it may be a page that is loaded anew; where it was lost, its user
+        may come back with another.
+        """
         key = self._key(session)
         if key is None:
             return
-        if politely:
+        if reason in _LEFT:
             self._touch(key)
             self._members[key][session].ended = True
             self._leaving[session] = now + _RELOAD
-        else:
+        elif reason not in _LOST:
             self.leave(session)
+        elif session not in self._leaving:  # else it was away already
+            self._touch(key)
+            self._members[key][session].attached = False
+            self._leaving[session] = now + self.rule.grace
 
     def detached(self, session: Session, now: float) -> None:
         """A session's client is away."""

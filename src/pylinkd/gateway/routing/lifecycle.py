@@ -179,7 +179,7 @@ class Lifecycle:
         self.detached.remove(session)
         self._inbound.forget(session)
         self._client_answers.ended(session)
-        self._presences.ended(session, politely=reason is EndReason.CLIENT_CLOSED)
+        self._presences.ended(session, reason)
         self._expiry.forget(session)
         self._note_end(session, reason)
         resumption = session.resumption

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ...protocol.control import RoomNotice, RoomPlace, read_history_request
+from ...protocol.control import Gap, RoomNotice, RoomPlace, read_history_request
 from ...protocol.envelope import Message
 from ...protocol.errors import BadRequestError, ConflictError, ForbiddenError, LinkdError, NotFoundError
 from ...protocol.link_pb2 import Frame, Publish, RoomCommand
@@ -53,6 +53,7 @@ class RoomHistories:
     ) -> None:
         self._rules = rules
         self._histories = histories
+        histories.began_anew = self._tell
         self._rooms = rooms
         self._registry = registry
         self._delivery = delivery
@@ -123,6 +124,12 @@ class RoomHistories:
     def _history(self, namespace: str, room: str) -> History | None:
         rule = self._rules.history(namespace, room)
         return None if rule is None else self._histories.of((namespace, room), rule, self._monotonic())
+
+    def _tell(self, room: RoomKey, history: History, reason: str) -> None:
+        """A history has begun anew: whoever is in the room learns that its position is worth nothing."""
+        notice = Gap(room=room[1], epoch=history.epoch, offset=history.top, reason=reason)
+        for session in self._rooms.members(*room):
+            session.notify(notice)
 
     def places(self, session: Session) -> dict[str, RoomPlace]:
         """Where the session's rooms are that have a history."""

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from ...protocol.control import Presence, PresenceSet, PresenceSync
+from ...protocol.end import EndReason
 from ...protocol.envelope import Message
 from ...protocol.errors import BadRequestError, ForbiddenError, LinkdError, NotFoundError, PayloadTooLargeError
 from ...protocol.link_pb2 import Frame, RoomCommand
@@ -116,11 +117,11 @@ class RoomPresences:
             self._presences[key].resumed(session, self._monotonic())
             self._tick_soon(key, self._presences[key])
 
-    def ended(self, session: Session, *, politely: bool) -> None:
-        """A session has ended; whether its client said goodbye."""
+    def ended(self, session: Session, reason: EndReason) -> None:
+        """A session has ended."""
         for key in self._of.pop(session, ()):
             presence = self._presences[key]
-            presence.ended(session, self._monotonic(), politely=politely)
+            presence.ended(session, self._monotonic(), reason)
             presence.unwatching.discard(session)
             self._tick_soon(key, presence)
 
