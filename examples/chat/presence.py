@@ -1,22 +1,31 @@
-"""Presence: who is there, and telling the others when that changes.
+"""Presence: who is there, which the gateway keeps, and who is typing.
 
-A user may have several windows, each a session. ``user.online`` is told when the first of them enters a room and
-``user.offline`` when the last is gone. The gateway knows who is in which room; nothing of it is stored here. A room
-is called by its id as text.
+A user may have several windows, each a session, and is one member of a room whatever their number. ``user.online`` is
+told when somebody came, and ``user.offline`` when they are gone for good: a page that is loaded anew, or a train in a
+tunnel, is neither. A room is called by its id as text.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Iterable
+import uuid
 
-from pylinkd import Member, NotFoundError, WsContext
+import sqlalchemy as sa
+
+from pylinkd import Context, NotFoundError, Presence, PresenceChange, Present, WsContext
 
 from .membership import require_member
-from .models import ChatDatabase
+from .models import ChatDatabase, RoomMember, User
 from .users import remember
 from .wire import InRoom, Person, PersonInRoom
+
+_MOST_LISTED = 1000  # members of a room
+
+
+class MemberView(Person):
+    """A member of a room, and whether they are there."""
+
+    online: bool
 
 
 class Typing(InRoom):
@@ -31,41 +40,40 @@ class UserTyping(PersonInRoom):
     is_typing: bool
 
 
+PRESENCE = Presence(grace=15.0)
+"""A user whose connections are lost is away for so many seconds before the others hear that they are gone."""
+
+
 async def connected(ctx: WsContext[ChatDatabase]) -> None:
     """Enter the rooms that the user is a member of. Who has not signed in may stay, and is in none."""
     if ctx.identity is None:
         return
     await remember(ctx)
     memberships = await ctx.db.room_members.where_equals("user_id", ctx.auth.user).get()
-    await enter(ctx, *(str(membership.room_id) for membership in memberships))
+    if memberships:
+        await ctx.join(*(str(membership.room_id) for membership in memberships))
 
 
-async def disconnected(ctx: WsContext[ChatDatabase]) -> None:
-    """Tell each room that the user is gone, unless another window of theirs is still in it."""
+async def changed(ctx: Context[ChatDatabase], change: PresenceChange) -> None:
+    """Tell a room who came, and who of its members is gone."""
+    for member in change.joined:
+        await _tell(ctx, "user.online", change.room, member)
+    for member in change.left:
+        rows = ctx.db.room_members.where_equals("room_id", uuid.UUID(change.room))
+        # Who has left the room is no member that is offline: the others heard of that.
+        if await rows.where_equals("user_id", member.key).count():
+            await _tell(ctx, "user.offline", change.room, member)
 
-    async def depart(room: str) -> None:
-        if not _windows(ctx, await ctx.members(room)):
-            await ctx.to(room).emit("user.offline", _me(ctx, room))
 
-    await asyncio.gather(*(depart(room) for room in await ctx.rooms()))
-
-
-async def enter(ctx: WsContext[ChatDatabase], *rooms: str) -> None:
-    """Get the events of these rooms in this window, and tell each room if it is the user's first there."""
-
-    async def arrive(room: str) -> None:
-        # Asked for together, and answered in this order with nothing in between. Were the members asked for after
-        # the join is confirmed, two windows that connect at once would each find the other there already.
-        _, members = await asyncio.gather(ctx.join(room), ctx.members(room))
-        if _windows(ctx, members) == {ctx.socket.id}:
-            await ctx.to(room).except_(ctx.socket.id).emit("user.online", _me(ctx, room))
-
-    await asyncio.gather(*(arrive(room) for room in rooms))
+async def _tell(ctx: Context[ChatDatabase], type: str, room: str, member: Present) -> None:
+    person = PersonInRoom(user_id=member.key, username=member.name or member.key, room_id=room)
+    await ctx.to(room).except_(user=member.key).emit(type, person)
 
 
 async def withdraw(ctx: WsContext[ChatDatabase], room: str) -> None:
     """End the events of a room in all windows of the user."""
-    for session in _windows(ctx, await ctx.members(room)):
+    windows = [member.session for member in await ctx.members(room) if member.user == ctx.auth.user]
+    for session in windows:
         with contextlib.suppress(NotFoundError):  # the window was closed meanwhile
             await ctx.leave(room, session=session)
 
@@ -89,17 +97,20 @@ async def typing(ctx: WsContext[ChatDatabase], request: Typing) -> None:
     await ctx.to(str(request.room)).except_(user=ctx.auth.user).emit("user.typing", event, volatile=True)
 
 
-async def online(ctx: WsContext[ChatDatabase], room: str) -> list[Person]:
-    """Who has a window in the room, each user once, by name."""
-    names = {member.user: member.name for member in await ctx.members(room) if member.user is not None}
-    people = [Person(user_id=user, username=name or user) for user, name in names.items()]
-    return sorted(people, key=lambda person: (person.username, person.user_id))
+async def members(ctx: WsContext[ChatDatabase], room: uuid.UUID) -> list[MemberView]:
+    """The members of a room by name, and which of them are there."""
+    there = {member.key: member for member in await ctx.presence(str(room))}
+    statement = (
+        sa.select(User.id, User.name)
+        .join(RoomMember, RoomMember.user_id == User.id)
+        .where(RoomMember.room_id == room)
+        .order_by(User.name, User.id)
+        .limit(_MOST_LISTED)
+    )
+    return [
+        MemberView(user_id=row.id, username=row.name, online=row.id in there) for row in await ctx.db.execute(statement)
+    ]
 
 
 def _me(ctx: WsContext[ChatDatabase], room: str) -> PersonInRoom:
     return PersonInRoom(user_id=ctx.auth.user, username=ctx.auth.name, room_id=room)
-
-
-def _windows(ctx: WsContext[ChatDatabase], members: Iterable[Member]) -> set[str]:
-    """The caller's sessions among the members of a room."""
-    return {member.session for member in members if member.user == ctx.auth.user}

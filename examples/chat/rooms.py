@@ -47,6 +47,7 @@ class Joined(Wire):
     room: uuid.UUID
     member_count: int
     online: list[Person]
+    members: list[presence.MemberView]
     success: bool = True
 
 
@@ -63,10 +64,11 @@ async def join(ctx: WsContext[ChatDatabase], request: InRoom) -> Joined:
     if not await is_member(ctx, room):
         await ctx.db.room_members.upsert({"room_id": room, "user_id": ctx.auth.user}, update=[])
         await presence.tell_joined(ctx, name)
-    if name not in await ctx.rooms():
-        await presence.enter(ctx, name)
+    await ctx.join(name)
     count = await ctx.db.room_members.where_equals("room_id", room).count()
-    return Joined(room=room, member_count=count, online=await presence.online(ctx, name))
+    members = await presence.members(ctx, room)
+    online = [Person(user_id=member.user_id, username=member.username) for member in members if member.online]
+    return Joined(room=room, member_count=count, online=online, members=members)
 
 
 async def leave(ctx: WsContext[ChatDatabase], request: InRoom) -> Done:

@@ -25,7 +25,8 @@ service = Service(
 service.before_start(seed)
 
 service.ws.on_connect(presence.connected)
-service.ws.on_disconnect(presence.disconnected)
+service.rooms("*", presence=presence.PRESENCE)
+service.on_presence(presence.changed)
 
 chat = service.ws.group("chat", auth=True)
 chat.on("join", rooms.join)

@@ -60,6 +60,7 @@ class Client:
         self.user = user
         self._socket = socket
         self._events: deque[tuple[str, dict[str, Any]]] = deque()
+        self._presence: deque[tuple[str, dict[str, Any]]] = deque()
         self._last_id = 0
 
     async def _frame(self) -> dict[str, Any]:
@@ -76,7 +77,7 @@ class Client:
         self._last_id += 1
         await self._socket.send(json.dumps({"type": message_type, "data": data, "id": self._last_id}))
         while (frame := await self._frame()).get("id") != self._last_id:
-            self._events.append((frame["type"], frame.get("data", {})))
+            self._keep(frame)
         if frame["type"] == "error":
             raise RefusedError(frame)
         return frame.get("data")
@@ -94,11 +95,27 @@ class Client:
         await self._socket.send(json.dumps({"type": message_type, "data": data}))
 
     async def event(self) -> tuple[str, dict[str, Any]]:
-        """The next event, whatever it is: a test that expects one thus sees that no other came before it."""
-        if self._events:
-            return self._events.popleft()
-        frame = await self._frame()
-        return frame["type"], frame.get("data", {})
+        """The next event, whatever it is: a test that expects one thus sees that no other came before it. But presence
+        is told in its own time.
+        """
+        while not self._events:
+            self._keep(await self._frame())
+        return self._events.popleft()
+
+    async def presence(self) -> tuple[str, dict[str, Any]]:
+        """The next event of somebody who came online or went offline."""
+        while not self._presence:
+            self._keep(await self._frame())
+        return self._presence.popleft()
+
+    async def until(self, type: str, person: dict[str, str]) -> None:
+        """Wait for this event of presence, whatever comes before it."""
+        while await self.presence() != (type, person):
+            pass
+
+    def _keep(self, frame: dict[str, Any]) -> None:
+        is_presence = frame["type"] in ("user.online", "user.offline")
+        (self._presence if is_presence else self._events).append((frame["type"], frame.get("data", {})))
 
     async def close(self) -> None:
         """Close the window."""
@@ -166,6 +183,6 @@ async def talking(chat: Chat, *users: User) -> AsyncIterator[tuple[str, list[Cli
             await client.ask("chat.join", room=room)
             for earlier in clients:
                 assert (await earlier.event())[0] == "user.joined"
-                assert (await earlier.event())[0] == "user.online"
+                await earlier.until("user.online", user.person(room))
             clients.append(client)
         yield room, clients

@@ -18,10 +18,10 @@ async def test_first_window_and_last_window_are_announced(chat: Chat) -> None:
             sent = await second.ask("chat.send", room=room, message="still here")
 
             assert (await observer.event())[1]["id"] == sent["messageId"]
-        assert await observer.event() == ("user.offline", ivo.person(room))
+        assert await observer.presence() == ("user.offline", ivo.person(room))
 
         async with chat.window(ivo):
-            assert await observer.event() == ("user.online", ivo.person(room))
+            assert await observer.presence() == ("user.online", ivo.person(room))
 
 
 async def test_two_windows_that_open_at_once_are_announced_once(chat: Chat) -> None:
@@ -29,13 +29,13 @@ async def test_two_windows_that_open_at_once_are_announced_once(chat: Chat) -> N
     una, ivo = User("Una"), User("Ivo")
     async with talking(chat, una, ivo) as (room, (observer, window)):
         await window.close()
-        assert (await observer.event())[0] == "user.offline"
+        assert (await observer.presence())[0] == "user.offline"
 
         windows = [chat.window(ivo) for _ in range(5)]
         opened = await asyncio.gather(*(each.__aenter__() for each in windows))
         sent = await opened[-1].ask("chat.send", room=room, message="here")
 
-        assert await observer.event() == ("user.online", ivo.person(room))
+        assert await observer.presence() == ("user.online", ivo.person(room))
         assert (await observer.event())[1]["id"] == sent["messageId"]
         await asyncio.gather(*(each.__aexit__(None, None, None) for each in windows))
 
@@ -47,16 +47,50 @@ async def test_presence_is_told_once_in_every_room(chat: Chat) -> None:
         two = await chat.new_room(una)
         await observer.ask("chat.join", room=two)
         await window.ask("chat.join", room=two)
-        assert [(await observer.event())[0] for _ in range(2)] == ["user.joined", "user.online"]
+        assert (await observer.event())[0] == "user.joined"
+        await observer.until("user.online", ivo.person(two))
         await window.close()
 
-        gone = [await observer.event() for _ in range(2)]
+        gone = [await observer.presence() for _ in range(2)]
         async with chat.window(ivo):
-            back = [await observer.event() for _ in range(2)]
+            back = [await observer.presence() for _ in range(2)]
 
     assert {type for type, _ in gone} == {"user.offline"}
     assert {type for type, _ in back} == {"user.online"}
     assert {data["roomId"] for _, data in gone} == {data["roomId"] for _, data in back} == {one, two}
+
+
+async def test_page_that_is_loaded_anew_is_no_going(chat: Chat) -> None:
+    """The window is closed, and the next one opens at once: the others hear nothing."""
+    una, ivo = User("Una"), User("Ivo")
+    async with talking(chat, una, ivo) as (room, (observer, window)):
+        for _ in range(3):
+            await window.close()
+            window = await chat.window(ivo).__aenter__()
+        await window.close()
+        assert await observer.presence() == ("user.offline", ivo.person(room))
+
+
+async def test_members_who_are_not_there_are_listed(chat: Chat) -> None:
+    """As offline, by name."""
+    una, ivo = User("Una"), User("Ivo")
+    async with talking(chat, una, ivo) as (room, (observer, window)):
+        await window.close()
+        await observer.until("user.offline", ivo.person(room))
+        joined = await observer.ask("chat.join", room=room)
+
+    assert joined["members"] == [{**ivo.person(), "online": False}, {**una.person(), "online": True}]
+
+
+async def test_who_leaves_a_room_is_not_offline_there(chat: Chat) -> None:
+    """But a member no more: the next who is told of is somebody else."""
+    una, ivo, eve = User("Una"), User("Ivo"), User("Eve")
+    async with talking(chat, una, ivo) as (room, (observer, window)):
+        await window.ask("chat.leave", room=room)
+        assert (await observer.event())[0] == "user.left"
+        async with chat.window(eve) as other:
+            await other.ask("chat.join", room=room)
+            assert await observer.presence() == ("user.online", eve.person(room))
 
 
 async def test_online_has_each_user_once(chat: Chat) -> None:

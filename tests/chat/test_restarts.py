@@ -32,7 +32,7 @@ async def test_user_who_went_while_the_service_was_down_is_offline_after_it(own_
         await second.close()
         await own_chat.restart_service()
 
-        assert await first.event() == ("user.offline", ivo.person(room))
+        assert await first.presence() == ("user.offline", ivo.person(room))
 
 
 async def test_seeding_again_does_not_put_back_who_left(own_chat: Chat) -> None:

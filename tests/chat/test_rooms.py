@@ -97,9 +97,10 @@ async def test_join_answers_who_is_there_and_tells_the_room(chat: Chat) -> None:
             "room": room,
             "memberCount": 2,
             "online": [ivo.person(), una.person()],
+            "members": [{**ivo.person(), "online": True}, {**una.person(), "online": True}],
         }
         assert await first.event() == ("user.joined", ivo.person(room))
-        assert await first.event() == ("user.online", ivo.person(room))
+        await first.until("user.online", ivo.person(room))
 
 
 async def test_joining_twice_tells_nobody(chat: Chat) -> None:

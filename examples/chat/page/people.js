@@ -2,24 +2,32 @@ import { avatar, byId, element } from "./elements.js";
 
 const TYPING_EXPIRES = 5_000;
 
-/** Who is online in each room the server has told of. */
+/** Who belongs to each room that the server has told of, and who of them is online. */
 export class Presence {
   #rooms = new Map();
 
   set(roomId, people) {
-    this.#rooms.set(roomId, new Map(people.map((person) => [String(person.userId), person.username])));
+    this.#rooms.set(roomId, new Map(people.map(({ userId, username, online }) => [String(userId), { username, online }])));
   }
 
-  add(roomId, userId, username) {
-    this.#rooms.get(roomId)?.set(String(userId), username);
+  add(roomId, userId, username, isOnline) {
+    const people = this.#rooms.get(roomId);
+    if (people) people.set(String(userId), { username, online: isOnline || Boolean(people.get(String(userId))?.online) });
   }
 
+  /** They are a member no more. */
   remove(roomId, userId) {
     this.#rooms.get(roomId)?.delete(String(userId));
   }
 
-  removeEverywhere(userId) {
-    for (const people of this.#rooms.values()) people.delete(String(userId));
+  /** They are a member still, and offline. */
+  leave(roomId, userId) {
+    const person = this.#rooms.get(roomId)?.get(String(userId));
+    if (person) person.online = false;
+  }
+
+  leaveEverywhere(userId) {
+    for (const roomId of this.#rooms.keys()) this.leave(roomId, userId);
   }
 
   forget(roomId) {
@@ -28,7 +36,7 @@ export class Presence {
 
   in(roomId) {
     const people = this.#rooms.get(roomId) ?? new Map();
-    return [...people].map(([userId, username]) => ({ userId, username: username ?? "Someone" }));
+    return [...people].map(([userId, { username, online }]) => ({ userId, username: username ?? "Someone", online }));
   }
 }
 
@@ -56,14 +64,17 @@ export class PeoplePanel {
 
   draw(people) {
     this.#button.hidden = false;
-    this.#count.textContent = String(people.length);
-    this.#button.setAttribute("aria-label", `${people.length} online. Show who.`);
+    const online = people.filter((person) => person.online).length;
+    this.#count.textContent = String(online);
+    this.#button.setAttribute("aria-label", `${online} online. Show who.`);
     const isMe = (person) => person.userId === String(this.#me.id);
-    const sorted = [...people].sort((a, b) => isMe(b) - isMe(a) || a.username.localeCompare(b.username));
-    this.#list.replaceChildren(...sorted.map((person) => element("li", { class: "person", "data-user-id": person.userId },
+    const sorted = [...people].sort((a, b) => b.online - a.online || isMe(b) - isMe(a) || a.username.localeCompare(b.username));
+    this.#list.replaceChildren(...sorted.map((person) => element("li",
+      { class: person.online ? "person" : "person offline", "data-user-id": person.userId },
       avatar(person.userId, person.username),
       element("span", { class: "person-name", dir: "auto", text: person.username }),
-      isMe(person) ? element("span", { class: "you", text: "you" }) : null)));
+      isMe(person) ? element("span", { class: "you", text: "you" }) : null,
+      person.online ? null : element("span", { class: "you", text: "offline" }))));
   }
 }
 

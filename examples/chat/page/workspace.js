@@ -192,7 +192,7 @@ export class Workspace {
     const isCurrent = () => number === this.#openNumber && conversation === this.#current;
     try {
       const joined = await this.#connection.request("chat.join", { room: roomId });
-      this.#presence.set(roomId, joined.online ?? []);
+      this.#presence.set(roomId, joined.members ?? []);
       this.#rooms.change(roomId, { ...(joined.memberCount === undefined ? {} : { memberCount: joined.memberCount }), isMember: true });
       if (isCurrent()) this.#drawRoomBar();
       if (conversation.syncedOn !== this.#connectionNumber) {
@@ -368,15 +368,16 @@ export class Workspace {
   }
 
   #arrived(type, { userId, username, roomId }) {
-    if (roomId !== undefined && roomId !== null) this.#presence.add(roomId, userId, username);
+    if (roomId !== undefined && roomId !== null) this.#presence.add(roomId, userId, username, type === "user.online");
     else if (type === "user.online") this.#refreshPresenceSoon();
     if (String(userId) === this.#me.id && roomId && !this.#rooms.get(roomId)) this.#refreshRoomsSoon();
     this.#drawPeople();
   }
 
   #departed(type, { userId, roomId }) {
-    if (roomId !== undefined && roomId !== null) this.#presence.remove(roomId, userId);
-    else this.#presence.removeEverywhere(userId);
+    if (type === "user.left") this.#presence.remove(roomId, userId);
+    else if (roomId !== undefined && roomId !== null) this.#presence.leave(roomId, userId);
+    else this.#presence.leaveEverywhere(userId);
     if (roomId === undefined || roomId === this.#current?.roomId) this.#typing.set(String(userId), null, false);
     if (type === "user.left" && String(userId) === this.#me.id) this.#refreshRoomsSoon();
     this.#drawPeople();
@@ -389,8 +390,8 @@ export class Workspace {
       const roomId = this.#current?.roomId;
       if (roomId === undefined || !this.#connection?.isOpen) return;
       try {
-        const { online } = await this.#connection.request("chat.join", { room: roomId });
-        this.#presence.set(roomId, online ?? []);
+        const { members } = await this.#connection.request("chat.join", { room: roomId });
+        this.#presence.set(roomId, members ?? []);
         this.#drawPeople();
       } catch {
         // The list stays as it was until the next change.

@@ -210,8 +210,8 @@ class Service(Generic[DB]):
     def on_presence(self, handler: P) -> P:
         """Run ``async def handler(ctx, change)`` when members came to rooms with presence, or left them for good.
 
-        Changes are handled one after the other; one instance of the service gets each. What changes while none is
-        there is told to nobody: ``ctx.presence`` says how it is.
+        Changes are handled one after the other; one instance of the service gets each, or the next one where there is
+        none, or this one dies first. ``ctx.presence`` says how it is now.
         """
         if len(positional_of(handler)) != 2 or not is_async(handler):
             raise RegistrationError(f"{where(handler)}: it is 'async def name(ctx, change)'")

@@ -441,7 +441,7 @@ async def test_session_that_nobody_knew_ends_in_silence(rig: Rig) -> None:
 
 async def test_ends_that_wait_have_a_bound(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go first, and the log says which."""
-    monkeypatch.setattr("pylinkd.gateway.routing.service._MAX_FAREWELLS", 2)
+    monkeypatch.setattr("pylinkd.gateway.routing.service._MOST_OWED", 2)
     first = rig.start()
     sessions = [rig.open(f"s-{number}") for number in range(3)]
     first.open_all()

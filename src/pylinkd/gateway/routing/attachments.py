@@ -22,6 +22,7 @@ from .attachment import Attachment
 from .claims import EVERY_SERVICE
 from .instance import Instance
 from .link import UNAWAITED, LinkLostError
+from .owed import Owed
 from .service import Service
 from .services import Services
 
@@ -102,11 +103,7 @@ class Attachments:
             frame.session_closed.rooms.extend(rooms[service])
             if attachment.instance is not None:
                 attachment.instance.sessions -= 1
-            instance = attachment.instance or service.available()
-            if instance is not None:
-                instance.link.ask(frame, _Farewell(service, frame))
-            else:
-                service.keep(frame)
+            Owed(service, frame).tell(attachment.instance or service.available())
 
     def pin(self, session: Session, service: Service) -> Instance | None:
         """Give the session to an instance, to which it is announced; ``None``: there is none."""
@@ -133,13 +130,13 @@ class Attachments:
                 yield attachment.instance
 
     def hand_out(self, service: Service) -> None:
-        """Give an instance what waits for one: sessions without instance, and ends that no instance has handled."""
+        """Give an instance what waits for one: sessions without instance, and what no instance has handled."""
         instance = service.available()
         if instance is None:
             return
-        farewells, service.farewells = service.farewells, deque()
-        for frame in farewells:
-            instance.link.ask(frame, _Farewell(service, frame))
+        owed, service.owed = service.owed, deque()
+        for frame in owed:
+            Owed(service, frame).tell(instance)
         self._adoption.begin(service)
 
 
@@ -163,23 +160,6 @@ class _Opening:
         self._attachment.began = False
         self._session.fail(None, error)
         self._session.close(close_code_for(error), error.message, EndReason.REFUSED)
-
-
-class _Farewell:
-    """Waits until a service has run on_disconnect; kept for its next instance if it dies first."""
-
-    __slots__ = ("_frame", "_service")
-
-    def __init__(self, service: Service, frame: Frame) -> None:
-        self._service = service
-        self._frame = frame
-
-    def answered(self, frame: Frame) -> None:
-        pass
-
-    def failed(self, error: LinkdError) -> None:
-        if isinstance(error, LinkLostError):
-            self._service.keep(self._frame)
 
 
 def _describe(wire: WireSession, session: Session) -> None:

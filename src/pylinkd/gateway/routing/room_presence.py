@@ -22,7 +22,7 @@ from ..core.registry import Registry
 from ..core.rooms import Rooms
 from ..core.session import RoomKey, Session
 from .instance import Instance
-from .link import UNAWAITED
+from .owed import Owed
 from .room_rules import RoomRules
 from .services import Services
 
@@ -178,18 +178,17 @@ class RoomPresences:
 
     def _tell_services(self, key: RoomKey, changes: Changes) -> None:
         for service in self._services:
-            if service.namespace != key[0]:
+            wanted = any(instance.registration.presence for instance in service.offers)
+            if service.namespace != key[0] or not wanted:
                 continue
-            instance = service.idlest(lambda one: one.registration.presence)
-            if instance is not None:
-                frame = Frame()
-                changed = frame.presence_changed
-                changed.room = key[1]
-                for name, view in changes.joined.items():
-                    _describe(changed.joined.add(), name, view)
-                for name, view in changes.left.items():
-                    _describe(changed.left.add(), name, view)
-                instance.link.ask(frame, UNAWAITED)
+            frame = Frame()
+            changed = frame.presence_changed
+            changed.room = key[1]
+            for name, view in changes.joined.items():
+                _describe(changed.joined.add(), name, view)
+            for name, view in changes.left.items():
+                _describe(changed.left.add(), name, view)
+            Owed(service, frame).tell(service.idlest(lambda one: one.registration.presence))
 
     def _show_all(self, session: Session, room: str, presence: RoomPresence) -> None:
         for notice in [_count(room, presence)] if presence.counting else _pages(room, presence):

@@ -15,7 +15,7 @@ from .instance import Instance
 
 log = structlog.get_logger("linkd.services")
 
-_MAX_FAREWELLS = 10_000
+_MOST_OWED = 10_000
 
 
 class Service:
@@ -28,7 +28,7 @@ class Service:
         self.instances: list[Instance] = []
         self.last: Instance | None = None
         self.attachments: dict[Session, Attachment] = {}
-        self.farewells: deque[Frame] = deque()
+        self.owed: deque[Frame] = deque()
         self.left_at: float | None = None
         self.limits: PathLimits | None = None  # of the sessions on its path; None: as the gateway has them
         self._admitted: tuple[Session, ...] | None = None
@@ -89,9 +89,12 @@ class Service:
         able = (instance for instance in self.instances if not instance.draining and offers(instance))
         return min(able, key=lambda instance: instance.link.questions, default=None)
 
-    def keep(self, farewell: Frame) -> None:
-        """Keep the end of a session for the next instance."""
-        if len(self.farewells) >= _MAX_FAREWELLS:
-            lost = self.farewells.popleft()
-            log.error("disconnect_lost", service=self.name, session=lost.session_closed.session.id)
-        self.farewells.append(farewell)
+    def keep(self, frame: Frame) -> None:
+        """Keep what it is owed for its next instance (owed.py)."""
+        if len(self.owed) >= _MOST_OWED:
+            lost = self.owed.popleft()
+            if lost.WhichOneof("body") == "session_closed":
+                log.error("disconnect_lost", service=self.name, session=lost.session_closed.session.id)
+            else:
+                log.error("presence_lost", service=self.name)
+        self.owed.append(frame)
