@@ -394,6 +394,7 @@ void client_close_all(struct client *client, int64_t patience)
 void client_send(struct connection *connection, enum opcode opcode, const void *payload,
                  size_t length)
 {
+    connection->sent += opcode < OPCODE_CLOSE;
     frame_append(&connection->written, opcode, payload, length, connection->mask);
 }
 

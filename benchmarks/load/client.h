@@ -38,6 +38,7 @@ struct connection {
     bool close_seen;  /* the peer's close frame was read */
     int64_t started;  /* when connect was called */
     size_t token;     /* which it signs in with */
+    uint64_t sent;    /* messages that client_send was given, control frames aside */
     struct buffer held;    /* the start of a frame that isn't whole yet */
     struct buffer written; /* frames that are not sent yet */
 };

@@ -24,7 +24,8 @@ const struct dialect dialect_linkd = {
 const struct dialect *dialect_named(const char *name)
 {
     static const struct dialect *const all[] = {&dialect_linkd, &dialect_msgpack,
-                                                &dialect_socketio, &dialect_centrifugo};
+                                                &dialect_resumable, &dialect_socketio,
+                                                &dialect_centrifugo};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (strcmp(all[i]->name, name) == 0)
             return all[i];

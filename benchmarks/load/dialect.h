@@ -25,6 +25,7 @@ struct dialect {
 
 extern const struct dialect dialect_linkd;
 extern const struct dialect dialect_msgpack;
+extern const struct dialect dialect_resumable;
 extern const struct dialect dialect_socketio;
 extern const struct dialect dialect_centrifugo;
 

@@ -24,7 +24,7 @@ static const char usage[] =
     "       load storm    --port P --path PATH --connections N [--concurrency C]\n"
     "all:   [--host ADDRESS] [--source ADDRESS] [--header 'Name: value']... [--watch PID]...\n"
     "       [--tokens FILE] [--deflate] [--deadline S] [-v]\n"
-    "requests, fanout: [--dialect linkd|msgpack|socketio|centrifugo]\n";
+    "requests, fanout: [--dialect linkd|msgpack|resumable|socketio|centrifugo]\n";
 
 static _Noreturn void refuse(const char *what, const char *value)
 {

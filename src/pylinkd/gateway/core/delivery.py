@@ -18,6 +18,7 @@ from ...protocol.control import Ack, Dropped
 from ...protocol.end import EndReason
 from ...protocol.resume import NotResumed
 from .broadcast import Broadcast
+from .connection import Connection
 from .outbox import UNCOUNTED, Kind, Squeezed
 from .resumption import Resumption, Retention, cost_of
 from .session import Session
@@ -193,27 +194,12 @@ class Delivery:
         elif connection.writable:
             if outbox.dropped != outbox.reported:
                 _report_dropped(session)
-            if session.resumption is not None:
-                self._hand_over(session, session.resumption)
+            resumption = session.resumption
+            if resumption is not None:
+                if connection.open:  # else it waits for the next connection
+                    _hand_over(session, connection, resumption)
             elif outbox.frames:
                 connection.write(outbox.take())
-
-    def _hand_over(self, session: Session, resumption: Resumption) -> None:
-        """As ``flush``, for a session that can be resumed: what is written is counted, and kept."""
-        connection, outbox = session.connection, session.outbox
-        if connection is None or not connection.open:
-            return  # it waits for the next connection
-        frames = outbox.frames
-        if resumption.confirming:
-            counted = outbox.counted
-            sent = resumption.written + len(counted)
-            resumption.confirm()
-            connection.write([*outbox.take(), session.encode(Ack(received=resumption.received, sent=sent))])
-            resumption.wrote(counted)
-        elif frames:
-            counted = outbox.counted
-            connection.write(outbox.take())
-            resumption.wrote(counted)
 
     def confirm(self, session: Session) -> None:
         """Tell the client how many of its messages came, behind everything that is written with this turn."""
@@ -235,7 +221,7 @@ class Delivery:
             if self._volley is not None:
                 self._into_outboxes(self._volley)
             if session.resumption is not None:
-                self._hand_over(session, session.resumption)
+                _hand_over(session, connection, session.resumption)
             elif session.outbox.frames:
                 connection.write(session.outbox.take())
         connection.close(code, reason, end)
@@ -348,6 +334,20 @@ class _Volley:
         """One more."""
         self.broadcasts.append(broadcast)
         self._size += broadcast.size
+
+
+def _hand_over(session: Session, connection: Connection, resumption: Resumption) -> None:
+    """Write what waits for a client that can resume: it is counted, and kept."""
+    outbox = session.outbox
+    counted = outbox.counted
+    if resumption.confirming:
+        sent = resumption.written + len(counted)
+        resumption.confirm()
+        connection.write([*outbox.take(), session.encode(Ack(received=resumption.received, sent=sent))])
+        resumption.wrote(counted)
+    elif outbox.frames:
+        connection.write(outbox.take())
+        resumption.wrote(counted)
 
 
 def _report_dropped(session: Session) -> None:

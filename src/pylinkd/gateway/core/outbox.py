@@ -175,7 +175,7 @@ class Outbox:
     def counted(self) -> list[bytes]:
         """What waits, without what is not counted."""
         kinds = self._kinds
-        if not kinds or UNCOUNTED.isdisjoint(kinds.values()):
+        if kinds is None or UNCOUNTED.isdisjoint(kinds.values()):
             return self.frames
         return [frame for place, frame in enumerate(self.frames) if kinds.get(place) not in UNCOUNTED]
 
