@@ -149,6 +149,11 @@ class RecordingConnection:
         """Whether it does not close yet."""
         return self.closed is None
 
+    @property
+    def ending(self) -> EndReason | None:
+        """Why it closes."""
+        return None if self.closed is None else self.closed[2]
+
     def authenticated(self) -> None:
         """Its client has signed in."""
 

@@ -70,6 +70,21 @@ def test_events_are_dropped_where_that_is_the_policy(
     assert world.traffic.events_dropped == 15 - len(kept)
 
 
+@pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest"])
+def test_what_was_dropped_is_not_kept(make_world: Callable[..., World], policy: str) -> None:
+    """However much is sent: nobody else has to go for it."""
+    world = make_world(away_bytes=10_000, outbox_limit=10_000, outbox_policy=policy)
+    client = away(world)
+    for number in range(3000):
+        world.emit([number, LARGE], client)
+    assert 0 < world.routing.lifecycle.retention.held < 20_000
+    client.connect()
+    assert client.core.notices == ["resumed"]
+    client.core.acknowledge()
+    client.pump()
+    assert world.routing.lifecycle.retention.held == 0
+
+
 def test_what_was_on_its_way_is_kept_whatever_its_size(make_world: Callable[..., World]) -> None:
     """Only what is sent later is limited."""
     world = make_world(away_bytes=10_000)

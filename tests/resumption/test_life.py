@@ -301,3 +301,45 @@ def test_client_that_is_slow_and_away_gets_everything(world: World) -> None:
     client.cut()
     client.connect()
     assert client.texts == list(range(10))
+
+
+def test_session_that_is_being_closed_cannot_be_resumed(world: World) -> None:
+    """However fast its client comes back: before it has answered the close frame."""
+    client = connected(world)
+    frame = Frame()
+    frame.session_command.session = client.core.session
+    frame.session_command.close_code = 4000
+    assert ask(world, frame) == "done"
+    client.connect()
+    assert client.core.notices == ["closed"]
+    for old in client.old:
+        old.cut()
+    world.turn()
+    assert [reason for _, reason in world.closed] == [EndReason.DISCONNECTED]
+
+
+def test_session_that_its_client_closes_cannot_be_resumed(world: World) -> None:
+    """Nor one that broke the protocol, while what came before is answered."""
+    client = connected(world)
+    assert client.line is not None
+    client.line.up += b"\x88\x82\x00\x00\x00\x00\x03\xe8"
+    client.line.carry_up()
+    client.connect()
+    assert client.core.notices == ["closed"]
+    world.answering = False
+    client.core.send("chat.send", 1, id=1)
+    client.write()
+    client.line.up += b"\x80\x80\x00\x00\x00\x00"
+    client.line.carry_up()
+    client.connect()
+    assert client.core.notices == ["closed", "closed"]
+
+
+def test_token_of_a_session_opens_nothing_else(world: World) -> None:
+    """What is overlooked for a client that goes on is not where it does not: it offers none of our subprotocols."""
+    client = connected(world)
+    client.cut()
+    client.dial(offers=[client.core.offers()[1]], token="nonsense")
+    assert client.line is not None
+    client.line.carry_up()
+    assert client.line.transport.bytes.startswith(b"HTTP/1.1 401")

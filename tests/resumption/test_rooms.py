@@ -370,3 +370,22 @@ def test_first_pattern_that_matches_holds(rooms: World) -> None:
     assert join(rooms, client, "seen").HasField("room_joined")
     client.pump()
     assert take(client, "linkd.presence") == []
+
+
+def test_nothing_stays_of_rooms_that_nobody_is_in(rooms: World) -> None:
+    """However they left."""
+    presences: Any = rooms.routing.presences
+    for number in range(30):
+        client = connected(rooms, f"user-{number % 7}")
+        join(rooms, client, f"seen{number % 5}", unwatching=bool(number % 2), absent=number % 3 == 0)
+        if number % 4 == 0:
+            client.cut()
+            client.connect()
+        if number % 5 == 0:
+            tick(rooms)
+        client.cut()
+    assert len(presences) == 5
+    rooms.pass_(70.0)
+    tick(rooms)
+    assert len(rooms.routing.registry) == 0
+    assert (len(presences), presences._of, presences._leaving, presences._ticking) == (0, {}, set(), set())

@@ -48,6 +48,10 @@ class Connection(Protocol):
         """Whether it does not close yet."""
 
     @property
+    def ending(self) -> EndReason | None:
+        """Why it ends, or will as soon as what came before is answered; ``None``: it goes on."""
+
+    @property
     def writable(self) -> bool:
         """Whether the transport takes more; when it does again, the connection has the outbox flushed."""
 

@@ -120,8 +120,11 @@ class Delivery:
         retention = resumption.retention
         full = len(outbox.frames) >= retention.session_messages
         outbox.narrow(min(outbox.size, retention.away_bytes) if full else retention.away_bytes)
-        if (full or not outbox.push(frame, kind)) and not self._squeeze(session, frame, kind):
-            return False
+        if full or not outbox.push(frame, kind):
+            queued = self._squeeze(session, frame, kind)
+            resumption.drops(outbox.discarded)
+            if not queued:
+                return False
         resumption.keeps(frame)
         self._schedule_end()
         return True

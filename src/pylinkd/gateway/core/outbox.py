@@ -49,6 +49,9 @@ class Squeezed(Enum):
     OVERFLOWED = "overflowed"
 
 
+_NOTHING: list[bytes] = []  # shared, and never changed: most outboxes never drop anything
+
+
 class Outbox:
     """Frames accepted for one client and not yet handed to its connection.
 
@@ -61,6 +64,7 @@ class Outbox:
         frames: What waits, oldest first.
         size: Bytes of it.
         held: Bytes of the limit that are taken otherwise: by what the transport holds while it takes no more.
+        discarded: What the last ``squeeze`` has dropped of what waited.
         dropped: Events dropped since the session began.
         reported: Of these, how many the client knows of.
         overflowed: The client is too slow for what may not be dropped; it takes nothing more, and is closed.
@@ -71,6 +75,7 @@ class Outbox:
         "_kinds",
         "_limit",
         "_policy",
+        "discarded",
         "dropped",
         "frames",
         "held",
@@ -83,6 +88,7 @@ class Outbox:
         self.frames: list[bytes] = []
         self.size = 0
         self.held = 0
+        self.discarded: list[bytes] = _NOTHING
         self.dropped = self.reported = 0
         self.overflowed = False
         self._limit = limit
@@ -111,6 +117,7 @@ class Outbox:
 
     def squeeze(self, frame: bytes, kind: Kind) -> Squeezed:
         """Make room for a frame that does not fit, by dropping: volatile events first, then as the policy says."""
+        self.discarded = []
         if kind is Kind.NOTICE:
             return Squeezed.DROPPED
         self._drop(Kind.NOTICE, len(frame))
@@ -146,6 +153,7 @@ class Outbox:
             return
         if kind is not Kind.NOTICE:
             self.dropped += len(dropped)
+        self.discarded += [self.frames[place] for place in dropped]
         self._keep([place for place in range(len(self.frames)) if place not in dropped])
 
     def _keep(self, places: list[int]) -> None:

@@ -128,9 +128,9 @@ class RoomPresence:
         return len(self._members)
 
     @property
-    def pending(self) -> bool:
-        """Whether anything may have changed since the last tick."""
-        return bool(self._before)
+    def leaving(self) -> bool:
+        """Whether somebody will leave, unless they come back."""
+        return bool(self._leaving)
 
     @property
     def tick(self) -> float:

@@ -180,6 +180,12 @@ class Resumption:
         self.waiting += cost
         self.retention.held += cost
 
+    def drops(self, frames: list[bytes]) -> None:
+        """These frames, which waited, do so no more."""
+        cost = cost_of(frames)
+        self.waiting -= cost
+        self.retention.held -= cost
+
     def lose(self, why: NotResumed) -> None:
         """Keep nothing any more: the session goes on, and ends with its connection."""
         if self.lost is None:

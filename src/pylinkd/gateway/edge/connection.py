@@ -364,6 +364,11 @@ class Connection(WSListener):
         self.session.delivery.flush(self.session)
 
     @property
+    def ending(self) -> EndReason | None:
+        """See core.connection.Connection."""
+        return EndReason.PROTOCOL_ERROR if self._failure is not None else self._end
+
+    @property
     def _current(self) -> bool:
         """Whether it is its session's connection still."""
         return self.session.connection is self

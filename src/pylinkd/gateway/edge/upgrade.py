@@ -22,7 +22,7 @@ from ..guard.door import Admission, Approach, Door
 from ..guard.hosts import Hosts
 from ..guard.tokens import KeyMissingError
 from ..guard.unfinished import Unfinished
-from ..routing.resuming import Claim, Resuming, Return
+from ..routing.resuming import Claim, Refusal, Resuming, Return
 from .connection import Connection
 from .connection_owner import ConnectionOwner
 from .deflate import negotiate
@@ -173,19 +173,19 @@ class Upgrade:
         format, extensions = self._negotiate(request, admission)
         answer = acceptance(request.key, admission.subprotocol, extensions)
         if admission.subprotocol is None:
-            offer = found = None  # it would not learn what became of it
-        if isinstance(found, Claim):
+            offer = None  # it would not learn what became of its session
+        refusal = found if isinstance(found, Refusal) else None
+        if isinstance(found, Claim) and offer is not None:
             refusal = self._resuming.check(found, request.path, admission.identity, admission.codec)
             if refusal is None:
                 agent = _user_agent(request)
                 back = Return(found, answer, format, admission.identity, approach.address, agent)
                 self._begin(transport, found.session, format).resume(back)
                 return
-            if returning:  # what else was overlooked is not, for a new session
-                admission = self._door.admit(approach, sought=True)
-            found = refusal
+        if returning:  # what was overlooked for the old session is not for a new one
+            admission = self._door.admit(approach, sought=True)
         session = self._new_session(request, approach.address, admission, format, resumable=offer is not None)
-        self._begin(transport, session, format).begin(answer, found)
+        self._begin(transport, session, format).begin(answer, refusal)
 
     def _begin(self, transport: asyncio.Transport, session: Session, format: Format) -> Connection:
         self._owner.traffic.handshakes["accepted"] += 1

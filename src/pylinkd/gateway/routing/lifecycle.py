@@ -149,6 +149,11 @@ class Lifecycle:
             and not self._stopping
         )
 
+    def ends(self, session: Session) -> bool:
+        """Whether the session ends with its connection, which has begun to close."""
+        ending = None if session.connection is None else session.connection.ending
+        return ending is not None and ending not in _KEPT
+
     def _disconnect(self, session: Session) -> None:
         session.connection = None
         session.outbox.held = 0

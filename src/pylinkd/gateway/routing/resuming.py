@@ -123,6 +123,8 @@ class Resuming:
             return Refusal(kept.lost, kept.received)
         if session.outbox.overflowed:
             return Refusal(NotResumed.OVERFLOW, kept.received)  # it ends with this turn of the loop
+        if self._lifecycle.ends(session):
+            return Refusal(NotResumed.CLOSED, kept.received)
         if offer.received is None or not kept.acknowledged <= offer.received <= kept.written:
             return Refusal(NotResumed.RANGE, kept.received)
         return Claim(session, used, offer.received)

@@ -66,6 +66,7 @@ class RoomPresences:
         self._presences: dict[RoomKey, RoomPresence] = {}
         self._of: dict[Session, set[RoomKey]] = {}
         self._ticking: set[RoomKey] = set()
+        self._leaving: set[RoomKey] = set()  # rooms of which somebody will leave, unless they come back
 
     def __len__(self) -> int:
         return len(self._presences)
@@ -85,6 +86,7 @@ class RoomPresences:
             presence.rule = rule
             if not command.absent:
                 presence.enter(session, self._monotonic())
+                self._note_leaving(key, presence)
                 self._of.setdefault(session, set()).add(key)
                 self._tick_soon(key, presence)
             if command.unwatching:
@@ -109,6 +111,7 @@ class RoomPresences:
         """A session's client is away."""
         for key in self._of.get(session, ()):
             self._presences[key].detached(session, self._monotonic())
+            self._note_leaving(key, self._presences[key])
             self._tick_soon(key, self._presences[key])
 
     def resumed(self, session: Session) -> None:
@@ -123,7 +126,12 @@ class RoomPresences:
             presence = self._presences[key]
             presence.ended(session, self._monotonic(), reason)
             presence.unwatching.discard(session)
+            self._note_leaving(key, presence)
             self._tick_soon(key, presence)
+
+    def _note_leaving(self, key: RoomKey, presence: RoomPresence) -> None:
+        if presence.leaving:
+            self._leaving.add(key)
 
     def _forget(self, session: Session, key: RoomKey) -> None:
         keys = self._of.get(session)
@@ -135,12 +143,12 @@ class RoomPresences:
     def sweep(self) -> None:
         """Let those leave whose time is over."""
         now = self._monotonic()
-        for key, presence in list(self._presences.items()):
-            presence.due(now)
-            if presence.pending:
+        for key in list(self._leaving):
+            presence = self._presences.get(key)
+            if presence is not None and presence.due(now):
                 self._tick_soon(key, presence)
-            elif presence.over and not presence.unwatching and not self._rooms.members(*key):
-                del self._presences[key]
+            if presence is None or not presence.leaving:
+                self._leaving.discard(key)
 
     def paused(self, seconds: float) -> None:
         """The gateway itself did nothing for so long."""
@@ -157,9 +165,15 @@ class RoomPresences:
     def _tick(self, key: RoomKey) -> None:
         self._ticking.discard(key)
         presence = self._presences.get(key)
-        changes = None if presence is None else presence.take()
-        if presence is None or changes is None:
+        if presence is None:
             return
+        changes = presence.take()
+        if changes is not None:
+            self._tell_all(key, presence, changes)
+        if presence.over and not self._rooms.members(*key):
+            del self._presences[key]
+
+    def _tell_all(self, key: RoomKey, presence: RoomPresence, changes: Changes) -> None:
         if presence.count_only():
             self._tell(key, presence, [_count(key[1], presence)] if presence.counting else _pages(key[1], presence))
         else:
