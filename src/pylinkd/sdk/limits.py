@@ -36,7 +36,7 @@ class Reconnect(msgspec.Struct, frozen=True):
         """
         if not (is_seconds(self.delay) and is_seconds(self.max_delay) and 0 < self.delay <= self.max_delay <= 86_400):
             raise RegistrationError(f"{place}: delay and max_delay are seconds, the first not above the second")
-        if isinstance(self.jitter, bool) or not 0 <= self.jitter <= 1:
+        if not is_seconds(self.jitter) or self.jitter > 1:
             raise RegistrationError(f"{place}: jitter lies between 0 and 1, {self.jitter!r} does not")
         attempts: object = self.attempts
         if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 0:
@@ -82,10 +82,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         if self.compression not in (None, True, False):
             raise RegistrationError(f"{place}: compression is True or False, not {self.compression!r}")
         if self.message_rate is not None:
+            rate: object = self.message_rate
             try:
-                parse_rate(self.message_rate)
-            except (TypeError, ValueError) as cause:
-                raise RegistrationError(f"{place}: {cause}") from None
+                parse_rate(rate if isinstance(rate, str) else repr(rate))
+            except ValueError as cause:
+                raise RegistrationError(f"{place}: message_rate: {cause}") from None
 
 
 def fill_limits(

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from ..protocol import link_pb2
+from .options import is_seconds
 from .validation import RegistrationError
 
 
@@ -32,10 +33,13 @@ class Presence(msgspec.Struct, frozen=True):
         Raises:
             RegistrationError: If an option is out of range.
         """
-        if isinstance(self.grace, bool) or not 0 <= self.grace <= 600:
+        if not is_seconds(self.grace) or self.grace > 600:
             raise RegistrationError(f"{place}: grace lies between 0 and 600 seconds, {self.grace!r} does not")
-        if isinstance(self.max_members, bool) or not 0 <= self.max_members <= 10_000:
-            raise RegistrationError(f"{place}: max_members lies between 0 and 10000, {self.max_members!r} does not")
+        most: object = self.max_members
+        if not isinstance(most, int) or isinstance(most, bool) or not 0 <= most <= 10_000:
+            raise RegistrationError(f"{place}: max_members is a whole number from 0 to 10000, not {most!r}")
+        if self.client_data not in (True, False):
+            raise RegistrationError(f"{place}: client_data is True or False, not {self.client_data!r}")
 
 
 class Present(msgspec.Struct, frozen=True):

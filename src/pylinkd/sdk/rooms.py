@@ -9,6 +9,7 @@ import msgspec
 
 from ..protocol import link_pb2
 from ..protocol.rooms import Position, RoomPattern
+from .options import is_seconds
 from .presence import Presence
 from .validation import RegistrationError
 
@@ -36,10 +37,14 @@ class History(msgspec.Struct, frozen=True):
         Raises:
             RegistrationError: If a number is not one, or not above 0.
         """
-        for name, most in (("messages", 100_000), ("seconds", 86_400.0), ("bytes", 2**28)):
+        for name, most in (("messages", 100_000), ("bytes", 2**28)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
-                raise RegistrationError(f"{place}: {name} lies above 0 and up to {most:g}, {value!r} does not")
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                raise RegistrationError(f"{place}: {name} is a whole number from 1 to {most}, not {value!r}")
+        if not is_seconds(self.seconds) or not 0 < self.seconds <= 86_400:
+            raise RegistrationError(f"{place}: seconds lie above 0 and up to 86400, {self.seconds!r} does not")
+        if self.readable not in (True, False):
+            raise RegistrationError(f"{place}: readable is True or False, not {self.readable!r}")
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -102,6 +107,8 @@ class Rooms:
             RegistrationError: If the pattern is malformed, or stands there already.
         """
         place = f"service.rooms({pattern!r})"
+        if not isinstance(pattern, str):
+            raise RegistrationError(f"{place}: the pattern is a text such as 'board:*'")
         try:
             compiled = RoomPattern(pattern)
         except ValueError as cause:

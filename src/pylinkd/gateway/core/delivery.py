@@ -342,15 +342,16 @@ class _Volley:
 def _hand_over(session: Session, connection: Connection, resumption: Resumption) -> None:
     """Write what waits for a client that can resume: it is counted, and kept."""
     outbox = session.outbox
-    counted = outbox.counted
+    if not outbox.frames and not resumption.confirming:
+        return
+    counted = outbox.frames if outbox.kinds is None else outbox.counted
+    frames = outbox.take()
     if resumption.confirming:
-        sent = resumption.written + len(counted)
         resumption.confirm()
-        connection.write([*outbox.take(), session.encode(Ack(received=resumption.received, sent=sent))])
-        resumption.wrote(counted)
-    elif outbox.frames:
-        connection.write(outbox.take())
-        resumption.wrote(counted)
+        sent = resumption.written + len(counted)
+        frames = [*frames, session.encode(Ack(received=resumption.received, sent=sent))]
+    connection.write(frames)
+    resumption.wrote(counted)
 
 
 def _report_dropped(session: Session) -> None:

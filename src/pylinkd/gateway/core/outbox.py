@@ -63,6 +63,7 @@ class Outbox:
     Attributes:
         frames: What waits, oldest first.
         size: Bytes of it.
+        kinds: Of those that may be dropped or are not counted, by their place; ``None``: there are none, as in most.
         held: Bytes of the limit that are taken otherwise: by what the transport holds while it takes no more.
         discarded: What the last ``squeeze`` has dropped of what waited.
         dropped: Events dropped since the session began.
@@ -72,13 +73,13 @@ class Outbox:
 
     __slots__ = (
         "_event_limit",
-        "_kinds",
         "_limit",
         "_policy",
         "discarded",
         "dropped",
         "frames",
         "held",
+        "kinds",
         "overflowed",
         "reported",
         "size",
@@ -95,8 +96,7 @@ class Outbox:
         # Where new events are what is dropped, older ones may not fill the room of the answers, which never are.
         self._event_limit = limit - limit // _ANSWERS_SHARE if policy is Policy.DROP_NEWEST else limit
         self._policy = policy
-        # Of the frames that may be dropped, by their place; most outboxes never have one when they are emptied.
-        self._kinds: dict[int, Kind] | None = None
+        self.kinds: dict[int, Kind] | None = None
 
     def push(self, frame: bytes, kind: Kind = Kind.ANSWER) -> bool:
         """Queue ``frame`` and return ``True``; ``False``, and nothing queued, if it does not fit."""
@@ -104,9 +104,9 @@ class Outbox:
         if size + self.held > (self._event_limit if kind > 0 else self._limit) and self.frames:
             return False
         if kind and (kind is not Kind.EVENT or self._policy is Policy.DROP_OLDEST):
-            if self._kinds is None:
-                self._kinds = {}
-            self._kinds[len(self.frames)] = kind
+            if self.kinds is None:
+                self.kinds = {}
+            self.kinds[len(self.frames)] = kind
         self.size = size
         self.frames.append(frame)
         return True
@@ -141,7 +141,7 @@ class Outbox:
 
     def _drop(self, kind: Kind, room: int) -> None:
         """Drop what waits of this kind, oldest first, until there is room for so many bytes."""
-        kinds = self._kinds or {}
+        kinds = self.kinds or {}
         excess = self.size + self.held + room - self._limit
         dropped: set[int] = set()
         for place in [place for place, of in kinds.items() if of is kind]:
@@ -157,8 +157,8 @@ class Outbox:
         self._keep([place for place in range(len(self.frames)) if place not in dropped])
 
     def _keep(self, places: list[int]) -> None:
-        kinds = self._kinds or {}
-        self._kinds = {new: kinds[old] for new, old in enumerate(places) if old in kinds}
+        kinds = self.kinds or {}
+        self.kinds = {new: kinds[old] for new, old in enumerate(places) if old in kinds}
         self.frames = [self.frames[place] for place in places]
         self.size = sum(map(len, self.frames))
 
@@ -166,10 +166,10 @@ class Outbox:
         """Put frames before everything that waits, whatever the limit: they are under way already, or the head of it
         all. Nothing of them is ever dropped.
         """
-        if self._kinds or kind:
+        if self.kinds or kind:
             kinds = dict.fromkeys(range(len(frames)), kind) if kind else {}
-            kinds.update({place + len(frames): of for place, of in (self._kinds or {}).items()})
-            self._kinds = kinds
+            kinds.update({place + len(frames): of for place, of in (self.kinds or {}).items()})
+            self.kinds = kinds
         self.frames = frames + self.frames
         self.size += sum(map(len, frames))
 
@@ -182,14 +182,14 @@ class Outbox:
     @property
     def counted(self) -> list[bytes]:
         """What waits, without what is not counted."""
-        kinds = self._kinds
+        kinds = self.kinds
         if kinds is None or UNCOUNTED.isdisjoint(kinds.values()):
             return self.frames
         return [frame for place, frame in enumerate(self.frames) if kinds.get(place) not in UNCOUNTED]
 
     def forget_controls(self) -> None:
         """The connection that they are about is gone."""
-        kinds = self._kinds or {}
+        kinds = self.kinds or {}
         kept = [place for place in range(len(self.frames)) if kinds.get(place) not in UNCOUNTED]
         if len(kept) < len(self.frames):
             self._keep(kept)
@@ -198,5 +198,5 @@ class Outbox:
         """Hand over everything queued, oldest first, and become empty."""
         frames, self.frames = self.frames, []
         self.size = 0
-        self._kinds = None
+        self.kinds = None
         return frames
