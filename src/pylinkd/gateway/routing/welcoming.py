@@ -70,20 +70,17 @@ class Welcoming:
     ) -> Welcome:
         settings, resumption, limits = self._settings, session.resumption, session.limits
         rate = None if limits.message_rate is None else limits.message_rate.text
-        if resumption is None:
-            return Welcome(
-                session=session.id,
-                max_message_size=limits.max_message_size,
-                window=self._window,
-                retry=limits.retry,
-                message_rate=rate,
-            )
-        return Welcome(
+        welcome = Welcome(
             session=session.id,
             max_message_size=limits.max_message_size,
             window=self._window,
             retry=limits.retry,
             message_rate=rate,
+        )
+        if resumption is None:
+            return welcome
+        return msgspec.structs.replace(
+            welcome,
             resumed=resumed,
             reason=reason,
             received=received,
