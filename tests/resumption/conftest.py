@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from .room_helpers import RULES
 from .world import Loop, World
 
 
@@ -32,3 +33,10 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
 def world(make_world: Callable[..., World]) -> World:
     """One with the settings that it has by default."""
     return make_world()
+
+
+@pytest.fixture
+def rooms(world: World) -> World:
+    """A world whose service has such rooms."""
+    world.restart_service(rooms=RULES, presence=True)
+    return world

@@ -28,6 +28,7 @@ from .routing.resuming import Refusal, Return
 log = structlog.get_logger("linkd")
 
 _DRAIN_STEP = 0.02  # seconds between two looks at who may go
+_ANSWERS = frozenset({"response", "error"})  # types of what a client answers
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +83,7 @@ class Clients:
             "response": routing.client_answers.received,
             "error": routing.client_answers.received,
         }
+        self._client_answers = routing.client_answers
         self._resuming = routing.resuming
         self._presences = routing.presences
         self._sweeps = (
@@ -156,6 +158,10 @@ class Clients:
             session.fail(message.id, UnauthorizedError())
         else:
             self._inbound.route(session, message)
+
+    def awaited(self, session: Session, message: Message) -> bool:
+        """See ConnectionOwner."""
+        return message.type in _ANSWERS and self._client_answers.awaits(session, message.id)
 
     def exceeded(self, session: Session, id: MessageId | None, retry_after: float) -> None:
         """See ConnectionOwner."""

@@ -49,6 +49,10 @@ class RecordingOwner:
         """See ConnectionOwner."""
         self.messages.append(message)
 
+    def awaited(self, session: Session, message: Message) -> bool:
+        """See ConnectionOwner."""
+        return False
+
     def exceeded(self, session: Session, id: MessageId | None, retry_after: float) -> None:
         """See ConnectionOwner."""
 

@@ -101,8 +101,7 @@ class Delivery:
             return False
         if session.connection is None and session not in self.absent.sessions:
             return False
-        if self._volley is not None:
-            self._into_outboxes(self._volley)
+        self.distribute()
         if session.connection is None:
             return kind not in UNCOUNTED and self._keep(session, frame, kind)
         if not outbox.push(frame, kind):
@@ -174,6 +173,11 @@ class Delivery:
                     queued += 1
         return Receipt(meant - queued - dropped, queued, dropped)
 
+    def distribute(self) -> None:
+        """What waits for a pass over many goes into the outboxes: one of its recipients is about to change."""
+        if self._volley is not None:
+            self._into_outboxes(self._volley)
+
     def _into_outboxes(self, volley: _Volley) -> None:
         """Something follows the events before their pass: they go the same way."""
         self._volley = None
@@ -221,8 +225,7 @@ class Delivery:
                 self.absent.end(session, end)
             return
         if connection.open:
-            if self._volley is not None:
-                self._into_outboxes(self._volley)
+            self.distribute()
             if session.resumption is not None:
                 _hand_over(session, connection, session.resumption)
             elif session.outbox.frames:

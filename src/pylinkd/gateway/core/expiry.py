@@ -30,19 +30,30 @@ class Expiry:
         self.leeway = leeway
         self._buckets: dict[int, dict[Session, Stage]] = {}
         self._due: dict[Session, float] = {}
+        self._granted: set[Session] = set()
 
     def watch(self, session: Session) -> None:
         """Watch the session's token, as it is now; it may have been watched before."""
+        if self._granted:
+            self._granted.discard(session)
         if session in self._due:
-            self.forget(session)
+            self._take_out(session)
         identity = session.identity
         if identity is not None and identity.expires_at is not None and identity.expires_at < 2**53:
             self._put(session, identity.expires_at - self.lead, Stage.EXPIRING)
 
     def grant(self, session: Session, until: float) -> None:
-        """The session's token has ended while nobody could be warned: it ends at this time."""
-        self.forget(session)
-        self._put(session, until, Stage.EXPIRED)
+        """The session's token has ended while nobody could be warned: it ends at this time. Once for each token, or a
+        client that comes and goes would need none any more.
+        """
+        if session not in self._granted:
+            self._take_out(session)
+            self._put(session, until, Stage.EXPIRED)
+            self._granted.add(session)
+
+    def granted(self, session: Session) -> bool:
+        """Whether that was done."""
+        return session in self._granted
 
     def _put(self, session: Session, at: float, stage: Stage) -> None:
         self._due[session] = at
@@ -54,6 +65,10 @@ class Expiry:
 
     def forget(self, session: Session) -> None:
         """Watch it no more."""
+        self._granted.discard(session)
+        self._take_out(session)
+
+    def _take_out(self, session: Session) -> None:
         at = self._due.pop(session, None)
         if at is not None:
             bucket = self._buckets[int(at // _WIDTH)]
@@ -68,7 +83,7 @@ class Expiry:
             for session, stage in list(self._buckets[number].items()):
                 if self._due[session] > now:
                     continue
-                self.forget(session)
+                self._take_out(session)
                 assert session.identity is not None
                 assert session.identity.expires_at is not None
                 if stage is Stage.EXPIRING:

@@ -21,7 +21,7 @@ from .session import RoomKey
 _EVENT_COST = 400  # bytes that an event costs beside its data
 _ROOM_COST = 600  # bytes that a history costs beside its events
 _SWEPT = 1000  # histories that a sweep looks at
-_MOST_EVICTED = 10_000  # names of rooms whose history was given up
+_MOST_GIVEN_UP = 10_000  # names of rooms whose history was given up
 
 
 class HistoryRule(msgspec.Struct, frozen=True):
@@ -148,7 +148,7 @@ class Histories:
         self.began_anew: Callable[[RoomKey, History, str], None] = _unnoticed
         self._make_epoch = make_epoch
         self._histories: OrderedDict[RoomKey, tuple[HistoryRule, History]] = OrderedDict()
-        self._evicted: OrderedDict[RoomKey, None] = OrderedDict()
+        self._given_up: OrderedDict[RoomKey, str] = OrderedDict()  # and why
         self.size = 0
 
     def of(self, room: RoomKey, rule: HistoryRule, now: float) -> History:
@@ -157,17 +157,29 @@ class Histories:
         if found is not None and found[0] == rule:
             self._histories.move_to_end(room)
             found[1].touched = now
+            self._trim(found[1], now)
             return found[1]
-        changed = found is not None
-        evicted = self._evicted.pop(room, None) is not None
-        if changed:
-            self._drop(room)
+        if found is not None:
+            self._give_up(room, "changed")
+        reason = self._given_up.pop(room, None)
         history = History(self._make_epoch(), rule, now)
         self._histories[room] = (rule, history)
         self.size += history.size
-        if changed or evicted:
-            self.began_anew(room, history, "changed" if changed else "evicted")
+        if reason is not None:
+            self.began_anew(room, history, reason)
         return history
+
+    def _trim(self, history: History, now: float) -> None:
+        before = history.size
+        history.trim(now)
+        self.size += history.size - before
+
+    def missed(self, room: RoomKey) -> None:
+        """An event was sent to a room without being kept, since no rule asked for it: with the history it had, there
+        would be a hole.
+        """
+        if room in self._histories:
+            self._give_up(room, "changed")
 
     def add(
         self,
@@ -196,10 +208,13 @@ class Histories:
             oldest = next(iter(self._histories))
             if oldest == kept:
                 return
-            self._drop(oldest)
-            self._evicted[oldest] = None
-            if len(self._evicted) > _MOST_EVICTED:
-                self._evicted.popitem(last=False)
+            self._give_up(oldest, "evicted")
+
+    def _give_up(self, room: RoomKey, reason: str) -> None:
+        self._drop(room)
+        self._given_up[room] = reason
+        if len(self._given_up) > _MOST_GIVEN_UP:
+            self._given_up.popitem(last=False)
 
     def sweep(self, now: float, members: Callable[[RoomKey], Sequence[object]]) -> None:
         """Forget what is too old of histories that were not touched for long, and those of rooms that nobody is in.
@@ -211,9 +226,7 @@ class Histories:
         for room, (rule, history) in list(islice(self._histories.items(), _SWEPT)):
             if history.touched + rule.seconds > now:
                 break
-            before = history.size
-            history.trim(now)
-            self.size += history.size - before
+            self._trim(history, now)
             if members(room):
                 history.touched = now
                 self._histories.move_to_end(room)

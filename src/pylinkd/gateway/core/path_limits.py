@@ -15,6 +15,10 @@ from ...protocol.rate import Rate
 N = TypeVar("N", int, float)
 
 
+_LEAST_SIZE = 128  # bytes, as in the gateway's settings
+_LEAST_TIME = 0.001  # seconds; the link carries milliseconds
+
+
 class OneSession(StrEnum):
     """What becomes of a user's second session on a path that allows one."""
 
@@ -78,6 +82,13 @@ class PathLimits(msgspec.Struct, frozen=True, kw_only=True):
             retry=retry,
             one_session=one_session,
         )
+        for name, value, least in (
+            ("max_message_size", limits.max_message_size, _LEAST_SIZE),
+            ("heartbeat_interval", limits.heartbeat_interval, _LEAST_TIME),
+            ("idle_timeout", idle, _LEAST_TIME),
+        ):
+            if value is not None and value < least:
+                raise ConflictError(f"The service wants {name}={value}: at least {least} is needed.")
         if self.idle_timeout is not None and idle is not None and idle > self.idle_timeout:
             raise _too_high("idle_timeout", idle, self.idle_timeout)
         own = self.message_rate

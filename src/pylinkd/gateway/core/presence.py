@@ -8,7 +8,7 @@ that is loaded anew, or a train in a tunnel, is no leaving. Time is an argument.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -123,6 +123,7 @@ class RoomPresence:
         self._log: deque[tuple[int, frozenset[str]]] = deque(maxlen=_LOGGED)
         self._order = 0
         self._leaving: dict[Session, float] = {}  # when they do, unless they come back
+        self._left: dict[Session, _Stay] = {}  # was away for too long, and may come back all the same
 
     def __len__(self) -> int:
         return len(self._members)
@@ -160,6 +161,7 @@ class RoomPresence:
 
     def leave(self, session: Session) -> None:
         """A session is present no more."""
+        self._left.pop(session, None)
         key = self._key(session)
         if key is not None:
             self._touch(key)
@@ -175,6 +177,7 @@ class RoomPresence:
         """
         key = self._key(session)
         if key is None:
+            self._left.pop(session, None)
             return
         if reason in _LEFT:
             self._touch(key)
@@ -196,8 +199,24 @@ class RoomPresence:
             self._leaving[session] = now + self.rule.grace
 
     def resumed(self, session: Session, now: float) -> None:
-        """A session's client is back, in time or not."""
-        self.enter(session, now)
+        """A session's client is back, in time or not; one that was not present is not now either."""
+        stay = self._left.pop(session, None)
+        if stay is not None:
+            key = key_of(session)
+            self._touch(key)
+            self._members.setdefault(key, {})[session] = stay
+        if self._key(session) is not None:
+            self.enter(session, now)
+
+    def identified(self, session: Session) -> None:
+        """It is known whose a session is: it is that user's from now on, and no member of its own."""
+        key, own = self._key(session), key_of(session)
+        if key is None or key == own:
+            return
+        self._touch(key)
+        self._touch(own)
+        stay = self._members.pop(key)[session]
+        self._members.setdefault(own, {})[session] = stay
 
     def set(self, session: Session, data: bytes | None, away: bool | None) -> bool:
         """A session says something of its member; ``None``: as before. Whether it is present."""
@@ -217,7 +236,11 @@ class RoomPresence:
         """Sessions whose time to come back is over; they have left."""
         found = [session for session, until in self._leaving.items() if until <= now]
         for session in found:
+            key = self._key(session)
+            stay = None if key is None else self._members[key][session]
             self.leave(session)
+            if stay is not None and not stay.ended and session.connection is None:
+                self._left[session] = stay
         return found
 
     def paused(self, seconds: float) -> None:
@@ -290,10 +313,11 @@ class RoomPresence:
 
     def views(self, after: str | None = None) -> Iterator[tuple[str, View]]:
         """All members, or those behind one, in the order in which they came."""
-        keys: Iterable[str] = self._members
+        keys = iter(self._members)
         if after is not None:
-            ordered = list(keys)
-            keys = ordered[ordered.index(after) + 1 :] if after in self._members else ()
+            for key in keys:
+                if key == after:
+                    break
         for key in keys:
             view = self.view(key)
             if view is not None:

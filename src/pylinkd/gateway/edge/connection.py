@@ -256,7 +256,9 @@ class Connection(WSListener):
             self._malformed(None, BadRequestError("The message is not valid MessagePack."), wait)
             return
         except BadRequestError as error:
-            self._malformed(error.id if isinstance(error, BadEnvelopeError) else None, error, wait)
+            # Not counted: what is no message of this format, and what was sent for a stream that was refused.
+            counted = not isinstance(error, WrongKindError) and not (codec.binary and payload[:1] in _BIN)
+            self._malformed(error.id if isinstance(error, BadEnvelopeError) else None, error, wait, counted=counted)
             return
         resumption = session.resumption
         if resumption is not None:
@@ -267,14 +269,14 @@ class Connection(WSListener):
             elif message.type == Ack.type:
                 self._owner.acknowledged(session, message, charged=not wait)
                 return
-        if wait:
+        if wait and not self._owner.awaited(session, message):
             self._owner.exceeded(session, message.id, wait)
         else:
             self._owner.received(session, message)
 
-    def _malformed(self, id: MessageId | None, error: BadRequestError, wait: float) -> None:
+    def _malformed(self, id: MessageId | None, error: BadRequestError, wait: float, *, counted: bool = True) -> None:
         resumption = self.session.resumption
-        if resumption is not None and not isinstance(error, WrongKindError):
+        if resumption is not None and counted:
             resumption.received += 1
             if resumption.received == resumption.attention:
                 self._owner.acknowledge(self.session)

@@ -50,6 +50,9 @@ class ConnectionOwner(Protocol):
     def received(self, session: Session, message: Message) -> None:
         """A message came, and was counted."""
 
+    def awaited(self, session: Session, message: Message) -> bool:
+        """Whether a message is an answer that a service waits for, which no rate holds back."""
+
     def exceeded(self, session: Session, id: MessageId | None, retry_after: float) -> None:
         """A message came that is one too many."""
 

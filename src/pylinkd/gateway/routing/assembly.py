@@ -23,7 +23,7 @@ from .acknowledgements import Acknowledgements
 from .actions import Actions
 from .attachments import Attachments
 from .back_pressure import BackPressure
-from .client_answers import ClientAnswers
+from .client_answers import ClientAnswers, Timer
 from .commands import Commands
 from .connection_limit import ConnectionLimit, ConnectionLimitSettings
 from .inbound import Inbound
@@ -99,7 +99,7 @@ class Routing:
         open: Callable[[], bool],
         clock: Callable[[], float],
         monotonic: Callable[[], float],
-        schedule: Callable[[float, Callable[[], None]], object],
+        schedule: Callable[[float, Callable[[], None]], Timer],
     ) -> None:
         self.limits = guard.limits
         self.registry = Registry()
@@ -158,12 +158,15 @@ class Routing:
         self.door = guard.door(knows=self.services.knows, takes_sessions=self.services.takes_sessions, open=open)
         self.signin = self._make_signin(settings.signin, guard, expiry, clock, monotonic)
         self.acknowledgements = Acknowledgements(delivery, guard.limits, traffic, monotonic)
-        self.resuming = self._make_resuming(settings, ResumeTokens(resume_key), traffic)
+        self.resuming = self._make_resuming(settings, delivery, ResumeTokens(resume_key), traffic)
 
-    def _make_resuming(self, settings: RoutingSettings, tokens: ResumeTokens, traffic: Traffic) -> Resuming:
+    def _make_resuming(
+        self, settings: RoutingSettings, delivery: Delivery, tokens: ResumeTokens, traffic: Traffic
+    ) -> Resuming:
         return Resuming(
             registry=self.registry,
             lifecycle=self.lifecycle,
+            delivery=delivery,
             signin=self.signin,
             tokens=tokens,
             welcoming=Welcoming(
@@ -210,6 +213,7 @@ class Routing:
                 attachments=self.attachments,
                 pressure=self.pressure,
                 inbound=self.inbound,
+                client_answers=self.client_answers,
             ),
             publishing=Publishing(
                 registry=self.registry,

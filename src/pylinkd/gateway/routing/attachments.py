@@ -137,6 +137,11 @@ class Attachments:
         owed, service.owed = service.owed, deque()
         for frame in owed:
             Owed(service, frame).tell(instance)
+        handler = service.presence_handler
+        if handler is not None:
+            owed, service.owed_presence = service.owed_presence, deque()
+            for frame in owed:
+                Owed(service, frame).tell(handler)
         self._adoption.begin(service)
 
 

@@ -7,11 +7,12 @@ does not answer in time, or has gone, is named.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import msgspec
 import structlog
 
-from ...protocol.envelope import MSGPACK, ErrorBody, Message
+from ...protocol.envelope import MSGPACK, ErrorBody, Message, MessageId
 from ...protocol.errors import ConflictError, LinkdError, PayloadTooLargeError, ServiceUnavailableError
 from ...protocol.link_pb2 import CODEC_JSON, CODEC_MSGPACK, Frame
 from ...protocol.link_pb2 import Member as WireMember
@@ -27,20 +28,30 @@ _MOST_BYTES = 8 * 2**20  # of the answers to one event; a frame of the link hold
 _LONGEST_TEXT = 1000  # characters of a client's error
 
 
+class Timer(Protocol):
+    """Something that will be run."""
+
+    def cancel(self) -> object:
+        """Not any more."""
+
+
 class Gathering:
     """The answers to one event.
 
     Attributes:
         id: What the event carries.
+        link: To the process that wants the answers.
+        timer: Ends the wait.
         waiting: Who has not answered.
     """
 
-    __slots__ = ("_answers", "_link", "_request_id", "_size", "id", "waiting")
+    __slots__ = ("_answers", "_request_id", "_size", "id", "link", "timer", "waiting")
 
     def __init__(self, id: str, link: ServiceLink, request_id: int, recipients: Iterable[Session]) -> None:
         self.id = id
         self.waiting = dict.fromkeys(recipients)
-        self._link = link
+        self.link = link
+        self.timer: Timer | None = None
         self._request_id = request_id
         self._answers = Frame().answers
         self._size = 0
@@ -79,21 +90,21 @@ class Gathering:
         for session in self.waiting:
             self._miss(session, gone=False)
         self._answers.SetInParent()
-        self._link.answer(self._request_id, Frame(answers=self._answers))
+        self.link.answer(self._request_id, Frame(answers=self._answers))
 
     def fail(self, error: LinkdError) -> None:
         """Tell the service that there is no result."""
-        self._link.fail(self._request_id, error)
+        self.link.fail(self._request_id, error)
 
 
 class ClientAnswers:
     """All events that want answers.
 
     Args:
-        schedule: Runs a function after so many seconds.
+        schedule: Runs a function after so many seconds, unless that is cancelled.
     """
 
-    def __init__(self, schedule: Callable[[float, Callable[[], None]], object]) -> None:
+    def __init__(self, schedule: Callable[[float, Callable[[], None]], Timer]) -> None:
         self._schedule = schedule
         self._open: dict[str, Gathering] = {}
         self._of: dict[Session, set[Gathering]] = {}
@@ -120,7 +131,7 @@ class ClientAnswers:
         self._open[gathering.id] = gathering
         for session in gathering.waiting:
             self._of.setdefault(session, set()).add(gathering)
-        self._schedule(within, lambda: self._expired(gathering))
+        gathering.timer = self._schedule(within, lambda: self._expired(gathering))
         return gathering
 
     def sent(self, gathering: Gathering) -> None:
@@ -149,6 +160,16 @@ class ClientAnswers:
             gathering.gone(session)
             self.sent(gathering)
 
+    def awaits(self, session: Session, id: MessageId | None) -> bool:
+        """Whether this session's client is asked for the answer with this id."""
+        gathering = self._open.get(id) if isinstance(id, str) else None
+        return gathering is not None and session in gathering.waiting
+
+    def link_lost(self, link: ServiceLink) -> None:
+        """A process is gone: nobody wants its answers any more."""
+        for gathering in [one for one in self._open.values() if one.link is link]:
+            self._close(gathering)
+
     def abandon(self, gathering: Gathering, error: LinkdError) -> None:
         """There will be no result, for this reason."""
         self._close(gathering)
@@ -161,6 +182,8 @@ class ClientAnswers:
 
     def _close(self, gathering: Gathering) -> None:
         del self._open[gathering.id]
+        if gathering.timer is not None:
+            gathering.timer.cancel()  # else it would hold the answers until its time
         for session in gathering.waiting:
             self._forget(session, gathering)
 

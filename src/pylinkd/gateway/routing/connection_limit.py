@@ -132,8 +132,11 @@ class ConnectionLimit:
         """End sessions whose clients are away, as many as make room: nobody is locked out by what was cut."""
         excess = len(others) - bound.most + 1
         for session in [other for other in others if other.connection is None][:excess]:
-            self._audit.record("replaced", user=bound.user, session=session.id, address=session.remote_address)
-            session.close(CloseCode.REPLACED, "replaced by a newer connection", EndReason.REPLACED)
+            self._replace(bound, session)
+
+    def _replace(self, bound: _Bound, session: Session) -> None:
+        self._audit.record("replaced", user=bound.user, session=session.id, address=session.remote_address)
+        session.close(CloseCode.REPLACED, "replaced by a newer connection", EndReason.REPLACED)
 
     def _ask(self, session: Session, bound: _Bound, go_on: Callable[[], None], silent: dict[Session, float]) -> None:
         """Ping those that have been silent, and decide when they had time to answer."""
@@ -152,6 +155,8 @@ class ConnectionLimit:
             connection.release(Hold.ADMISSION)
             dead = {other for other, before in silent.items() if self._heard_at(other) <= before}
             for other in dead:
+                # Not only detached, or it would be one too many when its client came back.
+                self._replace(bound, other)
                 if other.connection is not None:
                     other.connection.cut()
             left = [other for other in self._open(bound) if other not in dead]
@@ -186,6 +191,5 @@ class ConnectionLimit:
             session.close(CloseCode.RATE_LIMITED, "too many connections of this user", EndReason.TOO_MANY_CONNECTIONS)
             return False
         for oldest in open[: len(open) - bound.most + 1]:
-            self._audit.record("replaced", user=user, session=oldest.id, address=oldest.remote_address)
-            oldest.close(CloseCode.REPLACED, "replaced by a newer connection", EndReason.REPLACED)
+            self._replace(bound, oldest)
         return True

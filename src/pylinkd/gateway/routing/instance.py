@@ -8,6 +8,7 @@ from ...protocol.identity import Requirement
 from ...protocol.link_pb2 import Register
 from ...protocol.patterns import Pattern
 from ...protocol.rate import Rate
+from ..core.path_limits import PathLimits
 from .link import ServiceLink
 
 if TYPE_CHECKING:
@@ -15,18 +16,28 @@ if TYPE_CHECKING:
 
 
 class Instance:
-    """One process of a service, with what it registered."""
+    """One process of a service, with what it registered.
 
-    def __init__(self, link: ServiceLink, service: Service, registration: Register) -> None:
+    Args:
+        link: To the process.
+        service: The service.
+        registration: What the process offers.
+        limits: Of the sessions on the service's path, if this instance decides; ``None``: as the gateway has them.
+    """
+
+    def __init__(
+        self, link: ServiceLink, service: Service, registration: Register, limits: PathLimits | None = None
+    ) -> None:
         self.link = link
         self.service = service
         self.sessions = 0
         self.draining = registration.draining
-        self.update(registration)
+        self.update(registration, limits)
 
-    def update(self, registration: Register) -> None:
-        """Take over what the process offers now."""
+    def update(self, registration: Register, limits: PathLimits | None) -> None:
+        """Take over what the process offers now, and wants of its sessions."""
         self.registration = registration
+        self.limits = limits
         self.handlers = {handler.type: Requirement.of(handler.auth, handler.roles) for handler in registration.handlers}
         self.streams = {handler.type for handler in registration.handlers if handler.stream}
         self.unordered = {handler.type for handler in registration.handlers if handler.unordered}

@@ -130,6 +130,8 @@ class Lifecycle:
         self._disconnect(session)
         if session not in self._registry:  # it was never opened
             self._note_end(session, reason)
+            if session.resumption is not None:
+                session.resumption.lose(NotResumed.CLOSED)
         elif self._keeps(session, reason):
             self.detached.add(session, self._clock() + session.limits.resume_window)
             self._attachments.detached(session)
@@ -178,6 +180,10 @@ class Lifecycle:
         self._presences.resumed(session)
         log.debug("session_resumed", session=session.id, user=_user(session), path=session.path)
         return superseded
+
+    def identified(self, session: Session) -> None:
+        """It is known whose the session is."""
+        self._presences.identified(session)
 
     def end(self, session: Session, reason: EndReason) -> None:
         """The session ends: its connection is gone, and is not waited for any longer."""

@@ -11,6 +11,7 @@ from ...version import __version__
 from ..guard.peers import Peers
 from .attachments import Attachments
 from .back_pressure import BackPressure
+from .client_answers import ClientAnswers
 from .inbound import Inbound
 from .instance import Instance
 from .link import ServiceLink
@@ -29,6 +30,7 @@ class Registration:
         attachments: Gives a new instance what waits for one.
         pressure: Holds clients back for links.
         inbound: Has messages that wait for an instance.
+        client_answers: Wait on behalf of a process.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Registration:
         attachments: Attachments,
         pressure: BackPressure,
         inbound: Inbound,
+        client_answers: ClientAnswers,
     ) -> None:
         self._gateway_instance = gateway_instance
         self._peers = peers
@@ -47,6 +50,7 @@ class Registration:
         self._attachments = attachments
         self._pressure = pressure
         self._inbound = inbound
+        self._client_answers = client_answers
 
     def admit(self, link: ServiceLink) -> None:
         """A process connected: close its link if its user may run no services."""
@@ -110,6 +114,7 @@ class Registration:
         """A process is gone."""
         instance = self._services.remove(link)
         self._pressure.ready(link)
+        self._client_answers.link_lost(link)
         if instance is not None:
             self._attachments.hand_out(instance.service)
             self._inbound.resume(instance.service)

@@ -10,6 +10,7 @@ from ...protocol.envelope import Codec
 from ...protocol.identity import Identity
 from ...protocol.resume import NotResumed, ResumeOffer
 from ..core.connection import Connection
+from ..core.delivery import Delivery
 from ..core.format import Format
 from ..core.outbox import Kind
 from ..core.path_limits import PathLimits
@@ -31,12 +32,13 @@ class Claim(NamedTuple):
     Attributes:
         session: The session.
         generation: Whose token the client showed.
-        received: Counted messages of the session that the client has got.
+        received: Counted messages of the session that the client has got, by its own account; ``None``: that is no
+            number.
     """
 
     session: Session
     generation: int
-    received: int
+    received: int | None
 
 
 class Refusal(NamedTuple):
@@ -77,6 +79,7 @@ class Resuming:
     Args:
         registry: The sessions.
         lifecycle: Has those whose clients are away.
+        delivery: The door to clients.
         signin: Looks after their tokens.
         tokens: Makes and checks the tokens by which clients come back.
         welcoming: Says what they are told first.
@@ -88,6 +91,7 @@ class Resuming:
         *,
         registry: Registry,
         lifecycle: Lifecycle,
+        delivery: Delivery,
         signin: SignIn,
         tokens: ResumeTokens,
         welcoming: Welcoming,
@@ -95,6 +99,7 @@ class Resuming:
     ) -> None:
         self._registry = registry
         self._lifecycle = lifecycle
+        self._delivery = delivery
         self._signin = signin
         self._tokens = tokens
         self._welcoming = welcoming
@@ -125,8 +130,6 @@ class Resuming:
             return Refusal(NotResumed.OVERFLOW, kept.received)  # it ends with this turn of the loop
         if self._lifecycle.ends(session):
             return Refusal(NotResumed.CLOSED, kept.received)
-        if offer.received is None or not kept.acknowledged <= offer.received <= kept.written:
-            return Refusal(NotResumed.RANGE, kept.received)
         return Claim(session, used, offer.received)
 
     def check(self, claim: Claim, path: str, identity: Identity | None, codec: Codec) -> Refusal | None:
@@ -139,6 +142,10 @@ class Resuming:
         elif session.format.codec is not codec:
             reason = NotResumed.FORMAT
         else:
+            kept = session.resumption
+            assert kept is not None
+            if claim.received is None or not kept.acknowledged <= claim.received <= kept.written:
+                return Refusal(NotResumed.RANGE, kept.received)
             return None
         # Not how far it came: that is another's business.
         return Refusal(reason)
@@ -154,9 +161,12 @@ class Resuming:
         session, outbox, resumption = claim.session, claim.session.outbox, claim.session.resumption
         assert resumption is not None
         session.remote_address, session.user_agent = back.address, back.user_agent
+        if format is not session.format:
+            self._delivery.distribute()  # it has no frame in the new one
         superseded = self._lifecycle.resume(session, connection)
+        assert claim.received is not None
         again = resumption.rewind(claim.received)
-        assert again is not None  # find() has looked, and nothing was written since
+        assert again is not None  # check() has looked, and nothing was written since
         outbox.prepend(again)
         if format is not session.format:
             outbox.rewrite(session.format, format)

@@ -69,6 +69,9 @@ class RoomHistories:
         """
         ruled = [(room, rule) for room in publish.rooms if (rule := self._rules.history(namespace, room))]
         if not ruled or publish.volatile:
+            if len(self._histories) and not publish.volatile:
+                for room in publish.rooms:
+                    self._histories.missed((namespace, room))
             return None
         if len(publish.rooms) > 1 or publish.users or publish.sessions or publish.everyone:
             raise ConflictError(
@@ -79,46 +82,58 @@ class RoomHistories:
         key, formats = (namespace, room), self._registry.formats
         return self._histories.add(key, rule, self._monotonic(), publish.type, publish.data, formats)
 
+    def check(self, session: Session, namespace: str, command: RoomCommand) -> None:
+        """Look at a command to join rooms, before they are joined.
+
+        Raises:
+            BadRequestError: If a position is given for other than one room with a history.
+            ConflictError: If one is given for a session whose client is away: what it missed could be too much to wait
+                for it, and it would not learn so.
+        """
+        if command.HasField("since"):
+            if len(command.rooms) != 1 or self._rules.history(namespace, command.rooms[0]) is None:
+                raise BadRequestError("A position is for one room, with a history.")
+            if session.connection is None:
+                raise ConflictError(
+                    "The client is away: what it has missed is sent when it asks again.", type="SESSION_AWAY"
+                )
+
     def joined(self, session: Session, namespace: str, command: RoomCommand) -> Frame | None:
         """A session has become a member of rooms: say where it is in their histories, and send it what it has missed.
 
         Returns:
             The answer to the service, where it was about one room with a history; else ``None``.
-
-        Raises:
-            BadRequestError: If a position is given for other than one room with a history.
         """
         found = None
         for room in command.rooms:
             history = self._history(namespace, room)
             if history is not None:
                 found = self._welcome(session, room, history, command)
-        if command.HasField("since") and (found is None or len(command.rooms) > 1):
-            raise BadRequestError("A position is for one room, with a history.")
         return found if len(command.rooms) == 1 else None
 
     def _welcome(self, session: Session, room: str, history: History, command: RoomCommand) -> Frame:
-        missed: list[PastEvent] | None = None
+        frames: list[bytes] | None = None
         asked = command.HasField("since")
         if asked:
             since = Position(command.since.epoch, command.since.offset)
             missed = history.since(since, command.replay_limit or _REPLAYED)
-        replayed = len(missed or ())
+            frames = None if missed is None else _frames(session, missed)
+        replayed = len(frames or ())
         session.notify(
             RoomNotice(
                 room=room,
                 epoch=history.epoch,
                 offset=history.top - replayed,
-                recovered=missed is not None if asked else None,
+                recovered=frames is not None if asked else None,
                 replayed=replayed,
             )
         )
-        for event in missed or ():
-            self._delivery.send(session, event.frame(session.format), Kind.EVENT)
+        for frame in frames or ():
+            self._delivery.send(session, frame, Kind.EVENT)
         answer = Frame()
         joined = answer.room_joined
         joined.position.epoch, joined.position.offset = history.epoch, history.top
-        joined.recovered, joined.replayed = missed is not None, replayed
+        joined.recovered, joined.replayed = frames is not None, replayed
         return answer
 
     def _history(self, namespace: str, room: str) -> History | None:
@@ -133,8 +148,8 @@ class RoomHistories:
 
     def places(self, session: Session) -> dict[str, RoomPlace]:
         """Where the session's rooms are that have a history."""
-        found = {}
-        for namespace, room in session.rooms:
+        found: dict[str, RoomPlace] = {}
+        for namespace, room in sorted(session.rooms, reverse=True):  # of two with one name, the one that read() finds
             history = self._history(namespace, room)
             if history is not None:
                 found[room] = RoomPlace(history.epoch, history.top)
@@ -148,8 +163,8 @@ class RoomHistories:
             if message.id is None:
                 raise BadRequestError('A history is read with an "id", to which it is the answer.')
             wanted = read_history_request(session.codec, bytes(message.data))
-            keys = [key for key in session.rooms if key[1] == wanted.room]
-            key = keys[0] if keys else None
+            named = [key for key in session.rooms if key[1] == wanted.room and self._rules.history(*key)]
+            key = min(named, default=None)
             rule = None if key is None else self._rules.history(*key)
             if key is None or rule is None:
                 raise NotFoundError("There is no such room.", details={"room": wanted.room})
@@ -186,7 +201,6 @@ class RoomHistories:
         self, history: History, before: int | None, limit: int, size: int = _PAGE_BYTES
     ) -> tuple[list[PastEvent], bool]:
         """The events of a page in order, and whether there are earlier ones."""
-        history.trim(self._monotonic())
         found = history.page(before, limit + 1)
         more = len(found) > limit
         page: list[PastEvent] = []
@@ -206,8 +220,20 @@ class RoomHistories:
         return self._rooms.members(*room)
 
 
+def _frames(session: Session, events: list[PastEvent]) -> list[bytes] | None:
+    """The frames of events; ``None``: one of them cannot be written for this client."""
+    try:
+        return [event.frame(session.format) for event in events]
+    except BadRequestError:
+        return None
+
+
 def _encode(session: Session, room: str, history: History, events: list[PastEvent], *, more: bool) -> bytes:
-    """A page as the data of an answer."""
+    """A page as the data of an answer.
+
+    Raises:
+        BadRequestError: If it cannot be written for this client.
+    """
     binary = session.codec.binary
 
     def data(event: PastEvent) -> Any:
@@ -220,4 +246,7 @@ def _encode(session: Session, room: str, history: History, events: list[PastEven
         "events": [{"offset": event.offset, "type": event.type, "data": data(event)} for event in events],
         "more": more,
     }
-    return msgspec.msgpack.encode(page) if binary else msgspec.json.encode(page)
+    try:
+        return msgspec.msgpack.encode(page) if binary else msgspec.json.encode(page)
+    except OverflowError as cause:
+        raise BadRequestError("The page holds an event that MessagePack cannot carry.") from cause

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from itertools import islice
 
 import msgspec
 import structlog
@@ -57,6 +57,7 @@ class RoomPresences:
         schedule: Callable[[float, Callable[[], None]], object],
     ) -> None:
         self._rules = rules
+        rules.changed = self.rules_changed
         self._rooms = rooms
         self._registry = registry
         self._services = services
@@ -84,14 +85,15 @@ class RoomPresences:
             if presence is None:
                 presence = self._presences[key] = RoomPresence(rule)
             presence.rule = rule
-            if not command.absent:
+            self._of.setdefault(session, set()).add(key)
+            if command.absent:
+                presence.leave(session)
+            else:
                 presence.enter(session, self._monotonic())
                 self._note_leaving(key, presence)
-                self._of.setdefault(session, set()).add(key)
-                self._tick_soon(key, presence)
+            self._tick_soon(key, presence)
             if command.unwatching:
                 presence.unwatching.add(session)
-                self._of.setdefault(session, set()).add(key)
             else:
                 presence.unwatching.discard(session)
                 self._show_all(session, room, presence)
@@ -118,6 +120,12 @@ class RoomPresences:
         """A session's client is back: it is present again where it had been, even if it had left meanwhile."""
         for key in self._of.get(session, ()):
             self._presences[key].resumed(session, self._monotonic())
+            self._tick_soon(key, self._presences[key])
+
+    def identified(self, session: Session) -> None:
+        """It is known whose a session is."""
+        for key in self._of.get(session, ()):
+            self._presences[key].identified(session)
             self._tick_soon(key, self._presences[key])
 
     def ended(self, session: Session, reason: EndReason) -> None:
@@ -149,6 +157,18 @@ class RoomPresences:
                 self._tick_soon(key, presence)
             if presence is None or not presence.leaving:
                 self._leaving.discard(key)
+
+    def rules_changed(self) -> None:
+        """Services want something else of their rooms."""
+        for key, presence in list(self._presences.items()):
+            rule = self._rules.presence(*key)
+            if rule is None:
+                del self._presences[key]
+                for session in self._rooms.members(*key):
+                    self._forget(session, key)
+            elif rule != presence.rule:
+                presence.rule = rule
+                self._tick_soon(key, presence)
 
     def paused(self, seconds: float) -> None:
         """The gateway itself did nothing for so long."""
@@ -202,7 +222,7 @@ class RoomPresences:
                 _describe(changed.joined.add(), name, view)
             for name, view in changes.left.items():
                 _describe(changed.left.add(), name, view)
-            Owed(service, frame).tell(service.idlest(lambda one: one.registration.presence))
+            Owed(service, frame).tell(service.presence_handler)
 
     def _show_all(self, session: Session, room: str, presence: RoomPresence) -> None:
         for notice in [_count(room, presence)] if presence.counting else _pages(room, presence):
@@ -210,8 +230,8 @@ class RoomPresences:
 
     def states(self, session: Session) -> dict[str, int]:
         """The numbers of the present states of the rooms whose members a session watches."""
-        found = {}
-        for key in session.rooms:
+        found: dict[str, int] = {}
+        for key in sorted(session.rooms, reverse=True):  # of two with one name, the one that _watched finds
             presence = self._presences.get(key)
             if presence is not None and session not in presence.unwatching:
                 found[key[1]] = presence.seq
@@ -241,9 +261,9 @@ class RoomPresences:
                 session.answer(message.id, b"")
 
     def _watched(self, session: Session, room: str) -> RoomPresence:
-        for key in session.rooms:
-            if key[1] == room and key in self._presences:
-                return self._presences[key]
+        keys = [key for key in session.rooms if key[1] == room and key in self._presences]
+        if keys:
+            return self._presences[min(keys)]
         raise NotFoundError("There is no such room.", details={"room": room})
 
     def say(self, session: Session, message: Message) -> None:
@@ -268,6 +288,8 @@ class RoomPresences:
             raise PayloadTooLargeError(
                 f"The data of a member takes {MAX_DATA} bytes at most.", details={"limit": MAX_DATA}
             )
+        if data is not None:
+            _check_data(data)
         if not presence.set(session, data, away):
             raise NotFoundError("The session is not present in this room.", type="NOT_PRESENT")
         for key in self._of.get(session, ()):
@@ -322,18 +344,20 @@ def _count(room: str, presence: RoomPresence) -> Presence:
 
 def _pages(room: str, presence: RoomPresence, after: str | None = None) -> Iterable[Presence]:
     """All members, in pages; one even where nobody is there."""
-    members: dict[str, Any] = dict(presence.views(after))
-    keys = list(members)
-    for start in range(0, len(keys) or 1, _PAGE):
-        page = {key: members[key] for key in keys[start : start + _PAGE]}
+    views = presence.views(after)  # each is made when it is asked for
+    following = list(islice(views, _PAGE))
+    while True:
+        page, following = following, list(islice(views, _PAGE))
         yield Presence(
             room=room,
             seq=presence.seq,
             count=len(presence),
             mode="count" if presence.counting else None,
-            members=page,
-            more=start + _PAGE < len(keys),
+            members=dict(page),
+            more=bool(following),
         )
+        if not following:
+            return
 
 
 def _difference(room: str, presence: RoomPresence, changes: Changes) -> Presence:
@@ -356,6 +380,14 @@ def _describe(wire: WirePresent, key: str, view: View) -> None:
     wire.sessions = view.sessions
     wire.away = view.state is State.AWAY
     wire.data = b"" if view.data is None else bytes(view.data)
+
+
+def _check_data(data: bytes) -> None:
+    """Raise where data is no JSON, or cannot be written for members that speak MessagePack."""
+    try:
+        msgspec.msgpack.encode(msgspec.json.decode(data))
+    except (ValueError, OverflowError, RecursionError) as cause:
+        raise BadRequestError("The data of a member is JSON, with integers of 64 bits.") from cause
 
 
 def _as_json(data: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ...protocol.link_pb2 import RoomRule as WireRule
@@ -29,22 +29,33 @@ class RoomRule(NamedTuple):
 _NOTHING = RoomRule()
 
 
+def _nothing() -> None:
+    pass
+
+
 class RoomRules:
-    """The rules of all namespaces. The first pattern of a service that a room's name matches decides."""
+    """The rules of all namespaces. The first pattern of a service that a room's name matches decides.
+
+    Attributes:
+        changed: Called when they are other ones.
+    """
 
     def __init__(self) -> None:
         self._rules: dict[str, list[tuple[RoomPattern, RoomRule]]] = {}
         self._found: dict[tuple[str, str], RoomRule] = {}
+        self.changed: Callable[[], None] = _nothing
 
     def take(self, services: Iterable[Service]) -> None:
         """Take over what these services, all there are, want now. What one that is away wanted holds."""
+        before, self._rules = self._rules, {}
         self._found.clear()
-        self._rules.clear()
         for service in services:
             for instance in service.offers[-1:]:  # the latest release decides
                 rules = [(RoomPattern(wire.pattern), _rule(wire)) for wire in instance.registration.rooms]
                 if rules:
                     self._rules.setdefault(service.namespace, []).extend(rules)
+        if self._rules != before:
+            self.changed()
 
     def history(self, namespace: str, room: str) -> HistoryRule | None:
         """What is kept of a room's events; ``None``: nothing."""

@@ -15,7 +15,7 @@ from .instance import Instance
 
 log = structlog.get_logger("linkd.services")
 
-_MOST_OWED = 10_000
+_MOST_OWED = 10_000  # ends of sessions, and as many changes of presence
 
 
 class Service:
@@ -29,6 +29,7 @@ class Service:
         self.last: Instance | None = None
         self.attachments: dict[Session, Attachment] = {}
         self.owed: deque[Frame] = deque()
+        self.owed_presence: deque[Frame] = deque()
         self.left_at: float | None = None
         self.limits: PathLimits | None = None  # of the sessions on its path; None: as the gateway has them
         self._admitted: tuple[Session, ...] | None = None
@@ -89,12 +90,23 @@ class Service:
         able = (instance for instance in self.instances if not instance.draining and offers(instance))
         return min(able, key=lambda instance: instance.link.questions, default=None)
 
+    @property
+    def presence_handler(self) -> Instance | None:
+        """Who is told of those that come to rooms and leave them: always the same, while it is there, since another
+        could handle the next changes before the last.
+        """
+        able = (one for one in self.instances if one.registration.presence and not one.draining)
+        return next(able, None)
+
     def keep(self, frame: Frame) -> None:
         """Keep what it is owed for its next instance (owed.py)."""
+        if frame.WhichOneof("body") == "presence_changed":
+            if len(self.owed_presence) >= _MOST_OWED:
+                lost = self.owed_presence.popleft()
+                log.error("presence_lost", service=self.name, room=lost.presence_changed.room)
+            self.owed_presence.append(frame)
+            return
         if len(self.owed) >= _MOST_OWED:
             lost = self.owed.popleft()
-            if lost.WhichOneof("body") == "session_closed":
-                log.error("disconnect_lost", service=self.name, session=lost.session_closed.session.id)
-            else:
-                log.error("presence_lost", service=self.name)
+            log.error("disconnect_lost", service=self.name, session=lost.session_closed.session.id)
         self.owed.append(frame)

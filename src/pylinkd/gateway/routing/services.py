@@ -70,18 +70,22 @@ class Services:
         if service is None:
             service = self._services[registration.service] = Service(registration.service)
         if instance is not None:
-            instance.update(registration)
+            instance.update(registration, limits)
         else:
-            instance = self._instances[link] = Instance(link, service, registration)
+            instance = self._instances[link] = Instance(link, service, registration, limits)
             service.instances.append(instance)
             link.name = service.name
         service.path = registration.path
         service.namespace = registration.namespace or service.name
         service.left_at = None
-        service.limits = limits
+        self._take(service)
+        return instance
+
+    def _take(self, service: Service) -> None:
+        """Of what the instances of a service want, that of the latest release counts."""
+        service.limits = service.offers[-1].limits
         self.claims.take(self._services.values())
         self.room_rules.take(self._services.values())
-        return instance
 
     def drain(self, link: ServiceLink) -> None:
         """The process wants nothing new; what it has it will finish."""
@@ -102,7 +106,7 @@ class Services:
         if not service.instances:
             service.last = instance
             service.left_at = self._now()
-        self.claims.take(self._services.values())
+        self._take(service)
         return instance
 
     def __iter__(self) -> Iterator[Service]:

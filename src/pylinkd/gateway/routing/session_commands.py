@@ -40,6 +40,7 @@ class SessionCommands:
         for room in command.rooms:
             check_room(room)
         if command.verb == RoomCommand.JOIN:
+            self._histories.check(session, namespace, command)
             self._rooms.join(session, namespace, *command.rooms)
             self._presences.joined(session, namespace, command)
             answer = self._histories.joined(session, namespace, command)

@@ -169,6 +169,7 @@ class SignIn:
     def _take_identity(self, session: Session, identity: Identity) -> None:
         """An open session has signed in, or renewed its token."""
         self._registry.identify(session, identity)
+        self._lifecycle.identified(session)
         self._expiry.watch(session)
         self._attachments.identified(session)
 
@@ -224,6 +225,7 @@ class SignIn:
             if stage is Stage.EXPIRING:
                 left = max(0.0, (session.identity.expires_at or 0) - now)
                 session.notify(AuthExpiring(expires_in_ms=round(left * 1000)))
-            elif session.connection is not None:  # who is away is asked for a new one when it is back
+            elif session.connection is not None or self._expiry.granted(session):
                 self._audit.record("token_expired", session=session.id, user=session.identity.user)
                 session.close(CloseCode.UNAUTHORIZED, "the token has expired", EndReason.TOKEN_EXPIRED)
+            # else its client is away, and is asked for a new one when it is back
