@@ -28,24 +28,46 @@ class Clock:
         return self.now
 
 
+class Timer:
+    """One function that will be run.
+
+    Attributes:
+        at: When.
+        function: The function.
+        cancelled: It is not.
+    """
+
+    def __init__(self, at: float, function: Callable[[], None]) -> None:
+        self.at = at
+        self.function = function
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Not any more."""
+        self.cancelled = True
+
+
 class Timers:
     """What is to be run later is run when a test says so."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._waiting: list[tuple[float, Callable[[], None]]] = []
+        self._waiting: list[Timer] = []
 
-    def schedule(self, delay: float, function: Callable[[], None]) -> None:
+    def schedule(self, delay: float, function: Callable[[], None]) -> Timer:
         """Run the function when so many seconds have passed."""
-        self._waiting.append((self._clock.now + delay, function))
+        timer = Timer(self._clock.now + delay, function)
+        self._waiting.append(timer)
+        return timer
 
     def pass_(self, seconds: float) -> None:
         """Let time pass, and run what is due."""
         self._clock.now += seconds
-        due = [function for at, function in self._waiting if at <= self._clock.now]
-        self._waiting = [(at, function) for at, function in self._waiting if at > self._clock.now]
-        for function in due:
-            function()
+        due = [timer for timer in self._waiting if timer.at <= self._clock.now]
+        self._waiting = [timer for timer in self._waiting if timer.at > self._clock.now]
+        for timer in due:
+            if not timer.cancelled:
+                timer.function()
 
 
 class Turns:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import msgspec
 import pytest
+from websockets.frames import Opcode
 
 from pylinkd.protocol.close import CloseCode
 from pylinkd.protocol.end import EndReason
 from pylinkd.protocol.errors import ConflictError
 from pylinkd.protocol.link_pb2 import Frame, RoomCommand
+from pylinkd.protocol.link_pb2 import Limits as WireLimits
 
+from ..gateway.wire import say
 from ..processes import make_token
 from .client_core import ClientCore
-from .world import Client, World
+from .world import Client, Line, World
 
 
 def connected(world: World, user: str | None = "una") -> Client:
@@ -191,6 +195,27 @@ def test_token_that_ends_while_its_client_is_away(world: World) -> None:
     assert b"\x11\x31the token has expired" in client.line.transport.bytes
 
 
+def test_token_that_has_ended_is_extended_once(world: World) -> None:
+    """Coming and going does not replace it."""
+    client = Client(world, None)
+    client.connect(token=make_token("una", ttl=30))
+    client.cut()
+    now = 40.0
+    world.routing.signin._clock = lambda: time.time() + now
+    for attempt in range(10):
+        client.connect(token="")
+        if client.core.notices != ["resumed"] * (attempt + 1):
+            break
+        now += 4.0
+        world.pass_(4.0)
+        client.cut()
+        now += 4.0
+        world.pass_(4.0)
+    assert client.core.notices[-1] == "closed"
+    assert len(client.core.notices) < 6, "it lives on, and nobody knows whose it is"
+    assert world.closed == [(world.closed[0][0], EndReason.TOKEN_EXPIRED)]
+
+
 def test_new_token_in_the_handshake_renews_the_session(world: World) -> None:
     """Its roles hold from then on."""
     client = Client(world, None)
@@ -221,6 +246,75 @@ def test_sessions_that_are_away_make_room(make_world: Callable[..., World]) -> N
     refused = connected(world)
     assert refused.line is not None
     assert b"too many connections" in refused.line.transport.bytes
+
+
+@pytest.mark.parametrize("bound", ["path", "gateway"])
+def test_silent_connection_that_makes_room_is_over(make_world: Callable[..., World], bound: str) -> None:
+    """It cannot come back beside the one that it made room for."""
+    world = make_world(max_connections_per_user=1 if bound == "gateway" else 0)
+    if bound == "path":
+        world.restart_service(limits=WireLimits(one_session="refuse"))
+    silent = connected(world)
+    assert silent.line is not None
+    silent.line.forget()
+    world.pass_(10.0)
+    fresh = connected(world)
+    for _ in range(4):
+        world.pass_(1.0)
+        fresh.pump()
+    silent.connect()
+    assert silent.core.notices == []
+    open = [one for one in world.routing.registry if one.connection is not None and one.connection.open]
+    assert [session.id for session in open] == [fresh.core.session]
+
+
+def test_nothing_is_kept_of_who_never_signed_in(world: World) -> None:
+    """Answers that it did not acknowledge would count against the limit for ever."""
+    world.restart_service(auth=True)
+    for _ in range(3):
+        client = connected(world, None)
+        for number in range(20):
+            client.core.send("chat.send", number)
+        client.pump()
+        client.cut()
+    assert world.routing.lifecycle.retention.held == 0
+
+
+def test_event_to_many_survives_another_compression(world: World) -> None:
+    """It waits for its pass while a client comes back with another extension, in the same turn of the loop."""
+    clients = [connected(world, f"user-{number}") for number in range(40)]
+    client = clients[0]
+    client.cut()
+    world.emit("big", everyone=True)
+    head = (
+        "GET /ws/chat HTTP/1.1\r\nHost: chat.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        f"Sec-WebSocket-Protocol: {', '.join(client.core.offers())}\r\n"
+        "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10\r\n"
+        f"Authorization: Bearer {make_token('user-0')}\r\n\r\n"
+    )
+    client.line = Line(world, head.encode())
+    for one in clients:
+        one.pump()
+    assert client.core.notices == ["resumed"]
+    assert [one.texts for one in clients] == [["big"]] * 40
+
+
+def test_chunks_of_a_refused_stream_are_not_counted(world: World) -> None:
+    """In MessagePack they are messages of their own, and were sent before the refusal came."""
+    client = Client(world, "una")
+    client.dial(offers=["linkd.v1+msgpack", "linkd.resume"])
+    assert client.line is not None
+    client.line.carry_up()
+    world.turn()
+    messages = [{"type": "no.such", "id": 1, "stream": True, "data": None}, b"one", b"two", b""]
+    for message in messages:
+        client.line.up += say(Opcode.BINARY, msgspec.msgpack.encode(message))
+    client.line.carry_up()
+    world.turn()
+    (session,) = world.routing.registry
+    assert session.resumption is not None
+    assert session.resumption.received == 1
 
 
 def test_who_resumes_is_not_one_more(make_world: Callable[..., World]) -> None:

@@ -364,3 +364,13 @@ def test_tokens_of_attempts_that_nobody_heard_are_few(world: World) -> None:
     client.core.token = first
     client.connect()
     assert client.core.notices == [*["resumed"] * 20, "unknown"]
+
+
+def test_number_of_another_user_says_nothing(world: World) -> None:
+    """Whoever has another's token does not learn how far that one came."""
+    client = connected(world)
+    thief = Client(world, "eve")
+    thief.core.token = client.core.token
+    thief.connect(offers=["linkd.v1+json", f"linkd.resume.{client.core.token}.9999"])
+    assert welcome_of(thief)["reason"] == "user"
+    assert "received" not in welcome_of(thief)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pylinkd.protocol.link_pb2 import Frame, Limits, Retry
 
-from ..gateway.routing.rig import registration
+from ..gateway.routing.rig import Process, registration
 from .world import Client, World
 
 
@@ -174,3 +175,26 @@ def test_service_may_not_raise_a_limit(world: World, limits: Limits, names: str)
     failure = world.service.ask(Frame(register=register)).failure
     assert names in failure.message
     assert failure.code == 409
+
+
+@pytest.mark.parametrize(
+    "limits", [Limits(max_message_size=0), Limits(heartbeat_interval_ms=0), Limits(idle_timeout_ms=0)]
+)
+def test_limits_of_nothing_are_refused(world: World, limits: Limits) -> None:
+    """They come from a library that does not check them itself."""
+    frame = Frame(register=registration("other", types=["other.x"]))
+    frame.register.limits.MergeFrom(limits)
+    process = Process(SimpleNamespace(commands=world.routing.commands, link_window=8192))  # type: ignore[arg-type]
+    assert "at least" in process.ask(frame).failure.message
+
+
+def test_release_that_is_left_decides(world: World) -> None:
+    """Another one came without limits, and crashed."""
+    world.restart_service(limits=Limits(max_message_size=4096))
+    process = Process(SimpleNamespace(commands=world.routing.commands, link_window=8192))  # type: ignore[arg-type]
+    register = registration(types=["chat.send"], release="2")
+    assert process.ask(Frame(register=register)).WhichOneof("body") == "registered"
+    process.die()
+    client = connected(world)
+    assert client.core.welcome is not None
+    assert client.core.welcome["maxMessageSize"] == 4096

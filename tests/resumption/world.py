@@ -311,7 +311,7 @@ class World:
                     joined, left = frame.presence_changed.joined, frame.presence_changed.left
                     self.came_and_went += [f"+{one.key}" for one in joined] + [f"-{one.key}" for one in left]
                     self.service.done(frame)
-                case "published" | "done" | "failure" | "response":
+                case "published" | "done" | "failure" | "response" | "answers":
                     self.service.unread.append(frame)
                 case _:
                     self.service.done(frame)
