@@ -205,3 +205,12 @@ def test_rooms_of_one_name_in_two_namespaces(make_world: Callable[..., World]) -
         assert games.ask(frame).WhichOneof("body") == "done"
         join(world, client, "kept")
         assert ask(client, "linkd.history", {"room": "kept"})["events"] == []
+
+
+def test_asking_for_all_members_has_a_rate(rooms: World) -> None:
+    """A page of members costs as much as many messages."""
+    client = connected(rooms)
+    join(rooms, client, "seen")
+    answers = [ask(client, "linkd.presence.sync", {"room": "seen"}) for _ in range(60)]
+    assert answers[:50] == [None] * 50
+    assert answers[-1] == (429, "RATE_LIMITED")

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from pylinkd import (
+    BadRequestError,
     Context,
     History,
     Limits,
+    Position,
     Presence,
     PresenceChange,
     Reconnect,
@@ -73,7 +75,9 @@ def test_pattern_stands_there_once() -> None:
         ({"reconnect": Reconnect(delay=5, max_delay=1)}, "delay"),
         ({"reconnect": Reconnect(jitter=2)}, "jitter"),
         ({"reconnect": Reconnect(attempts=-1)}, "attempts"),
+        ({"limits": Limits(max_message_size=2**40)}, "max_message_size"),
         ({"one_session_per_user": "maybe"}, "replace"),
+        ({"one_session_per_user": "replace", "path": None}, "path"),
     ],
 )
 def test_odd_limits_are_refused(options: dict[str, Any], says: str) -> None:
@@ -111,3 +115,37 @@ async def test_timeouts_of_answers_are_bounded(timeout: float) -> None:
 
     async with run(service) as gateway:
         assert await (await gateway.connect()).send("chat.ask") == "refused"
+
+
+async def test_join_that_is_refused_joins_nothing() -> None:
+    """In memory as with the gateway (tests/resumption/test_history.py)."""
+    service = Service("chat")
+
+    @service.ws.on("chat.join")
+    async def join(ctx: WsContext) -> Any:
+        try:
+            await ctx.join("plain", since=Position("epoch", 0))
+        except BadRequestError:
+            return await ctx.rooms()
+
+    async with run(service) as gateway:
+        client = await gateway.connect(user="una")
+        assert await client.send("chat.join") == []
+
+
+async def test_last_that_was_said_of_a_member_holds() -> None:
+    """Whichever of its sessions said it."""
+    service = Service("chat")
+    service.rooms("lobby", presence=Presence())
+
+    @service.ws.on("chat.say")
+    async def say(ctx: WsContext, mood: str) -> Any:
+        await ctx.join("lobby")
+        await ctx.set_presence("lobby", mood)
+        return [member.data for member in await ctx.presence("lobby")]
+
+    async with run(service) as gateway:
+        first, second = await gateway.connect(user="una"), await gateway.connect(user="una")
+        assert await first.send("chat.say", "one") == ["one"]
+        assert await second.send("chat.say", "two") == ["two"]
+        assert await first.send("chat.say", "three") == ["three"]

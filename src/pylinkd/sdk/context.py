@@ -127,7 +127,10 @@ class Context(Generic[DB]):
 
         Raises:
             NotFoundError: If the room has no history (type ``NO_HISTORY``).
+            ValueError: If ``limit`` is not above 0.
         """
+        if limit < 1:
+            raise ValueError(f"limit is 1 or more, not {limit}")
         frame = Frame()
         frame.history_query.room = room
         frame.history_query.before = before or 0

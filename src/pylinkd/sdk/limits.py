@@ -39,8 +39,8 @@ class Reconnect(msgspec.Struct, frozen=True):
         if not is_seconds(self.jitter) or self.jitter > 1:
             raise RegistrationError(f"{place}: jitter lies between 0 and 1, {self.jitter!r} does not")
         attempts: object = self.attempts
-        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 0:
-            raise RegistrationError(f"{place}: attempts is a whole number, 0 or more, not {self.attempts!r}")
+        if not isinstance(attempts, int) or isinstance(attempts, bool) or not 0 <= attempts < 2**31:
+            raise RegistrationError(f"{place}: attempts is a whole number from 0 to 2147483647, not {self.attempts!r}")
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,8 +73,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         """
         for name in ("max_message_size", "max_connections_per_user"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise RegistrationError(f"{place}: {name} is a positive whole number, not {value!r}")
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**31):
+                raise RegistrationError(f"{place}: {name} is a whole number from 1 to 2147483647, not {value!r}")
         for name, least in (("heartbeat_interval", 0.1), ("idle_timeout", 0.1), ("resume_window", 0.0)):
             value = getattr(self, name)
             if value is not None and (not is_seconds(value) or not least <= value <= 4_000_000):

@@ -197,22 +197,23 @@ class MemoryGateway:
         self._known(command.session)
         for room in command.rooms:
             check_room(room)
+        client = self.clients[command.session]
+        self.histories.check(command, connected=client.connected)
         for room in command.rooms:
             if command.verb == RoomCommand.JOIN:
                 self.rooms.setdefault(room, set()).add(command.session)
             else:
                 self._leave(room, command.session)
-        client = self.clients[command.session]
         for room in command.rooms:
-            if command.verb != RoomCommand.JOIN:
+            if command.verb != RoomCommand.JOIN or command.absent:
                 self.presence.left(client, room)
-            elif not command.absent:
+            else:
                 self.presence.joined(client, room)
         if command.verb != RoomCommand.JOIN:
             return done()
         answer, missed = self.histories.joined(command)
         for event in missed:
-            self.clients[command.session].receive(event)
+            client.receive(event)
         return answer or done()
 
     def _leave(self, room: str, id: str) -> None:

@@ -69,16 +69,25 @@ class MemoryHistories:
         kept.top = event.offset
         kept.events.append((event.offset, monotonic(), publish.data, event))
 
-    def joined(self, command: RoomCommand) -> tuple[Frame | None, list[Emitted]]:
-        """The answer to a join, and what the session has missed.
+    def check(self, command: RoomCommand, *, connected: bool) -> None:
+        """Look at a command to join rooms, before they are joined.
 
         Raises:
             BadRequestError: If a position is given for other than one room with a history.
+            ConflictError: If one is given for a session whose client is away.
         """
+        if command.HasField("since"):
+            if len(command.rooms) != 1 or self._rules.history(command.rooms[0]) is None:
+                raise BadRequestError("A position is for one room, with a history.")
+            if not connected:
+                raise ConflictError(
+                    "The client is away: what it has missed is sent when it asks again.", type="SESSION_AWAY"
+                )
+
+    def joined(self, command: RoomCommand) -> tuple[Frame | None, list[Emitted]]:
+        """The answer to a join, and what the session has missed."""
         kept = self._of(command.rooms[0]) if len(command.rooms) == 1 else None
         if kept is None:
-            if command.HasField("since"):
-                raise BadRequestError("A position is for one room, with a history.")
             return None, []
         frame, missed = Frame(), None
         if command.HasField("since") and command.since.epoch == kept.epoch:

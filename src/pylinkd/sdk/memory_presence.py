@@ -17,6 +17,7 @@ class _Stay:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.data = b""
+        self.changed = 0  # the larger, the later was that said
         self.away = False
 
 
@@ -32,6 +33,7 @@ class MemoryPresence:
         self._rules = rules
         self._tell = tell
         self._stays: dict[str, dict[str, _Stay]] = {}  # by room and session
+        self._order = 0
 
     def joined(self, client: Client, room: str) -> None:
         """A session is present in a room, if that has presence."""
@@ -67,7 +69,7 @@ class MemoryPresence:
             wire.user, wire.name = client.identity.user, client.identity.name
         wire.sessions = len(stays) or 1
         wire.away = bool(stays) and all(stay.away or not stay.client.connected for stay in stays)
-        wire.data = next((stay.data for stay in reversed(stays) if stay.data), b"")
+        wire.data = max(stays, key=lambda stay: stay.changed).data if stays else b""
 
     def list(self, room: str) -> Frame:
         """Who is in a room.
@@ -102,7 +104,8 @@ class MemoryPresence:
                 f"The data of a member takes {_MAX_DATA} bytes at most.", details={"limit": _MAX_DATA}
             )
         if command.data:
-            stay.data = command.data
+            self._order += 1
+            stay.data, stay.changed = command.data, self._order
         if command.says_away:
             stay.away = command.away
 

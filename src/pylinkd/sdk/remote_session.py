@@ -96,7 +96,8 @@ class RemoteSession:
             rooms: Which rooms.
             since: Where its client was in the history of the one room that it joins: what it has missed is sent to it,
                 in order and before anything new, or nothing is where that cannot be told any more.
-            limit: The most events that are sent so; with more missed none is. 0: 300.
+            limit: The most events that are sent so; with more missed none is. 0: 300. What ``since`` leaves out is
+                sent, whether or not it is under way to a session that is a member already.
             present: In rooms with presence: whether others see it.
             watch: In rooms with presence: whether its client is told who is there.
 
@@ -104,10 +105,14 @@ class RemoteSession:
             Where it is in the room's history; ``None``: these are several rooms, or one without a history.
 
         Raises:
-            BadRequestError: If a position is given for other than one room with a history.
+            BadRequestError: If a position is given for other than one room with a history. It has joined nothing.
             NotFoundError: If the session has ended (type ``SESSION_GONE``).
-            ConflictError: If it is in too many rooms (type ``TOO_MANY_ROOMS``).
+            ConflictError: If it is in too many rooms (type ``TOO_MANY_ROOMS``), or a position is given while its client
+                is away (type ``SESSION_AWAY``): that asks again.
+            ValueError: If ``limit`` is negative.
         """
+        if limit < 0:
+            raise ValueError(f"limit is 0 or more, not {limit}")
         frame = self._command(RoomCommand.JOIN, rooms)
         frame.room_command.absent, frame.room_command.unwatching = not present, not watch
         if since is not None:

@@ -154,6 +154,8 @@ class Service(Generic[DB]):
             raise RegistrationError(
                 f"{place}: one_session_per_user is 'replace', 'refuse' or None, not {one_session_per_user!r}"
             )
+        if path is None and (limits or reconnect or one_session_per_user):
+            raise RegistrationError(f"{place}: limits are of the sessions on the service's path: give it one")
         self.limits = limits
         self.reconnect = reconnect
         self.one_session_per_user = one_session_per_user

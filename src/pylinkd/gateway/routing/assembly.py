@@ -121,6 +121,7 @@ class Routing:
             rooms=self.rooms,
             registry=self.registry,
             services=self.services,
+            limits=guard.limits,
             delivery=delivery,
             monotonic=monotonic,
             schedule=schedule,

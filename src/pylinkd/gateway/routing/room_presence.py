@@ -11,9 +11,17 @@ import structlog
 from ...protocol.control import Presence, PresenceSet, PresenceSync
 from ...protocol.end import EndReason
 from ...protocol.envelope import Message
-from ...protocol.errors import BadRequestError, ForbiddenError, LinkdError, NotFoundError, PayloadTooLargeError
+from ...protocol.errors import (
+    BadRequestError,
+    ForbiddenError,
+    LinkdError,
+    NotFoundError,
+    PayloadTooLargeError,
+    RateLimitedError,
+)
 from ...protocol.link_pb2 import Frame, RoomCommand
 from ...protocol.link_pb2 import Present as WirePresent
+from ...protocol.rate import Rate
 from ..core.broadcast import Broadcast
 from ..core.delivery import Delivery
 from ..core.outbox import Kind
@@ -21,6 +29,7 @@ from ..core.presence import MAX_DATA, Changes, RoomPresence, State, View
 from ..core.registry import Registry
 from ..core.rooms import Rooms
 from ..core.session import RoomKey, Session
+from ..guard.limits import Limits
 from .instance import Instance
 from .owed import Owed
 from .room_rules import RoomRules
@@ -29,6 +38,7 @@ from .services import Services
 log = structlog.get_logger("linkd.sessions")
 
 _PAGE = 200  # members
+_PAGES = Rate(50, 1.0)  # that one client is shown when it asks: each costs as much as many messages
 _MOST_LISTED = 10_000  # for a service
 
 
@@ -40,6 +50,7 @@ class RoomPresences:
         rooms: Who is to be told.
         registry: The sessions.
         services: Those that want to know.
+        limits: How much a client may ask for.
         delivery: The door to clients.
         monotonic: Seconds that never go back.
         schedule: Runs a function after so many seconds.
@@ -52,6 +63,7 @@ class RoomPresences:
         rooms: Rooms,
         registry: Registry,
         services: Services,
+        limits: Limits,
         delivery: Delivery,
         monotonic: Callable[[], float],
         schedule: Callable[[float, Callable[[], None]], object],
@@ -61,6 +73,7 @@ class RoomPresences:
         self._rooms = rooms
         self._registry = registry
         self._services = services
+        self._limits = limits
         self._delivery = delivery
         self._monotonic = monotonic
         self._schedule = schedule
@@ -245,15 +258,20 @@ class RoomPresences:
             wanted = PresenceSync.read(session.codec, bytes(message.data))
             presence = self._watched(session, wanted.room)
             if wanted.after is not None:
+                self._limits.handler(session, PresenceSync.type, _PAGES)
                 session.notify(next(iter(_pages(wanted.room, presence, wanted.after))))
             elif presence.counting:
                 session.notify(_count(wanted.room, presence))
             else:
                 changes = None if wanted.since is None else presence.since(wanted.since)
                 if changes is None:
+                    for _ in range(1 + len(presence) // _PAGE):
+                        self._limits.handler(session, PresenceSync.type, _PAGES)
                     self._show_all(session, wanted.room, presence)
                 else:
                     session.notify(_difference(wanted.room, presence, changes))
+        except RateLimitedError as error:
+            self._limits.refuse(session, message.id, error)
         except LinkdError as error:
             session.fail(message.id, error)
         else:
