@@ -101,7 +101,8 @@ class Delivery:
             return False
         if session.connection is None and session not in self.absent.sessions:
             return False
-        self.distribute()
+        if self._volley is not None:  # as distribute(), without a call
+            self._into_outboxes(self._volley)
         if session.connection is None:
             return kind not in UNCOUNTED and self._keep(session, frame, kind)
         if not outbox.push(frame, kind):
