@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define CONTROL "{\"type\":\"linkd."
-#define ACK_AFTER 32 /* messages: what the gateway asks for by default */
+#define ACK_AFTER 64 /* messages: what the gateway asks for by default */
 #define ACK_MAX 128
 
 struct counts {

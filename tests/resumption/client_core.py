@@ -103,7 +103,7 @@ class ClientCore:
 
     @property
     def _threshold(self) -> int:
-        threshold: int = (self.welcome or {}).get("ack", {}).get("messages", 32)
+        threshold: int = (self.welcome or {}).get("ack", {}).get("messages", 16)
         return threshold
 
     def _welcomed(self, welcome: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ def test_new_session_says_how_to_come_back(world: World) -> None:
     welcome = client.core.welcome
     assert welcome is not None
     assert welcome["graceMs"] == 60_000
-    assert welcome["ack"] == {"messages": 32, "bytes": 65536, "ms": 5000}
+    assert welcome["ack"] == {"messages": 16, "bytes": 65536, "ms": 5000}
     assert welcome["retry"] == {"baseMs": 500, "capMs": 30_000, "jitter": 0.5, "attempts": 0}
     assert welcome["dropped"] == 0
     assert len(welcome["resume"]) == 44

@@ -251,7 +251,7 @@ class World:
 
     def __init__(self, loop: Loop, folder: Path, **settings: Any) -> None:
         self.loop = loop
-        wanted: dict[str, Any] = {"max_connections_per_user": 0, **UNLIMITED, **settings}
+        wanted: dict[str, Any] = {"max_connections_per_user": 0, "ack_messages": 16, **UNLIMITED, **settings}
         self.gateway = Gateway(Settings(port=0, admin_port=0, link=folder / "link.sock", **wanted))  # type: ignore[arg-type]
         parts = self.gateway.parts
         self.routing = parts.routing

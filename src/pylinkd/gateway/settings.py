@@ -300,8 +300,8 @@ class Settings(ProcessSettings):
     """Bytes kept for all such clients together. Beyond it sessions are given up, those first that were away for
     longest. Of an event to many each is charged a part."""
 
-    ack_messages: Annotated[int, Field(ge=1, le=1000)] = 32
-    """Messages after which such a client is to acknowledge."""
+    ack_messages: Annotated[int, Field(ge=1, le=1000)] = 64
+    """Messages after which such a client is to acknowledge, and the gateway acknowledges its."""
 
     ack_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
     """Bytes of messages after which it is to."""
@@ -450,6 +450,7 @@ class Settings(ProcessSettings):
                 session_bytes=self.retained_bytes,
                 session_messages=self.retained_messages,
                 away_bytes=min(self.away_bytes, self.outbox_limit),
+                confirm_after=self.ack_messages,
             ),
             welcome=self._welcome,
             session_window=self.session_window,

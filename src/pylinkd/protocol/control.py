@@ -49,7 +49,7 @@ class AckThresholds(msgspec.Struct, frozen=True, rename="camel"):
         ms: Since the first of them.
     """
 
-    messages: int = 32
+    messages: int = 64
     bytes: int = 64 * 1024
     ms: int = 5000
 

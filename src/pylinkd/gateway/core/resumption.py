@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from ...protocol.resume import NotResumed
 from .broadcast import SharedFrame
 
-_ACK_AFTER = 16  # messages of a client, after which it is told at once that they came
 _SLOT_COST = 16  # bytes that one more place costs for a frame: a slot in a list, and what the list has to spare
 _FRAME_COST = _SLOT_COST + sys.getsizeof(b"")  # bytes that a frame costs beside its own
 _MOST_GOOD = 16  # tokens of a session that are good at a time
@@ -41,12 +40,13 @@ class Retention:
         session_bytes: Bytes that were handed to one session's connection.
         session_messages: Messages of one session.
         away_bytes: Bytes that may wait for a client that is away, beside those that were on their way to it.
+        confirm_after: Messages of a client, after which it is told at once that they came.
 
     Attributes:
         held: Bytes that are kept now.
     """
 
-    __slots__ = ("away_bytes", "held", "limit", "session_bytes", "session_messages")
+    __slots__ = ("away_bytes", "confirm_after", "held", "limit", "session_bytes", "session_messages")
 
     def __init__(
         self,
@@ -55,11 +55,13 @@ class Retention:
         session_bytes: int = 2**20,
         session_messages: int = 1000,
         away_bytes: int = 256 * 1024,
+        confirm_after: int = 64,
     ) -> None:
         self.limit = limit
         self.session_bytes = session_bytes
         self.session_messages = session_messages
         self.away_bytes = away_bytes
+        self.confirm_after = confirm_after
         self.held = 0
 
 
@@ -201,9 +203,9 @@ class Resumption:
         many came, or the last of as many as it is to be told of at once. Whether it is the latter.
         """
         self.oldest = 0
-        unconfirmed = self.received - self.confirmed
-        self.attention = self.confirmed + (_ACK_AFTER if unconfirmed < _ACK_AFTER else unconfirmed + _ACK_AFTER)
-        return unconfirmed >= _ACK_AFTER
+        unconfirmed, enough = self.received - self.confirmed, self.retention.confirm_after
+        self.attention = self.confirmed + (enough if unconfirmed < enough else unconfirmed + enough)
+        return unconfirmed >= enough
 
     def confirm(self) -> None:
         """The client is told how many of its messages came."""

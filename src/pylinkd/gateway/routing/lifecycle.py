@@ -45,12 +45,14 @@ class ResumptionSettings(msgspec.Struct, frozen=True):
         session_bytes: See Retention.
         session_messages: See Retention.
         away_bytes: See Retention.
+        confirm_after: See Retention.
     """
 
     limit: int = 64 * 2**20
     session_bytes: int = 2**20
     session_messages: int = 1000
     away_bytes: int = 256 * 1024
+    confirm_after: int = 64
 
 
 class Lifecycle:
@@ -111,6 +113,7 @@ class Lifecycle:
             session_bytes=settings.session_bytes,
             session_messages=settings.session_messages,
             away_bytes=settings.away_bytes,
+            confirm_after=settings.confirm_after,
         )
 
     def attach(self, session: Session, connection: Connection) -> None:
