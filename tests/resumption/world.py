@@ -12,6 +12,7 @@ from typing import Any
 
 from websockets.frames import Opcode
 
+from pylinkd.gateway.core.resumption import cost_of
 from pylinkd.gateway.edge.framing import feed
 from pylinkd.gateway.server import Gateway
 from pylinkd.gateway.settings import Settings
@@ -340,7 +341,11 @@ class World:
         self.turn()
 
     def close(self) -> None:
-        """Let everything go."""
+        """Let everything go. What is kept for clients has to be what is charged for it."""
+        kept = [one.resumption for one in self.routing.registry if one.resumption is not None]
+        assert [one.cost for one in kept] == [cost_of(one.frames) for one in kept]
+        held = self.routing.lifecycle.retention.held
+        assert held == sum(one.cost + one.waiting for one in kept)
         for line in self.lines:
             line.cut()
         parts = self.gateway.parts

@@ -74,6 +74,7 @@ class Resumption:
     Attributes:
         frames: What was handed to a connection and is not acknowledged, oldest first.
         size: Bytes of it.
+        cost: What it costs to keep it.
         acknowledged: Counted messages that the client has said to have got.
         received: Counted messages that came from the client.
         confirmed: Of these, how many the client knows to have come.
@@ -90,6 +91,7 @@ class Resumption:
         "attention",
         "confirmed",
         "confirming",
+        "cost",
         "frames",
         "generation",
         "lost",
@@ -103,7 +105,7 @@ class Resumption:
     def __init__(self, retention: Retention) -> None:
         self.retention = retention
         self.frames: list[bytes] = []
-        self.size = self.waiting = 0
+        self.size = self.cost = self.waiting = 0
         self.acknowledged = self.received = self.confirmed = 0
         self.attention = 1
         self.generation = 1
@@ -127,14 +129,16 @@ class Resumption:
             return
         kept, retention = self.frames, self.retention
         if len(frames) == 1 and type(frames[0]) is bytes:  # nearly always
-            frame = frames[0]
-            kept.append(frame)
-            self.size += len(frame)
-            retention.held += _FRAME_COST + len(frame)
+            kept.append(frames[0])
+            size = len(frames[0])
+            cost = size + _FRAME_COST
         else:
             kept += frames
-            self.size += sum(map(len, frames))
-            retention.held += cost_of(frames)
+            size = sum(map(len, frames))
+            cost = cost_of(frames)
+        self.size += size
+        self.cost += cost
+        retention.held += cost
         if self.size > retention.session_bytes or len(kept) > retention.session_messages:
             self.lose(NotResumed.OVERFLOW)
 
@@ -164,17 +168,22 @@ class Resumption:
             return None
         self._let_go(received - self.acknowledged)
         again = self.frames
-        self.retention.held -= cost_of(again) + self.waiting
-        self.frames, self.size, self.waiting = [], 0, 0
+        self._forget()
         return again
 
     def _let_go(self, count: int) -> None:
-        if count:
+        self.acknowledged += count
+        if count == len(self.frames):  # nearly always: no frame has to be looked at
+            self.retention.held -= self.cost
+            self.frames.clear()
+            self.size = self.cost = 0
+        elif count:
             gone = self.frames[:count]
             del self.frames[:count]
-            self.acknowledged += count
+            cost = cost_of(gone)
             self.size -= sum(map(len, gone))
-            self.retention.held -= cost_of(gone)
+            self.cost -= cost
+            self.retention.held -= cost
 
     def keeps(self, frame: bytes) -> None:
         """A frame waits for a client that is away."""
@@ -192,9 +201,13 @@ class Resumption:
         """Keep nothing any more: the session goes on, and ends with its connection."""
         if self.lost is None:
             self.lost = why
-        self.retention.held -= cost_of(self.frames) + self.waiting
         self.acknowledged += len(self.frames)
-        self.frames, self.size, self.waiting = [], 0, 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self.retention.held -= self.cost + self.waiting
+        self.frames = []
+        self.size = self.cost = self.waiting = 0
 
     # from the client
 
