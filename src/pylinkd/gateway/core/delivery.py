@@ -289,7 +289,7 @@ class Delivery:
                         # As Resumption.wrote, 0.15 µs less for each recipient.
                         kept.frames += counted[format]
                         kept.size += sizes[format]
-                        kept.cost += costs[format]
+                        kept.mixed = True
                         held += costs[format]
                         retention = kept.retention
                         if kept.size > retention.session_bytes or len(kept.frames) > retention.session_messages:

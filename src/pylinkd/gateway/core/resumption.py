@@ -9,7 +9,7 @@ client that comes back says how many it has, and gets those that follow once mor
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from ...protocol.resume import NotResumed
 from .broadcast import SharedFrame
@@ -74,7 +74,7 @@ class Resumption:
     Attributes:
         frames: What was handed to a connection and is not acknowledged, oldest first.
         size: Bytes of it.
-        cost: What it costs to keep it.
+        mixed: Some of it may be shared with other sessions.
         acknowledged: Counted messages that the client has said to have got.
         received: Counted messages that came from the client.
         confirmed: Of these, how many the client knows to have come.
@@ -91,10 +91,10 @@ class Resumption:
         "attention",
         "confirmed",
         "confirming",
-        "cost",
         "frames",
         "generation",
         "lost",
+        "mixed",
         "oldest",
         "received",
         "retention",
@@ -105,7 +105,8 @@ class Resumption:
     def __init__(self, retention: Retention) -> None:
         self.retention = retention
         self.frames: list[bytes] = []
-        self.size = self.cost = self.waiting = 0
+        self.size = self.waiting = 0
+        self.mixed = False
         self.acknowledged = self.received = self.confirmed = 0
         self.attention = 1
         self.generation = 1
@@ -136,8 +137,8 @@ class Resumption:
             kept += frames
             size = sum(map(len, frames))
             cost = cost_of(frames)
+            self.mixed = True
         self.size += size
-        self.cost += cost
         retention.held += cost
         if self.size > retention.session_bytes or len(kept) > retention.session_messages:
             self.lose(NotResumed.OVERFLOW)
@@ -173,17 +174,15 @@ class Resumption:
 
     def _let_go(self, count: int) -> None:
         self.acknowledged += count
-        if count == len(self.frames):  # nearly always: no frame has to be looked at
-            self.retention.held -= self.cost
+        if count == len(self.frames):  # nearly always: where none is shared, none has to be looked at
+            self.retention.held -= cost_of(self.frames) if self.mixed else _FRAME_COST * count + self.size
             self.frames.clear()
-            self.size = self.cost = 0
+            self.size, self.mixed = 0, False
         elif count:
             gone = self.frames[:count]
             del self.frames[:count]
-            cost = cost_of(gone)
             self.size -= sum(map(len, gone))
-            self.cost -= cost
-            self.retention.held -= cost
+            self.retention.held -= cost_of(gone)
 
     def keeps(self, frame: bytes) -> None:
         """A frame waits for a client that is away."""
@@ -205,9 +204,10 @@ class Resumption:
         self._forget()
 
     def _forget(self) -> None:
-        self.retention.held -= self.cost + self.waiting
+        self.retention.held -= cost_of(self.frames) + self.waiting
         self.frames = []
-        self.size = self.cost = self.waiting = 0
+        self.size = self.waiting = 0
+        self.mixed = False
 
     # from the client
 
@@ -247,7 +247,7 @@ def good_generations(generation: int, oldest: int) -> range:
     return range(max(oldest or generation, generation - _MOST_GOOD + 1), generation + 1)
 
 
-def cost_of(frames: Iterable[bytes]) -> int:
+def cost_of(frames: Sequence[bytes]) -> int:
     """Bytes that it takes to keep these frames."""
     return sum(
         _SLOT_COST + len(frame) // _SHARED_BY if type(frame) is SharedFrame else _FRAME_COST + len(frame)
