@@ -186,9 +186,7 @@ class RoomPresence:
         elif reason not in _LOST:
             self.leave(session)
         elif session not in self._leaving:  # else it was away already
-            self._touch(key)
-            self._members[key][session].attached = False
-            self._leaving[session] = now + self.rule.grace
+            self.detached(session, now)
 
     def detached(self, session: Session, now: float) -> None:
         """A session's client is away."""

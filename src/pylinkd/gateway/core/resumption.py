@@ -159,14 +159,17 @@ class Resumption:
                 raise StreamError(f"{received} messages are acknowledged, and {self.acknowledged} were before")
             self._let_go(received - self.acknowledged)
 
-    def rewind(self, received: int) -> list[bytes] | None:
-        """The client has come back and has got so many: those that follow are to be written once more.
+    def reaches(self, received: int) -> bool:
+        """Whether a client that has got so many can be sent all that follow."""
+        return self.acknowledged <= received <= self.written
+
+    def rewind(self, received: int) -> list[bytes]:
+        """The client has come back and has got so many, which ``reaches`` says it can have: those that follow are to be
+        written once more.
 
         Returns:
-            Their frames, which are not kept here any more until they are; ``None``: it cannot have got so many.
+            Their frames, which are not kept here any more until they are.
         """
-        if not self.acknowledged <= received <= self.written:
-            return None
         self._let_go(received - self.acknowledged)
         again = self.frames
         self._forget()

@@ -142,8 +142,8 @@ class ClientAnswers:
 
     def received(self, session: Session, message: Message) -> None:
         """A client answers. Whoever is not asked any more is not heard: its answer came too late."""
-        gathering = self._open.get(message.id) if isinstance(message.id, str) else None
-        if gathering is None or session not in gathering.waiting:
+        gathering = self._awaiting(session, message.id)
+        if gathering is None:
             log.debug("answer_unexpected", session=session.id)
             return
         try:
@@ -162,8 +162,11 @@ class ClientAnswers:
 
     def awaits(self, session: Session, id: MessageId | None) -> bool:
         """Whether this session's client is asked for the answer with this id."""
+        return self._awaiting(session, id) is not None
+
+    def _awaiting(self, session: Session, id: MessageId | None) -> Gathering | None:
         gathering = self._open.get(id) if isinstance(id, str) else None
-        return gathering is not None and session in gathering.waiting
+        return gathering if gathering is not None and session in gathering.waiting else None
 
     def link_lost(self, link: ServiceLink) -> None:
         """A process is gone: nobody wants its answers any more."""

@@ -108,13 +108,7 @@ class Lifecycle:
         self._stopping = False
         self.detached = Detached(self.end, self.give_up)
         self.ended = Ended(_REMEMBERED, _MOST_REMEMBERED)
-        self.retention = Retention(
-            settings.limit,
-            session_bytes=settings.session_bytes,
-            session_messages=settings.session_messages,
-            away_bytes=settings.away_bytes,
-            confirm_after=settings.confirm_after,
-        )
+        self.retention = Retention(**msgspec.structs.asdict(settings))
 
     def attach(self, session: Session, connection: Connection) -> None:
         """The opening handshake is done: from now on this is the session's connection."""

@@ -112,18 +112,19 @@ class Resuming:
             return Refusal(NotResumed.UNKNOWN)
         session = self._registry.get(id)
         kept = None if session is None else session.resumption
-        known = kept or self._lifecycle.ended.get(id)
+        remains = None if kept is not None else self._lifecycle.ended.get(id)
+        known = kept or remains
         used = None
         if known is not None:
             for generation in known.good:
                 if self._tokens.fits(offer.token, id, generation):
                     used = generation
-        if known is None or used is None:
+        if used is None:
             return Refusal(NotResumed.UNKNOWN)
-        if session is None or kept is None:
-            remains = self._lifecycle.ended.get(id)
-            assert remains is not None
+        if remains is not None:
             return Refusal(remains.reason, remains.received)
+        assert session is not None
+        assert kept is not None
         if kept.lost is not None:
             return Refusal(kept.lost, kept.received)
         if session.outbox.overflowed:
@@ -144,7 +145,7 @@ class Resuming:
         else:
             kept = session.resumption
             assert kept is not None
-            if claim.received is None or not kept.acknowledged <= claim.received <= kept.written:
+            if claim.received is None or not kept.reaches(claim.received):
                 return Refusal(NotResumed.RANGE, kept.received)
             return None
         # Not how far it came: that is another's business.
@@ -164,10 +165,8 @@ class Resuming:
         if format is not session.format:
             self._delivery.distribute()  # it has no frame in the new one
         superseded = self._lifecycle.resume(session, connection)
-        assert claim.received is not None
-        again = resumption.rewind(claim.received)
-        assert again is not None  # check() has looked, and nothing was written since
-        outbox.prepend(again)
+        assert claim.received is not None  # check() has looked, and nothing was written since
+        outbox.prepend(resumption.rewind(claim.received))
         if format is not session.format:
             outbox.rewrite(session.format, format)
             self._registry.reformat(session, format)

@@ -103,8 +103,7 @@ class RoomPresences:
                 presence.leave(session)
             else:
                 presence.enter(session, self._monotonic())
-                self._note_leaving(key, presence)
-            self._tick_soon(key, presence)
+            self._changed(key, presence)
             if command.unwatching:
                 presence.unwatching.add(session)
             else:
@@ -126,8 +125,7 @@ class RoomPresences:
         """A session's client is away."""
         for key in self._of.get(session, ()):
             self._presences[key].detached(session, self._monotonic())
-            self._note_leaving(key, self._presences[key])
-            self._tick_soon(key, self._presences[key])
+            self._changed(key, self._presences[key])
 
     def resumed(self, session: Session) -> None:
         """A session's client is back: it is present again where it had been, even if it had left meanwhile."""
@@ -147,12 +145,12 @@ class RoomPresences:
             presence = self._presences[key]
             presence.ended(session, self._monotonic(), reason)
             presence.unwatching.discard(session)
-            self._note_leaving(key, presence)
-            self._tick_soon(key, presence)
+            self._changed(key, presence)
 
-    def _note_leaving(self, key: RoomKey, presence: RoomPresence) -> None:
+    def _changed(self, key: RoomKey, presence: RoomPresence) -> None:
         if presence.leaving:
             self._leaving.add(key)
+        self._tick_soon(key, presence)
 
     def _forget(self, session: Session, key: RoomKey) -> None:
         keys = self._of.get(session)
@@ -256,7 +254,7 @@ class RoomPresences:
         """A client has missed something, or wants to see more."""
         try:
             wanted = PresenceSync.read(session.codec, bytes(message.data))
-            presence = self._watched(session, wanted.room)
+            presence = self._presences[self._watched(session, wanted.room)]
             if wanted.after is not None:
                 self._limits.handler(session, PresenceSync.type, _PAGES)
                 session.notify(next(iter(_pages(wanted.room, presence, wanted.after))))
@@ -278,41 +276,36 @@ class RoomPresences:
             if message.id is not None:
                 session.answer(message.id, b"")
 
-    def _watched(self, session: Session, room: str) -> RoomPresence:
+    def _watched(self, session: Session, room: str) -> RoomKey:
         keys = [key for key in session.rooms if key[1] == room and key in self._presences]
         if keys:
-            return self._presences[min(keys)]
+            return min(keys)
         raise NotFoundError("There is no such room.", details={"room": room})
 
     def say(self, session: Session, message: Message) -> None:
         """A client says something of its member."""
         try:
             wanted = PresenceSet.read(session.codec, bytes(message.data))
-            presence = self._watched(session, wanted.room)
+            key = self._watched(session, wanted.room)
             data = bytes(wanted.data)
-            if data and not presence.rule.client_data:
+            if data and not self._presences[key].rule.client_data:
                 raise ForbiddenError("The data of members is set by the service of this room.")
             if data and session.codec.binary:
                 data = _as_json(data)
-            self._set(session, wanted.room, presence, data or None, wanted.away)
+            self._set(session, key, data or None, wanted.away)
         except LinkdError as error:
             session.fail(message.id, error)
         else:
             if message.id is not None:
                 session.answer(message.id, b"")
 
-    def _set(self, session: Session, room: str, presence: RoomPresence, data: bytes | None, away: bool | None) -> None:
-        if data is not None and len(data) > MAX_DATA:
-            raise PayloadTooLargeError(
-                f"The data of a member takes {MAX_DATA} bytes at most.", details={"limit": MAX_DATA}
-            )
-        if data is not None:
+    def _set(self, session: Session, key: RoomKey, data: bytes | None, away: bool | None) -> None:
+        presence = self._presences.get(key)
+        if presence is not None and data is not None:
             _check_data(data)
-        if not presence.set(session, data, away):
+        if presence is None or not presence.set(session, data, away):
             raise NotFoundError("The session is not present in this room.", type="NOT_PRESENT")
-        for key in self._of.get(session, ()):
-            if key[1] == room and self._presences[key] is presence:
-                self._tick_soon(key, presence)
+        self._tick_soon(key, presence)
 
     # what services ask
 
@@ -345,14 +338,9 @@ class RoomPresences:
             PayloadTooLargeError: If the data is too large.
         """
         command = frame.presence_command
-        session = self._registry.get(command.session)
-        if session is None or not instance.service.knows(session):
-            raise NotFoundError("The session has ended.", type="SESSION_GONE")
-        presence = self._presences.get((instance.service.namespace, command.room))
-        if presence is None:
-            raise NotFoundError("The session is not present in this room.", type="NOT_PRESENT")
+        session = instance.service.session(self._registry, command.session)
         away = command.away if command.says_away else None
-        self._set(session, command.room, presence, command.data or None, away)
+        self._set(session, (instance.service.namespace, command.room), command.data or None, away)
         instance.link.done(frame.request_id)
 
 
@@ -401,7 +389,9 @@ def _describe(wire: WirePresent, key: str, view: View) -> None:
 
 
 def _check_data(data: bytes) -> None:
-    """Raise where data is no JSON, or cannot be written for members that speak MessagePack."""
+    """Raise where data is too large or no JSON, or cannot be written for members that speak MessagePack."""
+    if len(data) > MAX_DATA:
+        raise PayloadTooLargeError(f"The data of a member takes {MAX_DATA} bytes at most.", details={"limit": MAX_DATA})
     try:
         msgspec.msgpack.encode(msgspec.json.decode(data))
     except (ValueError, OverflowError, RecursionError) as cause:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import structlog
 
+from ...protocol.errors import NotFoundError
 from ...protocol.link_pb2 import Frame
 from ..core.path_limits import PathLimits
+from ..core.registry import Registry
 from ..core.session import Session
 from .attachment import Attachment
 from .instance import Instance
@@ -52,6 +54,17 @@ class Service:
     def knows(self, session: Session) -> bool:
         """Whether the session was announced to it, let in or not."""
         return session in self.attachments
+
+    def session(self, registry: Registry, id: str) -> Session:
+        """The session with this id.
+
+        Raises:
+            NotFoundError: If it ended, or is another service's.
+        """
+        session = registry.get(id)
+        if session is None or not self.knows(session):
+            raise NotFoundError("The session has ended.", type="SESSION_GONE")
+        return session
 
     def opened(self, attachment: Attachment) -> None:
         """A session's ``on_connect`` has succeeded."""

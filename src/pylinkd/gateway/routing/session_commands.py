@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from ...protocol.close import check_service_code
 from ...protocol.end import EndReason
-from ...protocol.errors import BadRequestError, NotFoundError
+from ...protocol.errors import BadRequestError
 from ...protocol.link_pb2 import Frame, RoomCommand
 from ...protocol.rooms import check_room
 from ..core.registry import Registry
 from ..core.rooms import Rooms
-from ..core.session import Session
 from .client_answers import describe_member
 from .instance import Instance
 from .room_histories import RoomHistories
@@ -35,7 +34,7 @@ class SessionCommands:
     def change(self, instance: Instance, frame: Frame) -> None:
         """A session joins rooms, or leaves them."""
         command = frame.room_command
-        session = self._session(instance, command.session)
+        session = instance.service.session(self._registry, command.session)
         namespace = instance.service.namespace
         for room in command.rooms:
             check_room(room)
@@ -60,7 +59,7 @@ class SessionCommands:
         namespace = instance.service.namespace
         answer = Frame()
         if query.session:
-            session = self._session(instance, query.session)
+            session = instance.service.session(self._registry, query.session)
             answer.room_list.rooms.extend(self._rooms.names(session, namespace))
             answer.room_list.SetInParent()  # an empty list is an answer too
         else:
@@ -76,18 +75,7 @@ class SessionCommands:
         if command.user:
             sessions = [one for one in self._registry.of_user(command.user) if instance.service.knows(one)]
         else:
-            sessions = [self._session(instance, command.session)]
+            sessions = [instance.service.session(self._registry, command.session)]
         for session in sessions:
             session.close(code, command.reason, EndReason.DISCONNECTED)
         instance.link.done(frame.request_id)
-
-    def _session(self, instance: Instance, id: str) -> Session:
-        """The session, if the service knows it.
-
-        Raises:
-            NotFoundError: If it ended, or is another service's.
-        """
-        session = self._registry.get(id)
-        if session is None or not instance.service.knows(session):
-            raise NotFoundError("The session has ended.", type="SESSION_GONE")
-        return session
