@@ -6,7 +6,7 @@ subprotocol gets them; those of clients are taken from anybody.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
 
@@ -19,6 +19,32 @@ class Control(msgspec.Struct, frozen=True, rename="camel"):
     """A control message. Durations and moments are integers in milliseconds."""
 
     type: ClassVar[str]
+
+
+class FromClient(Control, frozen=True):
+    """A control message whose data clients write, and may write wrongly.
+
+    Attributes:
+        form: What the data has to be, as the error says it.
+        field: Which field is at fault then; ``None``: that is not said.
+    """
+
+    form: ClassVar[str]
+    field: ClassVar[str | None] = None
+
+    @classmethod
+    def read(cls, codec: Codec, data: bytes) -> Self:
+        """Out of a message's data.
+
+        Raises:
+            BadRequestError: If it is not of this form.
+        """
+        decode = msgspec.msgpack.decode if codec.binary else msgspec.json.decode
+        try:
+            return decode(data, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+            details = None if cls.field is None else {"field": cls.field}
+            raise BadRequestError(cls.form, details=details) from cause
 
 
 # from the gateway
@@ -220,7 +246,7 @@ class Closing(Control, frozen=True):
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 
 
-class Ack(Control, frozen=True, omit_defaults=True):
+class Ack(FromClient, frozen=True, omit_defaults=True):
     """How many counted messages came and were sent, by its sender's count, up to this message.
 
     Attributes:
@@ -230,25 +256,17 @@ class Ack(Control, frozen=True, omit_defaults=True):
     """
 
     type = "linkd.ack"
+    form = '"data" must be an object with the counts "received" and "sent".'
 
     received: _Count
     sent: _Count
     echo: bool = False
 
-    @classmethod
-    def read(cls, codec: Codec, data: bytes) -> Self:
-        """Out of a message's data.
-
-        Raises:
-            BadRequestError: If it is not of this form.
-        """
-        return _read(cls, codec, data, '"data" must be an object with the counts "received" and "sent".')
-
 
 # from the client
 
 
-class Auth(Control, frozen=True):
+class Auth(FromClient, frozen=True):
     """The client signs in, or renews its token. Answered with ``Authenticated``, or an error.
 
     Attributes:
@@ -256,17 +274,10 @@ class Auth(Control, frozen=True):
     """
 
     type = "linkd.auth"
+    form = '"data" must be an object with a "token".'
+    field = "token"
 
     token: str
-
-    @classmethod
-    def read(cls, codec: Codec, data: bytes) -> Auth:
-        """Out of a message's data.
-
-        Raises:
-            BadRequestError: If there is no token in it.
-        """
-        return _read(cls, codec, data, '"data" must be an object with a "token".', field="token")
 
 
 class Authenticated(msgspec.Struct, frozen=True, rename="camel"):
@@ -287,7 +298,7 @@ class Authenticated(msgspec.Struct, frozen=True, rename="camel"):
         return msgspec.msgpack.encode(self) if codec.binary else msgspec.json.encode(self)
 
 
-class HistoryRequest(Control, frozen=True):
+class HistoryRequest(FromClient, frozen=True):
     """The client reads a page of a room's history. Answered with the page, or an error.
 
     Attributes:
@@ -297,23 +308,14 @@ class HistoryRequest(Control, frozen=True):
     """
 
     type = "linkd.history"
+    form = '"data" must be an object with a "room", and may have "before" (an offset) and "limit" (1 to 1000).'
 
     room: str
     before: Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
 
 
-def read_history_request(codec: Codec, data: bytes) -> HistoryRequest:
-    """Out of a message's data.
-
-    Raises:
-        BadRequestError: If it is not of this form.
-    """
-    text = '"data" must be an object with a "room", and may have "before" (an offset) and "limit" (1 to 1000).'
-    return _read(HistoryRequest, codec, data, text)
-
-
-class PresenceSync(Control, frozen=True):
+class PresenceSync(FromClient, frozen=True):
     """The client has missed something of a room's presence, or wants to see more. Answered by ``Presence``.
 
     Attributes:
@@ -323,22 +325,14 @@ class PresenceSync(Control, frozen=True):
     """
 
     type = "linkd.presence.sync"
+    form = '"data" must be an object with a "room", and may have "since" or "after".'
 
     room: str
     since: _Count | None = None
     after: str | None = None
 
-    @classmethod
-    def read(cls, codec: Codec, data: bytes) -> Self:
-        """Out of a message's data.
 
-        Raises:
-            BadRequestError: If it is not of this form.
-        """
-        return _read(cls, codec, data, '"data" must be an object with a "room", and may have "since" or "after".')
-
-
-class PresenceSet(Control, frozen=True):
+class PresenceSet(FromClient, frozen=True):
     """The client says something of its member in a room.
 
     Attributes:
@@ -348,38 +342,14 @@ class PresenceSet(Control, frozen=True):
     """
 
     type = "linkd.presence.set"
+    form = '"data" must be an object with a "room", and may have "data" and "away".'
 
     room: str
     data: msgspec.Raw = msgspec.Raw()
     away: bool | None = None
-
-    @classmethod
-    def read(cls, codec: Codec, data: bytes) -> Self:
-        """Out of a message's data.
-
-        Raises:
-            BadRequestError: If it is not of this form.
-        """
-        return _read(cls, codec, data, '"data" must be an object with a "room", and may have "data" and "away".')
 
 
 class Abort(Control, frozen=True):
     """The client gives up the stream that it sends."""
 
     type = "linkd.abort"
-
-
-_C = TypeVar("_C", bound=Control)
-
-
-def _read(cls: type[_C], codec: Codec, data: bytes, otherwise: str, field: str | None = None) -> _C:
-    """A control message of a client's out of a message's data.
-
-    Raises:
-        BadRequestError: If it is not of this form; the text is ``otherwise``.
-    """
-    decode = msgspec.msgpack.decode if codec.binary else msgspec.json.decode
-    try:
-        return decode(data, type=cls)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
-        raise BadRequestError(otherwise, details=None if field is None else {"field": field}) from cause

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from .errors import BadRequestError
+from .resume import MAX_COUNT
 
 _MAX_LENGTH = 256
 
@@ -74,4 +75,4 @@ class Position(msgspec.Struct, frozen=True, gc=False):
     """
 
     epoch: str
-    offset: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+    offset: Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]

@@ -299,7 +299,7 @@ class WsContext(Context[DB]):
         timeout: float = DEFAULT_ANSWER_TIMEOUT,
     ) -> Receipt:
         """Send an event to this session alone; see ``RemoteSession.send``."""
-        if not ack:
+        if not ack:  # as RemoteSession.send, one coroutine less for what is sent most
             return await Target(self._host, sessions=(self.socket.id,)).emit(type, data, volatile=volatile)
         return await self.session(self.socket.id).send(type, data, volatile=volatile, ack=True, timeout=timeout)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ...protocol.control import Gap, RoomNotice, RoomPlace, read_history_request
+from ...protocol.control import Gap, HistoryRequest, RoomNotice, RoomPlace
 from ...protocol.envelope import Message
 from ...protocol.errors import BadRequestError, ConflictError, ForbiddenError, LinkdError, NotFoundError
 from ...protocol.link_pb2 import Frame, Publish, RoomCommand
@@ -162,7 +162,7 @@ class RoomHistories:
         try:
             if message.id is None:
                 raise BadRequestError('A history is read with an "id", to which it is the answer.')
-            wanted = read_history_request(session.codec, bytes(message.data))
+            wanted = HistoryRequest.read(session.codec, bytes(message.data))
             named = [key for key in session.rooms if key[1] == wanted.room and self._rules.history(*key)]
             key = min(named, default=None)
             rule = None if key is None else self._rules.history(*key)
