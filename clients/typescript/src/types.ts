@@ -58,6 +58,8 @@ export type TokenSource = Token | ((request: { reason: TokenReason; signal: Abor
 /** How messages are written. JSON unless given; `linkd-client/msgpack` has another. */
 export interface Codec {
   readonly subprotocol: string;
+  /** Messages travel in binary frames. */
+  readonly binary?: boolean;
   encode(message: unknown): string | Uint8Array<ArrayBuffer>;
   decode(data: string | ArrayBuffer): unknown;
 }
@@ -94,8 +96,13 @@ export interface CallOptions {
 
 /** Events were lost: read the state anew. */
 export interface Gap {
-  /** `dropped`: they were read too slowly. Else why the session was lost, as `linkd.welcome` says it. */
+  /**
+   * `dropped`: they were read too slowly. With a room: why its history began anew, or `missed`. Else why the session
+   * was lost, as `linkd.welcome` says it; `not_kept`: the server keeps none, `fault`: it sent what cannot be.
+   */
   reason: string;
+  /** The room of which they were. Rooms with `load` read their state by themselves, and are not named here. */
+  room?: string;
   /** Of `dropped`: how many. */
   events?: number;
 }
@@ -148,8 +155,8 @@ export interface Presence<D = unknown> {
   /** The list is as it was before the connection broke, or none has come yet. */
   readonly stale: boolean;
   onChange(handler: (change: PresenceChange) => void): () => void;
-  /** Says something of oneself to the others, where the service allows that. */
-  set(said: { data?: D; away?: boolean }): void;
+  /** Says something of oneself to the others, where the service allows that. It is said again in the next session. */
+  set(said: { data?: D; away?: boolean }): Promise<void>;
 }
 
 export interface HistoryPage {
