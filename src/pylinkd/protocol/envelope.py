@@ -59,12 +59,16 @@ class Received(msgspec.Struct, gc=False, frozen=True):
         data: Undecoded.
         id: Which message this answers, or what is to be answered; ``None``: none.
         error: Why that failed; ``None``: it did not.
+        room: Of an event in a room with a history: the room.
+        offset: And its number there.
     """
 
     type: _Type
     data: msgspec.Raw = msgspec.Raw()
     id: _Id = None
     error: ErrorBody | None = None
+    room: str | None = None
+    offset: int | None = None
 
 
 class Codec(Protocol):
