@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -20,13 +21,16 @@ class Talk:
         up: Bytes that the gateway gets of the first line.
         down: Bytes that the client gets of it.
         noticed: The gateway notices that it broke; else the client comes back before.
+        core: The client's; the tests' own unless given.
     """
 
-    def __init__(self, world: World, *, up: int | None = None, down: int | None = None, noticed: bool = True) -> None:
+    def __init__(
+        self, world: World, *, up: int | None = None, down: int | None = None, noticed: bool = True, core: Any = None
+    ) -> None:
         self._world = world
         self._up, self._down = up, down
         self._noticed = noticed
-        self.client = Client(world, "una")
+        self.client = Client(world, "una", core)
         self.ups: list[int] = [0]  # bytes after which whole messages had gone up, and down
         self.downs: list[int] = [0]
         self.handled_before = len(world.handled)
@@ -98,9 +102,9 @@ class Talk:
             old.cut()
 
 
-def positions(world: World) -> tuple[list[int], list[int]]:
+def positions(world: World, core: Any = None) -> tuple[list[int], list[int]]:
     """Bytes up and down after which whole writes have arrived, in a conversation that is not cut."""
-    talk = Talk(world)
+    talk = Talk(world, core=core)
     talk.run()
     talk.check()
     return talk.ups, talk.downs

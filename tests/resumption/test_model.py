@@ -56,11 +56,15 @@ class Resumption(RuleBasedStateMachine):
         self.world = World(
             self.loop, self._folder, away_bytes=AWAY_BYTES, retained_bytes=20_000, resume_window_ms=60_000
         )
-        self.clients = [Client(self.world, f"user-{number}", ClientCore(acks=False)) for number in range(CLIENTS)]
+        self.clients = [self.make_client(f"user-{number}") for number in range(CLIENTS)]
         self.ledgers = [Ledger() for _ in self.clients]
         self._number = 0
         self._checked = [0] * CLIENTS
         self._heard: list[dict[str, list[int]]] = [{} for _ in self.clients]
+
+    def make_client(self, user: str) -> Client:
+        """A client of the tests' own."""
+        return Client(self.world, user, ClientCore(acks=False))
 
     def teardown(self) -> None:
         """Everything arrives once it is quiet (I5)."""

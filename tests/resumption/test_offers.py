@@ -25,8 +25,9 @@ def connected(world: World, user: str | None = "una") -> Client:
 
 def welcome_of(client: Client) -> dict[str, object]:
     """The welcome of its present connection."""
-    assert client.core.welcome is not None
-    return client.core.welcome
+    welcome: dict[str, object] | None = client.core.welcome
+    assert welcome is not None
+    return welcome
 
 
 def test_token_that_was_never_given_is_unknown(world: World) -> None:

@@ -152,20 +152,21 @@ class Client:
     """A client in the world.
 
     Attributes:
-        core: What it knows.
+        core: What it knows: the tests' own, or a session of one of the clients (tests/clients/adapter.py).
         line: Its present connection; ``None``: it has none.
         old: Connections that it has forgotten and the gateway may not.
     """
 
-    def __init__(self, world: World, user: str | None, core: ClientCore | None = None) -> None:
+    def __init__(self, world: World, user: str | None, core: Any = None) -> None:
         self._world = world
         self._token = None if user is None else make_token(user)
-        self.core = core or ClientCore()
+        self.core: Any = core or ClientCore()
         self.line: Line | None = None
         self.old: list[Line] = []
 
     def dial(self, *, offers: list[str] | None = None, token: str | None = None, path: str = "/ws/chat") -> None:
         """Begin a connection: nothing of it has reached the gateway."""
+        self._tell_time()
         offered = ", ".join(self.core.offers() if offers is None else offers)
         bearer = self._token if token is None else token
         head = (
@@ -186,10 +187,21 @@ class Client:
         self.pump()
 
     def write(self) -> None:
-        """Put what the core has to say on the line."""
+        """Put what the core has to say on the line. One that thinks the line dead gives it up."""
+        self._tell_time()
         if self.line is not None:
             for text in self.core.take():
                 self.line.up += say(Opcode.TEXT, text.encode())
+            self._give_up()
+
+    def _tell_time(self) -> None:
+        self.core.now = self._world.loop.time() * 1000
+
+    def _give_up(self) -> None:
+        if getattr(self.core, "broken", False) and self.line is not None:
+            self.line.forget()
+            self.old.append(self.line)
+            self.line = None
 
     def pump(self) -> None:
         """Carry everything both ways, until nothing is left, and have the service answer."""
@@ -206,14 +218,13 @@ class Client:
 
     def core_has_more(self) -> bool:
         """Whether the core would write something now."""
-        texts = self.core.take()
-        assert self.line is not None
-        for text in texts:
-            self.line.up += say(Opcode.TEXT, text.encode())
-        return bool(texts)
+        before = self.line
+        self.write()
+        return self.line is not before or (before is not None and bool(before.up))
 
     def hear(self, size: int | None = None) -> None:
         """Read so many bytes of what the gateway wrote."""
+        self._tell_time()
         if self.line is not None:
             for text in self.line.carry_down(size):
                 self.core.receive(text)
