@@ -24,6 +24,7 @@ class CoreClient:
         self._core = core
         self._keys = itertools.count(1)
         self._sent: dict[int, dict[str, Any]] = {}
+        self._requested: set[int] = set()
         self.now = 0.0
         self.broken = False
         self.delivered: list[dict[str, Any]] = []
@@ -45,6 +46,19 @@ class CoreClient:
         refused, heard = self._core.do("send", key, message, id is not None, False)
         assert refused is None
         self._hear(heard)
+
+    def request(self, type: str, data: Any) -> None:
+        """Send a control message that is answered."""
+        key = next(self._keys)
+        self._requested.add(key)
+        _, heard = self._core.do("request", key, type, data)
+        self._hear(heard)
+
+    @property
+    def unsettled(self) -> list[dict[str, Any]]:
+        """Messages, and control messages, of which nobody was told what became of them."""
+        calls = [message for message in self._sent.values() if "id" in message]
+        return calls + [{"control": key} for key in self._requested]
 
     def acknowledge(self, *, echo: bool = False) -> None:
         """See ClientCore. A client's own session decides by itself when to acknowledge without an echo."""
@@ -97,6 +111,9 @@ class CoreClient:
                 raise AssertionError(f"nothing like this was to be expected: {json.dumps([kind, *rest])}")
 
     def _settled(self, key: int, error: dict[str, Any] | None, data: Any) -> None:
+        if key in self._requested:
+            self._requested.remove(key)
+            return
         message = self._sent.pop(key)
         if error is not None and error["type"] == "CONNECTION_LOST":
             (self.unknown if error["sent"] == "unknown" else self.came).append(message)

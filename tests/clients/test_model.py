@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import rule, run_state_machine_as_test
 
 from ..resumption.test_model import Resumption
 from ..resumption.world import Client
@@ -30,6 +30,16 @@ def machine(make_core: MakeCore) -> type[Resumption]:
             core = make_core(0.5)
             self._cores.append(core)
             return Client(self.world, user, CoreClient(core))
+
+        @rule(who=Resumption.who)
+        def look(self, who: int) -> None:
+            """A client asks the gateway for something: for a room that it is not in."""
+            self.clients[who].core.request("linkd.history", {"room": "elsewhere"})
+
+        def _quiet(self) -> None:
+            super()._quiet()
+            for client in self.clients:
+                assert client.core.unsettled == [], "each call has an outcome (I6)"
 
         def teardown(self) -> None:
             super().teardown()

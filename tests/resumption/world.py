@@ -194,6 +194,11 @@ class Client:
                 self.line.up += say(Opcode.TEXT, text.encode())
             self._give_up()
 
+    def say(self, text: str) -> None:
+        """Put a message on the line."""
+        assert self.line is not None
+        self.line.up += say(Opcode.TEXT, text.encode())
+
     def _tell_time(self) -> None:
         self.core.now = self._world.loop.time() * 1000
 
@@ -334,11 +339,15 @@ class World:
 
     def emit(self, data: Any, *clients: Client, everyone: bool = False) -> tuple[int, int, int]:
         """The service emits an event; reached, queued and dropped."""
+        return self.emit_to(*(client.core.session for client in clients), data=data, everyone=everyone)
+
+    def emit_to(self, *sessions: str, data: Any, everyone: bool = False) -> tuple[int, int, int]:
+        """The service emits an event to sessions; reached, queued and dropped."""
         frame = Frame()
         frame.publish.type = "n"
         frame.publish.data = json.dumps(data).encode()
         frame.publish.everyone = everyone
-        frame.publish.sessions.extend(client.core.session for client in clients)
+        frame.publish.sessions.extend(sessions)
         answer = self.service.ask(frame)
         assert answer.WhichOneof("body") == "published", answer
         return answer.published.reached, answer.published.queued, answer.published.dropped
