@@ -99,7 +99,7 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
       },
       gap(reason, events) {
         if (events === undefined) core.extension.gap?.();
-        gap(events === undefined ? { reason } : { reason, events });
+        gap({ reason, events });
       },
       failed: (error) => report(error, "send"),
       closing(retryAfter) {
@@ -241,7 +241,7 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
     const asked = notBefore - now();
     let delay = asked > 0 && failures === 1 ? asked : Math.max(asked, backoff(retry, failures, Math.random));
     // On phones an attempt in the background stalls, and holds up the one that is made when the page is seen again.
-    if (failures > 1 && globalThis.document?.visibilityState === "hidden") delay = Math.max(delay, HIDDEN_PAUSE);
+    if (failures > 1 && hidden()) delay = Math.max(delay, HIDDEN_PAUSE);
     retryTimer = setTimeout(dial, delay);
     set({ state: "waiting", code, reason, retryAt: Date.now() + delay });
   }
@@ -255,7 +255,7 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
     core.extension.lost?.();
     session.end(reason);
     emitter.end();
-    if (change.state !== "idle") set(code === undefined ? { state: "closed", reason } : { state: "closed", reason, code });
+    if (change.state !== "idle") set({ state: "closed", reason, code });
   }
 
   function set(next: StateChange): void {
@@ -320,20 +320,25 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
   function watchPage(): void {
     page = new AbortController();
     const { signal } = page;
-    const listen = (target: EventTarget | undefined, type: string, handler: (event: any) => void) =>
-      target?.addEventListener?.(type, handler, { signal });
-    for (const type of ["online", "focus"]) listen(globalThis as unknown as EventTarget, type, wake);
-    for (const type of ["visibilitychange", "resume"]) {
-      listen(globalThis.document, type, () => globalThis.document.visibilityState === "hidden" || wake());
-    }
-    listen(globalThis as unknown as EventTarget, "offline", () => probe());
+    const { document } = globalThis;
+    const listen = (target: EventTarget | undefined, types: string, handler: (event: any) => void) => {
+      for (const type of types.split(" ")) target?.addEventListener?.(type, handler, { signal });
+    };
+    const global = globalThis as unknown as EventTarget;
+    listen(global, "online focus", wake);
+    listen(document, "visibilitychange resume", () => hidden() || wake());
+    listen(global, "offline", probe);
     // From the back/forward cache a page comes back with a connection that was closed when it went there.
-    listen(globalThis as unknown as EventTarget, "pageshow", ({ persisted }) => {
+    listen(global, "pageshow", ({ persisted }) => {
       if (!persisted) return;
       if (socket) lost(ABNORMAL, "the page was away");
       wake();
     });
-    listen(globalThis as unknown as EventTarget, "pagehide", ({ persisted }) => persisted || socket?.close(NORMAL));
+    listen(global, "pagehide", ({ persisted }) => persisted || socket?.close(NORMAL));
+  }
+
+  function hidden(): boolean {
+    return globalThis.document?.visibilityState === "hidden";
   }
 
   function probe(): void {
@@ -401,18 +406,18 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
   }
 
   function dispatch(message: Message): void {
-    const { type, data, id, room, offset } = message;
-    const event: LinkEvent = { type, data, ...(room !== undefined && { room }), ...(offset !== undefined && { offset }) };
+    const { type, data, id } = message;
+    const event = message as LinkEvent;
     const heard = emitter.emit(type, data, event);
-    const taken = (core.extension.emit?.(event) ?? false) || heard;
+    const taken = core.extension.emit?.(event) || heard;
     if (id === undefined || id === null) return;
     const answerer = answerers.get(type);
-    if (answerer) void answer(id, sessions, type, () => answerer(data, event));
-    else if (taken) reply({ type: "response", id });
-    else reply({ type: "error", id, error: { code: 404, type: "NOT_FOUND", message: "nobody listens to this" } });
+    if (answerer) void answer(id, type, () => answerer(data, event));
+    else reply({ id, ...(taken ? { type: "response" } : { type: "error", error: { code: 404, type: "NOT_FOUND", message: "nobody listens" } }) });
   }
 
-  async function answer(id: string | number, asked: number, source: string, answerer: () => unknown): Promise<void> {
+  async function answer(id: string | number, source: string, answerer: () => unknown): Promise<void> {
+    const asked = sessions;
     let message: Message;
     try {
       message = { type: "response", id, data: await answerer() };
@@ -420,7 +425,7 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
     } catch (error) {
       if (!(error instanceof LinkdError)) report(error, source);
       const { code, type, message: text, details, retryAfterMs } = error instanceof LinkdError ? error : new LinkdError();
-      message = { type: "error", id, error: { code, type, message: text, details, ...(retryAfterMs !== undefined && { retryAfterMs }) } };
+      message = { type: "error", id, error: { code, type, message: text, details, retryAfterMs } };
     }
     if (asked === sessions && wanted) reply(message);
   }

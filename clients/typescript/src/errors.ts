@@ -7,7 +7,7 @@ export interface ErrorBody {
   message?: string;
   details?: unknown;
   /** Milliseconds after which a repetition may succeed. */
-  retryAfterMs?: number;
+  retryAfterMs?: number | undefined;
 }
 
 /** An answer that is an error, or a failure of the client's own. */

@@ -76,7 +76,7 @@ const size = (payload: Payload) => payload.length;
 const bytes = (payload: Payload) => (typeof payload === "string" ? new TextEncoder().encode(payload).length : payload.length);
 
 /** A number that a server sent, or `otherwise` where it is none of this range. */
-const number = (value: unknown, low: number, high: number, otherwise: number): number =>
+const number = (value: unknown, otherwise: number, low = 0, high = 1e9): number =>
   typeof value === "number" && value >= low && value <= high ? value : otherwise;
 
 export type Session = ReturnType<typeof createSession>;
@@ -108,8 +108,8 @@ export function createSession(
   let pingAt = NEVER;
   let deadAt = NEVER;
   let paceAt = NEVER;
-  let [ackMessages, ackSize, ackDelay, silence, window, largest] = [64, 65_536, 5_000, 25_000, 64, 65_536];
-  let [burst, rate, allowance, pacedAt] = [NEVER, 0, NEVER, 0];
+  let ackMessages: number, ackSize: number, ackDelay: number, silence: number, window: number, largest: number;
+  let burst: number, rate: number, allowance: number, pacedAt: number;
   const part = 0.5 + random() / 2; // of the delay of acknowledgements, so that those of one room do not all come at once
   const session = { retry: DEFAULT_RETRY, offers, dial, detach, end, receive, take, due, probe, enqueue, request, giveUp, waiting, pending };
   return session;
@@ -271,7 +271,7 @@ export function createSession(
       live = false;
       ackAt = pingAt = paceAt = NEVER;
       deadAt = now + ALIVE_WHEN_FULL;
-      return owner.closing(number(body?.retryAfterMs, 0, 600_000, 0));
+      return owner.closing(number(body?.retryAfterMs, 0, 0, 600_000));
     }
     if (type === "linkd.welcome") return welcomed || typeof body?.session !== "string" ? fault("a welcome out of place") : begin(body, now);
     if (!welcomed) return;
@@ -311,7 +311,7 @@ export function createSession(
   }
 
   function drop(total: unknown): void {
-    const events = number(total, dropped, 2 ** 53, dropped) - dropped;
+    const events = number(total, dropped, dropped, 2 ** 53) - dropped;
     dropped += events;
     if (events) owner.gap("dropped", events);
   }
@@ -334,23 +334,19 @@ export function createSession(
     welcomed = live = known = true;
     lossReason = "not_kept";
     token = typeof welcome["resume"] === "string" ? welcome["resume"] : "";
-    const { retry, ack } = welcome as { retry?: Record<string, unknown>; ack?: Record<string, unknown> };
-    const base = number(retry?.["baseMs"], 50, 600_000, 500);
-    session.retry = {
-      base,
-      cap: number(retry?.["capMs"], base, 3_600_000, Math.max(base, 30_000)),
-      jitter: number(retry?.["jitter"], 0, 1, 0.5),
-      attempts: number(retry?.["attempts"], 0, 1e9, 0),
-    };
-    ackMessages = number(ack?.["messages"], 1, 1e6, 64);
-    ackSize = number(ack?.["bytes"], 1, 1e9, 65_536);
-    ackDelay = number(ack?.["ms"], 0, 600_000, 5_000);
-    silence = number(welcome["pingMs"], 1_000, 3_600_000, 25_000);
-    window = number(welcome["window"], 1, 1e6, 64);
-    largest = number(welcome["maxMessageSize"], 1, 1e9, 65_536);
-    // `100/s`, `600/1m`: so many at once, and then one after the other.
-    // A tenth less, since networks bunch what was evenly spaced.
-    const [, most, length, unit] = /^(\d+)\/(\d*)(ms|s|m|h)$/.exec(String(welcome["messageRate"])) ?? [];
+    const { retry = {}, ack = {} } = welcome as unknown as Record<string, Record<string, unknown>>;
+    const base = number(retry["baseMs"], 500, 50);
+    const cap = number(retry["capMs"], 30_000, base);
+    session.retry = { base, cap: Math.max(base, cap), jitter: number(retry["jitter"], 0.5, 0, 1), attempts: number(retry["attempts"], 0) };
+    ackMessages = number(ack["messages"], 64, 1);
+    ackSize = number(ack["bytes"], 65_536, 1);
+    ackDelay = number(ack["ms"], 5_000, 0, 600_000);
+    silence = number(welcome["pingMs"], 25_000, 1_000);
+    window = number(welcome["window"], 64, 1);
+    largest = number(welcome["maxMessageSize"], 65_536, 1);
+    // `100/s`, `600/1m`: so many at once, and then one after the other. A tenth less, since networks bunch what was
+    // evenly spaced.
+    const [, most, length, unit] = /^(\d+)\/(\d*)(ms|s|m|h)$/.exec(welcome["messageRate"] as string) ?? [];
     burst = allowance = most ? Math.max(1, Number(most) * 0.9) : NEVER;
     rate = most ? burst / (Number(length || 1) * { ms: 1, s: 1e3, m: 6e4, h: 36e5 }[unit!]!) : 0;
     pacedAt = now;

@@ -23,6 +23,8 @@ export type EventData<A extends Api, T extends string> = T extends keyof Events<
 export interface LinkEvent<D = unknown> {
   type: string;
   data: D;
+  /** Of one that wants an answer. */
+  id?: number | string;
   /** Of rooms with a history: the room, and the event's number in it. */
   room?: string;
   offset?: number;
@@ -44,7 +46,7 @@ export interface StateChange {
   /** Why, for people who debug: of a close frame, or of the client's own. */
   reason?: string;
   /** The close code of the last connection; 1006: it broke, or was refused. */
-  code?: number;
+  code?: number | undefined;
   /** When the next attempt is made, as `Date.now()` counts. */
   retryAt?: number;
 }
@@ -104,7 +106,7 @@ export interface Gap {
   /** The room of which they were. Rooms with `load` read their state by themselves, and are not named here. */
   room?: string;
   /** Of `dropped`: how many. */
-  events?: number;
+  events?: number | undefined;
 }
 
 export interface ClientError {
