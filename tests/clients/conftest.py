@@ -12,9 +12,9 @@ MakeCore = Callable[[float], Core]
 
 
 @pytest.fixture(scope="session")
-def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """Node with the TypeScript client."""
-    node = start_node(request.config, tmp_path_factory.mktemp("bridge"))
+    node = start_node(tmp_path_factory.mktemp("bridge"))
     yield node
     node.close()
 

@@ -12,21 +12,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
-import pytest
 
 from pylinkd.client.errors import ConnectionLost
 from pylinkd.client.protocol import Outgoing, Session, Welcome, decode, encode
 from pylinkd.protocol.envelope import JSON, Received
 from pylinkd.protocol.errors import LinkdError
 
-from ..servers.npm import node_modules
+from ..servers.npm import typescript_client
 
 Heard = list[list[Any]]
 """What a session said: ``["event", message]``, ``["gap", reason, events]`` and so on, named as its owner's methods; and
 ``["settled", key, error, data]``.
 """
-
-_TYPESCRIPT = Path(__file__).parents[2] / "clients" / "typescript"
 
 
 class Core(Protocol):
@@ -202,11 +199,12 @@ class NodeCore:
         self._node.ask(self._number, "forget")
 
 
-def start_node(config: pytest.Config, folder: Path) -> Node:
+def start_node(folder: Path) -> Node:
     """Node with the TypeScript client as it is now."""
-    esbuild = node_modules(config, "esbuild", "0.28.2") / ".bin" / "esbuild"
+    client = typescript_client()
+    esbuild = client / "node_modules" / ".bin" / "esbuild"
     script = folder / "bridge.mjs"
-    source = _TYPESCRIPT / "tests" / "bridge.ts"
+    source = client / "tests" / "bridge.ts"
     options = ["--bundle", "--platform=node", "--format=esm", "--target=node20", "--log-level=warning"]
     subprocess.run([str(esbuild), str(source), *options, f"--outfile={script}"], check=True, timeout=60)
     return Node(script)

@@ -1,5 +1,5 @@
 /** The client of Linkd. `linkd-client/core` is the same without rooms. */
-import { createClient as createCoreClient } from "./core.js";
+import { createClient as createCoreClient } from "./client.js";
 import { createRooms } from "./rooms.js";
 import type { AnyApi, Api, Client, ClientOptions } from "./types.js";
 

@@ -1,5 +1,5 @@
 /** Who is in a room, from `linkd.presence` (docs/protocol.md): all members in pages, then differences, each with a number. */
-import type { Core } from "./core.js";
+import type { Core } from "./client.js";
 import { createEmitter } from "./emitter.js";
 import { ConnectionLost, type LinkdError } from "./errors.js";
 import type { Member, Presence, PresenceChange } from "./types.js";
@@ -15,6 +15,7 @@ interface State {
   join?: Members;
   update?: Members;
   leave?: string[];
+  since?: number;
 }
 
 export function createPresence(room: string, core: Core) {
@@ -55,8 +56,12 @@ export function createPresence(room: string, core: Core) {
   function sync(): void {
     if (asked) return;
     asked = true;
-    core.request("linkd.presence.sync", seq === undefined ? { room } : { room, since: seq }).catch((error: LinkdError) => {
-      // Before the session is in the room there is nothing to see; everybody is shown when it is.
+    ask(core.request("linkd.presence.sync", seq === undefined ? { room } : { room, since: seq }));
+  }
+
+  function ask(answer: Promise<unknown>): void {
+    answer.catch((error: LinkdError) => {
+      // The session is not in the room, or not any more: everybody is shown when it joins.
       if (error.code !== 404 && !(error instanceof ConnectionLost)) core.report(error, `presence ${room}`);
     });
   }
@@ -84,11 +89,12 @@ export function createPresence(room: string, core: Core) {
     if (state.mode === "count") return apply(state, new Map());
     if (state.members) return page(state, state.members);
     // Pages come in one piece: a difference before the last of them means that some were dropped on the way.
-    if (pages || seq === undefined || (state.seq > seq + 1 && !asked)) {
+    if (state.since !== undefined) asked = false;
+    if (pages || seq !== (state.since ?? state.seq - 1)) {
+      if (!pages && state.seq <= seq!) return; // it is known
       pages = undefined;
       return sync();
     }
-    if (state.seq < seq || (state.seq === seq && !asked)) return;
     const next = new Map(members);
     for (const [key, member] of Object.entries({ ...state.join, ...state.update })) next.set(key, member);
     for (const key of state.leave ?? []) next.delete(key);
@@ -117,7 +123,7 @@ export function createPresence(room: string, core: Core) {
     asked = stale = false;
     if (!repeated) {
       repeated = true;
-      say(said!).catch((error: unknown) => core.report(error, `presence ${room}`));
+      ask(say(said!));
     }
     if (!changed) return;
     members = next;

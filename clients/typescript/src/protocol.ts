@@ -369,7 +369,7 @@ export function createSession(
     acked = written = 0;
     entries.forEach((entry, index) => {
       const place = index - unanswered.length;
-      const sent = place < 0 ? true : place >= gone ? false : came === undefined ? "unknown" : true;
+      const sent = entry.control ? "unknown" : place < 0 ? true : place >= gone ? false : came === undefined ? "unknown" : true;
       const waited = entry.id === undefined || entry.settle !== undefined;
       if (!ended && waited && (sent ? entry.idempotent : !entry.reply)) {
         if (entry.id !== undefined) calls.set(entry.id, entry);

@@ -1,5 +1,5 @@
 /** Rooms: how far their events have come, joining anew, reading the state, and who is there. */
-import { coreOf } from "./core.js";
+import { coreOf } from "./client.js";
 import { createEmitter } from "./emitter.js";
 import type { LinkdError } from "./errors.js";
 import { createPresence } from "./presence.js";

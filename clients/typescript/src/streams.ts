@@ -1,5 +1,5 @@
 /** Sending what is larger than a message: `await upload(client, "file.upload", { name }, file)`. */
-import { coreOf } from "./core.js";
+import { coreOf } from "./client.js";
 import type { CoreClient, WebSocketLike } from "./types.js";
 
 export interface UploadOptions {

@@ -4,6 +4,7 @@
  */
 import { createInterface } from "node:readline";
 import type { LinkdError } from "../src/errors.js";
+import { comesBack } from "../src/close.js";
 import { ConnectionLost } from "../src/errors.js";
 import { createSession, type Message, type Session } from "../src/protocol.js";
 
@@ -64,6 +65,7 @@ createInterface({ input: process.stdin }).on("line", (line) => {
   let result: unknown;
   if (name === "make") sessions.set(number, make(rest[0] as number));
   else if (name === "forget") sessions.delete(number);
+  else if (name === "comesBack") result = comesBack(rest[0] as number);
   else result = commands[name]!(sessions.get(number)!, ...rest);
   process.stdout.write(`${JSON.stringify([result ?? null, heard])}\n`);
 });

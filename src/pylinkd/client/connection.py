@@ -101,7 +101,7 @@ class Connections:
             self._failures += 1
             if code == CloseCode.UNAUTHORIZED and self._tokens.renewable and reason != _NO_TOKEN:
                 self._tokens.wanted = "refused"
-            elif not _comes_back(code):
+            elif not comes_back(code):
                 return reason, code
             retry = self._session.retry
             if retry.attempts and self._failures > retry.attempts:
@@ -292,7 +292,8 @@ class Connections:
         self._changed(change)
 
 
-def _comes_back(code: int) -> bool:
+def comes_back(code: int) -> bool:
+    """Whether a client connects again by itself after a close code (docs/protocol.md, "Closing")."""
     if reconnect_after(code) is Reconnect.YES:
         return True
     return code < 3000 and code not in set(CloseCode)  # a proxy's

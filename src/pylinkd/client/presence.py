@@ -54,6 +54,7 @@ class _State(msgspec.Struct):
     join: dict[str, Member] = {}
     update: dict[str, Member] = {}
     leave: list[str] = []
+    since: int | None = None
 
 
 class Presence:
@@ -145,15 +146,24 @@ class Presence:
             self._apply(state, {})
         elif state.members is not None:
             self._page(state, state.members)
-        elif self._pages is not None or self._seq is None or (state.seq > self._seq + 1 and not self._asked):
+        else:
+            self._difference(state)
+
+    def _difference(self, state: _State) -> None:
+        if state.since is not None:
+            self._asked = False
+        follows = state.seq - 1 if state.since is None else state.since
+        if self._pages is not None or self._seq != follows:
+            if self._pages is None and self._seq is not None and state.seq <= self._seq:
+                return  # it is known
             # Pages come in one piece: a difference before the last of them means that some were dropped on the way.
             self._pages = None
             self._sync()
-        elif state.seq > self._seq or (state.seq == self._seq and self._asked):
-            members = {**self._members, **state.join, **state.update}
-            for key in state.leave:
-                members.pop(key, None)
-            self._apply(state, members)
+            return
+        members = {**self._members, **state.join, **state.update}
+        for key in state.leave:
+            members.pop(key, None)
+        self._apply(state, members)
 
     def _page(self, state: _State, some: dict[str, Member]) -> None:
         if self._pages is None or self._pages[0] != state.seq:

@@ -467,7 +467,7 @@ class Session:
         gone = (self._written if came is None else came) - self._acked
         unconfirmed = set(self._kept)
         fates: list[tuple[Outgoing, Sent]] = [
-            (entry, True) for entry in self._calls.values() if entry not in unconfirmed
+            (entry, "unknown" if entry.control else True) for entry in self._calls.values() if entry not in unconfirmed
         ]
         for index, entry in enumerate(self._kept):
             fates.append((entry, False if index >= gone else "unknown" if came is None else True))

@@ -212,6 +212,7 @@ class Presence(Control, frozen=True, omit_defaults=True):
         join: Those that are new.
         update: Those that look otherwise.
         leave: The keys of those that are gone.
+        since: The state that a difference follows, where a client has asked for that; ``None``: the one before.
     """
 
     type = "linkd.presence"
@@ -225,6 +226,7 @@ class Presence(Control, frozen=True, omit_defaults=True):
     join: dict[str, Any] | None = None
     update: dict[str, Any] | None = None
     leave: list[str] | None = None
+    since: int | None = None
 
 
 class Closing(Control, frozen=True):

@@ -267,7 +267,7 @@ class RoomPresences:
                         self._limits.handler(session, PresenceSync.type, _PAGES)
                     self._show_all(session, wanted.room, presence)
                 else:
-                    session.notify(_difference(wanted.room, presence, changes))
+                    session.notify(_difference(wanted.room, presence, changes, wanted.since))
         except RateLimitedError as error:
             self._limits.refuse(session, message.id, error)
         except LinkdError as error:
@@ -366,7 +366,7 @@ def _pages(room: str, presence: RoomPresence, after: str | None = None) -> Itera
             return
 
 
-def _difference(room: str, presence: RoomPresence, changes: Changes) -> Presence:
+def _difference(room: str, presence: RoomPresence, changes: Changes, since: int | None = None) -> Presence:
     if presence.counting:
         return _count(room, presence)
     return Presence(
@@ -376,6 +376,7 @@ def _difference(room: str, presence: RoomPresence, changes: Changes) -> Presence
         join=changes.joined or None,
         update=changes.updated or None,
         leave=list(changes.left) or None,
+        since=since,
     )
 
 
