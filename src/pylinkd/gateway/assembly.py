@@ -20,6 +20,7 @@ from .core.outbox import Outbox
 from .core.traffic import Traffic
 from .edge.arrival import Arrival
 from .edge.bodies import Bodies
+from .edge.client_script import SCRIPT, ClientScript
 from .edge.http import HttpApplication
 from .edge.listener import Listener
 from .edge.plain import HttpArrival
@@ -115,6 +116,7 @@ class Assembly:
             bodies=self._bodies,
             origins=guard.origins,
             cookies=bool(settings.token_cookie),
+            script=ClientScript(SCRIPT.read_bytes()) if settings.serve_client else None,
         )
         serving = Serving(
             application,

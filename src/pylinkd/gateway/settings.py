@@ -216,6 +216,9 @@ class Settings(ProcessSettings):
     """Origins whose pages may connect beside those of the gateway's own host, parted by commas:
     ``https://app.example.com``, ``https://*.example.com``, or ``*``."""
 
+    serve_client: bool = True
+    """Serve the client for browsers at ``/linkd/client.js``. Off where pages have their own, or none may be served."""
+
     certfile: Path | None = None
     """TLS certificate chain (PEM); with it the port speaks https and wss only."""
 

@@ -25,6 +25,7 @@ from ..guard.credentials import TOKEN_PARAMETER, Credentials
 from ..guard.door import Door, refusal_headers
 from ..guard.origins import Origins
 from .bodies import Bodies
+from .client_script import PREFIX, ClientScript
 from .cors import Cors
 from .head import joined
 
@@ -68,6 +69,7 @@ class HttpApplication:
         bodies: Space for large bodies.
         origins: The pages of other hosts that may read answers (CORS); ``None``: none may.
         cookies: Whether cookies of these pages count.
+        script: The client for browsers; ``None``: it is not served.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class HttpApplication:
         bodies: Bodies,
         origins: Origins | None = None,
         cookies: bool = False,
+        script: ClientScript | None = None,
     ) -> None:
         self._door = door
         self._proxies = proxies
@@ -92,6 +95,7 @@ class HttpApplication:
         self._bodies = bodies
         listed = origins is not None and (origins.any or origins.pattern)
         self._cors = Cors(origins, credentials=cookies) if listed and origins is not None else None
+        self._script = script
         self._health = {"/health": self._status, "/ready": self._readiness, "/live": self._liveness}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,19 +108,19 @@ class HttpApplication:
 
     async def _answer(self, request: Request) -> Response:
         try:
-            health = self._health.get(request.scope["path"])
+            answer = self._own(request)
             preflight = None if self._cors is None else self._cors.preflight(request)
-            if health is None and preflight is None and not self._is_websocket(request.scope["path"]):
+            if answer is None and preflight is None and not self._is_websocket(request.scope["path"]):
                 return _response(await self._act(request))
             # No action counts these.
             self._door.count(self._address(request, joined(request.scope["headers"])))
             if preflight is not None:
                 return preflight
-            if health is None:
+            if answer is None:
                 raise BadRequestError("This path speaks WebSocket: ask with Connection: Upgrade, Upgrade: websocket.")
             if request.method not in ("GET", "HEAD"):
                 raise MethodNotAllowedError({"GET"})
-            return health()
+            return answer
         except LinkdError as error:
             return _refused(error)
         except ClientDisconnect:
@@ -124,6 +128,16 @@ class HttpApplication:
         except Exception:
             log.exception("request_failed", method=request.method)
             return _refused(InternalError())
+
+    def _own(self, request: Request) -> Response | None:
+        """The gateway's own answer; ``None``: somebody else has to give one."""
+        path = request.scope["path"]
+        health = self._health.get(path)
+        if health is not None:
+            return health()
+        if self._script is not None and path.startswith(PREFIX):
+            return self._script.find(request)
+        return None
 
     def _status(self) -> Response:
         return _json(200, {"status": "ok" if self._ready() else "starting", "version": __version__})

@@ -20,6 +20,7 @@ EVERY_SERVICE = "/ws"
 """The path that reaches all services."""
 
 _OWN_PATHS = frozenset({EVERY_SERVICE, "/health", "/ready", "/live"})
+_OWN_PREFIX = "/linkd/"
 _MOST_NAMED = 5  # of what differs, in a line of the log
 
 
@@ -120,7 +121,7 @@ class Claims:
         return (instance for instances in found for instance in instances if not instance.draining)
 
     def _check_route(self, name: str, action: Action) -> None:
-        if action.route in _OWN_PATHS:
+        if _is_own(action.route):
             raise ConflictError(f"{action.route} is answered by the gateway itself.")
         for other in self._services:
             for instance in other.instances if other.name != name else ():
@@ -128,6 +129,11 @@ class Claims:
                     same = taken.method == action.method and shape(taken.route) == shape(action.route)
                     if action.route and same:
                         raise ConflictError(f"{action.method} {action.route} belongs to the service {other.name!r}.")
+
+
+def _is_own(path: str) -> bool:
+    """Whether a path is the gateway's."""
+    return path in _OWN_PATHS or f"{path}/".startswith(_OWN_PREFIX)
 
 
 def _check_form(registration: Register) -> None:
@@ -147,5 +153,5 @@ def _check_form(registration: Register) -> None:
             RoomPattern(rule.pattern)
     except ValueError as cause:
         raise ConflictError(str(cause), type="BAD_REGISTRATION") from cause
-    if path and (path in _OWN_PATHS or not path.startswith("/") or path.endswith("/")):
+    if path and (_is_own(path) or not path.startswith("/") or path.endswith("/")):
         raise ConflictError(f"{path!r} is not a path that a service can claim, such as '/ws/{registration.service}'.")
