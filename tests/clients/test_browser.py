@@ -17,6 +17,7 @@ from playwright.async_api import Browser, Page
 from ..chaos_proxy import ChaosProxy, Direction, Plan
 from ..chat.browsers import chromium
 from ..processes import Platform, platform
+from .cdp import tab
 
 SLEEP = float(os.environ.get("LINKD_TEST_SLEEP", "12"))
 """Seconds that a renderer is stopped for; `scripts/browser-sleep` takes 40."""
@@ -36,11 +37,15 @@ class Site:
         self._browser = browser
         self._numbers = 0
 
+    def address(self, name: str) -> str:
+        """The page, through the proxy."""
+        return f"{self._running.http.replace(str(self._running.port), str(self.proxy.port))}/page#{name}"
+
     async def open(self, name: str = "a") -> Page:
         """A window on the page, connected."""
         context = await self._browser.new_context(ignore_https_errors=True)
         page = await context.new_page()
-        await page.goto(f"{self._running.http.replace(str(self._running.port), str(self.proxy.port))}/page#{name}")
+        await page.goto(self.address(name))
         await until(page, "linkd.client.state === 'open'")
         return page
 
@@ -149,17 +154,17 @@ async def test_page_that_slept_has_missed_nothing(site: Site) -> None:
     await check(site, page)
 
 
-async def test_page_that_was_frozen_has_missed_nothing(site: Site) -> None:
+async def test_page_that_was_frozen_has_missed_nothing(site: Site, tmp_path: Path) -> None:
     """As browsers do with pages that nobody looks at. The page itself says that it was."""
-    page = await site.open()
-    cdp = await page.context.new_cdp_session(page)
-    await cdp.send("Emulation.setFocusEmulationEnabled", {"enabled": False})
-    await cdp.send("Page.setWebLifecycleState", {"state": "frozen"})
-    await site.send_numbers(20)
-    for passage in site.proxy.passages:
-        passage.cut()
-    await site.send_numbers(20)
-    await cdp.send("Page.setWebLifecycleState", {"state": "active"})
-    await until(page, "linkd.client.state === 'open'")
-    assert "freeze" in await look(page, "linkd.state.lifecycle"), "the browser did not freeze it"
-    await check(site, page)
+    async with tab(site.address("a"), tmp_path / "browser") as page:
+        await page.until("window.linkd?.client.state === 'open'")
+        await page.send("Page.setWebLifecycleState", state="frozen")
+        await site.send_numbers(20)
+        for passage in site.proxy.passages:
+            passage.cut()
+        last = await site.send_numbers(20)
+        await page.send("Page.setWebLifecycleState", state="active")
+        await page.until(f"linkd.state.heard.at(-1) === {last}")
+        assert await page.evaluate("linkd.state.heard") == list(range(1, last + 1))
+        assert await page.evaluate("linkd.state.gaps") == []
+        assert {"freeze", "resume"} <= set(await page.evaluate("linkd.state.lifecycle"))
