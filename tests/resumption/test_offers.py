@@ -8,6 +8,7 @@ import pytest
 
 from pylinkd.protocol.end import EndReason
 
+from ..gateway.wire import hear
 from ..processes import make_token
 from .client_core import ClientCore
 from .world import Client, World
@@ -163,7 +164,10 @@ def test_token_that_is_not_valid_opens_no_new_session(world: World) -> None:
     client.dial(token="nonsense", path="/ws")
     assert client.line is not None
     client.line.carry_up()
-    assert client.line.transport.bytes.startswith(b"HTTP/1.1 401")
+    answer = bytes(client.line.transport.bytes)
+    assert answer.startswith(b"HTTP/1.1 101"), "it can resume, and is to see why it may not come in"
+    assert hear(answer.partition(b"\r\n\r\n")[2])[0].payload == b"\x11\x31The token is not valid."
+    assert len(world.routing.registry) == 1
 
 
 def test_session_of_another_path_stays_where_it_is(world: World) -> None:

@@ -12,8 +12,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from ...protocol.envelope import error_body
+from ...protocol.close import close_code_for
+from ...protocol.envelope import SUBPROTOCOLS, error_body
 from ...protocol.errors import BadRequestError, LinkdError
+from ...protocol.resume import read_offer
+from ..core.frames import close_frame
 from ..guard.credentials import TOKEN_PARAMETER
 from ..guard.door import refusal_headers
 from .head import Fields, check_version, joined, split_target
@@ -157,6 +160,23 @@ def acceptance(key: str, subprotocol: str | None, extensions: str | None) -> byt
     if extensions is not None:
         head += f"Sec-WebSocket-Extensions: {extensions}\r\n"
     return f"{head}\r\n".encode()
+
+
+_VISIBLE = {401, 503}
+
+
+def visible_refusal(request: OpeningRequest, error: LinkdError) -> bytes | None:
+    """The answer that refuses a handshake so that a page can see why; ``None``: a plain one will do.
+
+    A browser says 1006 to the script whatever the status was. So a client that can resume, which all are that come back
+    by themselves, is let in where it has to know whether to get another token, or that its service is away, and is
+    closed at once, in the same write and without a session. It costs no more than the plain answer.
+    """
+    offered = request.subprotocols
+    chosen = next((name for name in SUBPROTOCOLS if name in offered), None)
+    if error.code not in _VISIBLE or chosen is None or read_offer(offered) is None:
+        return None
+    return acceptance(request.key, chosen, None) + close_frame(close_code_for(error), error.message)
 
 
 def refusal(error: LinkdError) -> bytes:

@@ -29,10 +29,20 @@ _MOST_CLOSING = 1000  # connections; more are closed at once, whatever is in the
 _MOST_DROPPED = 8 * 2**20  # bytes of one connection
 
 
-def refuse(transport: asyncio.Transport, error: LinkdError, traffic: Traffic, timeout: float) -> None:
-    """Answer, and close; who does not read the answer is cut after ``timeout`` seconds."""
+def refuse(
+    transport: asyncio.Transport, error: LinkdError, traffic: Traffic, timeout: float, answer: bytes | None = None
+) -> None:
+    """Answer, and close; who does not read the answer is cut after ``timeout`` seconds.
+
+    Args:
+        transport: To the client.
+        error: Why it is refused.
+        traffic: Counts that.
+        timeout: Seconds.
+        answer: Other than a plain HTTP answer.
+    """
     traffic.handshakes[str(error.code)] += 1
-    transport.write(refusal(error))
+    transport.write(refusal(error) if answer is None else answer)
     close_gently(transport, traffic, timeout)
 
 

@@ -27,7 +27,7 @@ from .connection import Connection
 from .connection_owner import ConnectionOwner
 from .deflate import negotiate
 from .framing import read_frames
-from .handshake import Head, OpeningRequest, acceptance
+from .handshake import Head, OpeningRequest, acceptance, visible_refusal
 from .refuse import refuse
 
 log = structlog.get_logger("linkd.edge")
@@ -96,7 +96,7 @@ class Upgrade:
         try:
             self._admit(transport, request, approach)
         except LinkdError as error:
-            self._refuse(transport, approach.address, error)
+            self._refuse(transport, approach.address, error, request)
         except KeyMissingError as missing:
             self._wait(transport, request, approach, missing)
 
@@ -113,16 +113,19 @@ class Upgrade:
         )
         return Approach(path=request.path, address=address, host=host, origin=origin, credentials=credentials)
 
-    def _refuse(self, transport: asyncio.Transport, address: str, error: LinkdError) -> None:
+    def _refuse(
+        self, transport: asyncio.Transport, address: str, error: LinkdError, request: OpeningRequest | None = None
+    ) -> None:
         log.info("handshake_refused", code=error.code, type=error.type, remote_address=address)
-        refuse(transport, error, self._owner.traffic, self._owner.close_timeout)
+        answer = None if request is None else visible_refusal(request, error)
+        refuse(transport, error, self._owner.traffic, self._owner.close_timeout, answer)
 
     def _wait(
         self, transport: asyncio.Transport, request: OpeningRequest, approach: Approach, missing: KeyMissingError
     ) -> None:
         """Have a client wait for its token's key: it is not read from, and only its head is kept."""
         if not self._unfinished.enter(approach.address):
-            self._refuse(transport, approach.address, ServiceUnavailableError(retry_after=1.0))
+            self._refuse(transport, approach.address, ServiceUnavailableError(retry_after=1.0), request)
             return
         transport.pause_reading()
         task = asyncio.get_running_loop().create_task(self._admit_later(transport, request, approach, missing))
@@ -144,12 +147,11 @@ class Upgrade:
             self._admit(transport, request, approach, sought=True)
             transport.resume_reading()
         except LinkdError as error:
-            self._refuse(transport, approach.address, error)
+            self._refuse(transport, approach.address, error, request)
         except asyncio.CancelledError:
             if not transport.is_closing():
-                self._refuse(
-                    transport, approach.address, ServiceUnavailableError("The gateway is stopping.", retry_after=1.0)
-                )
+                stopping = ServiceUnavailableError("The gateway is stopping.", retry_after=1.0)
+                self._refuse(transport, approach.address, stopping, request)
             raise
         except Exception:
             log.exception("handshake_failed", remote_address=approach.address)
