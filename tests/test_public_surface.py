@@ -22,6 +22,11 @@ SURFACE = {
         "Stream", "StreamAbortedError", "StreamIdleError", "Target", "TextPolicy", "UnauthorizedError",
         "UnknownActionError", "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__",
     ],
+    "pylinkd.client": [
+        "Client", "ConnectionLost", "Event", "EventStream", "Failure", "Gap", "HistoryPage", "Member", "Presence",
+        "PresenceChange", "QueueFull", "Room", "Sent", "State", "StateChange", "Timeout", "Token", "TokenReason",
+        "TokenSource", "connect",
+    ],
     "pylinkd.text": ["clean", "escape_html"],
     "pylinkd.testing": ["Client", "Emitted", "Gateway", "decode", "run"],
 }  # fmt: skip
