@@ -27,6 +27,7 @@ SURFACE = {
         "PresenceChange", "QueueFull", "Room", "Sent", "State", "StateChange", "Timeout", "Token", "TokenReason",
         "TokenSource", "connect",
     ],
+    "pylinkd.tokens": ["issue"],
     "pylinkd.text": ["clean", "escape_html"],
     "pylinkd.testing": ["Client", "Emitted", "Gateway", "decode", "run"],
 }  # fmt: skip

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-
-import jwt
 
 from ..gateway.settings import Settings
 from ..protocol.errors import SetupError
+from ..tokens import issue
 
 
 class TokenError(SetupError):
@@ -25,9 +23,7 @@ def issue_token(settings: Settings, *, user: str, name: str | None, roles: Seque
         raise TokenError("--user must not be empty: it is the id by which services know the user")
     if settings.issuers is not None:
         raise TokenError("the gateway believes the issuers in LINKD_ISSUERS alone: get a token from one of them")
-    now = int(time.time())
-    claims = {"sub": user, "name": name or user, "roles": list(roles), "iat": now, "exp": now + int(ttl)}
-    token = jwt.encode(claims, settings.jwt_secret, algorithm="HS256")
+    token = issue(user, name=name, roles=roles, lifetime=ttl, key=settings.jwt_secret)
     if len(token) > settings.max_token_size:
         raise TokenError(f"the token has {len(token)} bytes: set LINKD_MAX_TOKEN_SIZE to accept it")
     return token

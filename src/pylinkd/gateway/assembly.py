@@ -23,6 +23,7 @@ from .edge.bodies import Bodies
 from .edge.client_script import SCRIPT, ClientScript
 from .edge.http import HttpApplication
 from .edge.listener import Listener
+from .edge.logout import LogoutEndpoint
 from .edge.plain import HttpArrival
 from .edge.serving import Serving
 from .edge.tls import Certificate, Handshaking
@@ -33,6 +34,7 @@ from .guard.hosts import Hosts
 from .guard.unfinished import Unfinished
 from .routing.assembly import Routing
 from .routing.link import ServiceLink
+from .routing.revoked import RevokedSessions
 from .routing.socket import LinkPort, LinkSocket
 from .settings import Settings
 
@@ -101,6 +103,7 @@ class Assembly:
             Formats(settings.compression_threshold, settings.compression_level),
             self.routing.services.limits,
         )
+        self._revoked = RevokedSessions(self.routing.registry, self.guard.revocations)
         self.listener = self._make_listener(lambda: open() and self.routing.services.ready)
         self.admin = self._make_admin()
 
@@ -117,6 +120,7 @@ class Assembly:
             origins=guard.origins,
             cookies=bool(settings.token_cookie),
             script=ClientScript(SCRIPT.read_bytes()) if settings.serve_client else None,
+            logout=LogoutEndpoint(routing.door, self._revoked.close) if guard.logouts else None,
         )
         serving = Serving(
             application,
@@ -160,7 +164,7 @@ class Assembly:
             bodies=lambda: {"taken": self._bodies.taken, "waiting": self._bodies.waiting},
             guard=self.guard,
         )
-        api = AdminApi(settings.admin_key, routing.registry, self.guard) if settings.admin_key else None
+        api = AdminApi(settings.admin_key, routing.registry, self.guard, self._revoked) if settings.admin_key else None
         serving = Serving(
             admin_app(metrics, api),
             traffic=self.traffic,

@@ -12,7 +12,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ...protocol.close import CloseCode
-from ...protocol.end import EndReason
 from ...protocol.envelope import error_body
 from ...protocol.errors import (
     BadRequestError,
@@ -28,6 +27,7 @@ from ..core.session import Session
 from ..guard.addresses import BansFullError
 from ..guard.guard import Guard
 from ..guard.revocations import RevocationsFullError
+from ..routing.revoked import RevokedSessions, close_all
 
 _MAX_BODY = 4096  # bytes
 _MOST_LISTED = 1000
@@ -55,12 +55,14 @@ class AdminApi:
         key: What requests have to show, as a bearer token.
         registry: The sessions.
         guard: Revocations, bans, and the audit.
+        revoked: Ends the sessions whose tokens were revoked.
     """
 
-    def __init__(self, key: str, registry: Registry, guard: Guard) -> None:
+    def __init__(self, key: str, registry: Registry, guard: Guard, revoked: RevokedSessions) -> None:
         self._key = key.encode()
         self._registry = registry
         self._guard = guard
+        self._revoked = revoked
         self.routes = [
             Route("/sessions", self._guarded(self._sessions)),
             Route("/revocations", self._guarded(self._revocations)),
@@ -108,7 +110,7 @@ class AdminApi:
             closed = self._revoke_session(wanted.session)
         else:
             self._remember(user=wanted.user, jti=wanted.jti)
-            closed = self._close_revoked()
+            closed = self._revoked.close()
         self._guard.audit.record("revoked", session=wanted.session, user=wanted.user, jti=wanted.jti)
         return {"closed": closed}
 
@@ -120,21 +122,13 @@ class AdminApi:
         if isinstance(jti, str):
             # Without it the client would be back at once; a token without an id can only be revoked with its user.
             self._remember(user=None, jti=jti)
-        return max(self._close_revoked(), _close(session))
+        return max(self._revoked.close(), close_all([session]))
 
     def _remember(self, *, user: str | None, jti: str | None) -> None:
         try:
             self._guard.revocations.revoke(user=user, jti=jti)
         except RevocationsFullError as cause:
             raise ConflictError("There are too many revocations to remember another.", type="FULL") from cause
-
-    def _close_revoked(self) -> int:
-        covers = self._guard.revocations.covers
-        return sum(
-            _close(session)
-            for session in list(self._registry)
-            if session.identity is not None and covers(session.identity)
-        )
 
     async def _bans(self, request: Request) -> object:
         return {"bans": self._guard.addresses.bans()}
@@ -150,7 +144,7 @@ class AdminApi:
             raise BadRequestError(f"{cause}.") from cause
         closed = [session for session in self._registry if not self._guard.addresses.admits(session.remote_address)]
         self._guard.audit.record("banned", address=ban.network, reason=ban.reason)
-        return {"ban": ban, "closed": sum(_close(session, CloseCode.FORBIDDEN, "banned") for session in closed)}
+        return {"ban": ban, "closed": close_all(closed, CloseCode.FORBIDDEN, "banned")}
 
     async def _lift(self, request: Request) -> object:
         try:
@@ -161,13 +155,6 @@ class AdminApi:
             raise NotFoundError("There is no such ban.")
         self._guard.audit.record("ban_lifted", address=request.path_params["network"])
         return {}
-
-
-def _close(session: Session, code: CloseCode = CloseCode.UNAUTHORIZED, reason: str = "revoked") -> int:
-    if session.connection is not None and not session.connection.open:
-        return 0
-    session.close(code, reason, EndReason.REVOKED)
-    return 1
 
 
 def _describe(session: Session) -> dict[str, Any]:

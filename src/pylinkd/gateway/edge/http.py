@@ -28,6 +28,8 @@ from .bodies import Bodies
 from .client_script import PREFIX, ClientScript
 from .cors import Cors
 from .head import joined
+from .logout import PATH as LOGOUT_PATH
+from .logout import LogoutEndpoint
 
 log = structlog.get_logger("linkd.http")
 
@@ -70,6 +72,7 @@ class HttpApplication:
         origins: The pages of other hosts that may read answers (CORS); ``None``: none may.
         cookies: Whether cookies of these pages count.
         script: The client for browsers; ``None``: it is not served.
+        logout: Where issuers tell of sign-outs; ``None``: none does.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class HttpApplication:
         origins: Origins | None = None,
         cookies: bool = False,
         script: ClientScript | None = None,
+        logout: LogoutEndpoint | None = None,
     ) -> None:
         self._door = door
         self._proxies = proxies
@@ -96,6 +100,7 @@ class HttpApplication:
         listed = origins is not None and (origins.any or origins.pattern)
         self._cors = Cors(origins, credentials=cookies) if listed and origins is not None else None
         self._script = script
+        self._logout = logout
         self._health = {"/health": self._status, "/ready": self._readiness, "/live": self._liveness}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,6 +113,9 @@ class HttpApplication:
 
     async def _answer(self, request: Request) -> Response:
         try:
+            if self._logout is not None and request.scope["path"] == LOGOUT_PATH:
+                address = self._address(request, joined(request.scope["headers"]))
+                return await self._logout.answer(request, address)
             answer = self._own(request)
             preflight = None if self._cors is None else self._cors.preflight(request)
             if answer is None and preflight is None and not self._is_websocket(request.scope["path"]):

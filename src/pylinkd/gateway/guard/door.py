@@ -7,14 +7,23 @@ from collections.abc import Callable
 import msgspec
 
 from ...protocol.envelope import JSON, SUBPROTOCOLS, Codec
-from ...protocol.errors import ForbiddenError, LinkdError, NotFoundError, ServiceUnavailableError, UnauthorizedError
+from ...protocol.errors import (
+    BadRequestError,
+    ConflictError,
+    ForbiddenError,
+    LinkdError,
+    NotFoundError,
+    ServiceUnavailableError,
+    UnauthorizedError,
+)
 from ...protocol.identity import Identity
 from .addresses import Addresses
 from .audit import Audit
 from .credentials import Credentials, Places
 from .limits import Limits
+from .logouts import Logouts
 from .origins import Origins
-from .revocations import Revocations
+from .revocations import Revocations, RevocationsFullError
 from .tokens import KeyMissingError, Tokens
 
 
@@ -57,6 +66,7 @@ class Door:
         tokens: Verifies who they say they are.
         places: Finds their tokens.
         revocations: Tokens that are believed no longer.
+        logouts: Verifies what issuers say of sign-outs.
         origins: The pages that may open a WebSocket.
         addresses: Where one may come from.
         limits: How often one may try.
@@ -72,6 +82,7 @@ class Door:
         tokens: Tokens,
         places: Places,
         revocations: Revocations,
+        logouts: Logouts,
         origins: Origins,
         addresses: Addresses,
         limits: Limits,
@@ -83,6 +94,7 @@ class Door:
         self._tokens = tokens
         self._places = places
         self._revocations = revocations
+        self._logouts = logouts
         self._origins = origins
         self._addresses = addresses
         self._limits = limits
@@ -157,6 +169,32 @@ class Door:
             RateLimitedError: If the address has asked too often.
         """
         self._limits.request(address, None)
+
+    async def sign_out(self, token: str, address: str) -> None:
+        """Believe no token any longer of a sign-in, or a user, that an issuer says has ended.
+
+        Raises:
+            BadRequestError: If the logout token is not valid.
+            ConflictError: If there are too many revocations to remember another.
+            LinkdError: 403 for a banned address, 429 for too many attempts, 503 if the issuer's keys are not to be had.
+        """
+        self._check_address(address)
+        self._limits.request(address, None)
+        self._limits.may_try(address)
+        try:
+            try:
+                logout = self._logouts.verify(token)
+            except KeyMissingError as missing:
+                await missing.wait()
+                logout = self._logouts.verify(token, sought=True)
+        except ValueError as cause:
+            self._refused(address, f"logout token: {cause}")
+            raise BadRequestError("The logout token is not valid.") from cause
+        try:
+            self._revocations.end_login(logout.issuer, logout.claim, logout.value, logout.at)
+        except RevocationsFullError as cause:
+            raise ConflictError("There are too many revocations to remember another.", type="FULL") from cause
+        self._audit.record("signed_out", address=address, issuer=logout.issuer, **{logout.claim: logout.value})
 
     async def recognize(self, token: str, address: str) -> Identity:
         """Who shows a token in an open connection.

@@ -16,6 +16,7 @@ from .forwarded import X_FORWARDED_FOR
 from .issuers import Issuer
 from .jws import MAX_SIZE
 from .limits import Limits, LimitSettings, Mode
+from .logouts import Logouts
 from .origins import Origins
 from .revocations import Revocations
 from .tokens import Tokens
@@ -89,6 +90,7 @@ class Guard:
         self.limits = Limits(settings.limits, self.addresses, self.audit, monotonic)
         self.revocations = Revocations(clock, monotonic, settings.token_lifetime)
         self.tokens = Tokens(settings.secret, settings.issuers, clock, settings.max_token_size)
+        self.logouts = Logouts(self.tokens, settings.issuers, clock)
         self.unfinished = Unfinished(settings.max_unfinished, settings.max_unfinished_each)
         self.doorstep = Doorstep(
             self.addresses, self.proxies, self.unfinished, self.audit, proxy_protocol=settings.proxy_protocol
@@ -103,6 +105,7 @@ class Guard:
             tokens=self.tokens,
             places=self._places,
             revocations=self.revocations,
+            logouts=self.logouts,
             origins=self.origins,
             addresses=self.addresses,
             limits=self.limits,

@@ -43,6 +43,8 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         name_claims: Where the user's name is; the first that is there counts.
         roles_claims: Where the user's roles are, all together; with a dot for each level. By default, where
             Keycloak puts them: ``roles``, ``realm_access.roles``, and ``resource_access.<audience>.roles``.
+        logout_clients: Clients, by the ids that they have at the issuer, of whose users' sign-outs it may tell
+            (``POST /linkd/logout``); empty: of none.
     """
 
     issuer: Annotated[str, msgspec.Meta(min_length=1)]
@@ -62,6 +64,7 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     user_prefix: str = ""
     name_claims: list[str] = msgspec.field(default_factory=lambda: ["name", "preferred_username"])
     roles_claims: list[str] | None = None
+    logout_clients: list[str] = []
 
     def __post_init__(self) -> None:
         unknown = set(self.algorithms) - ALGORITHMS
@@ -104,7 +107,7 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Raises:
             ValueError: If something is missing, or not for us, or the token has not begun or has ended.
         """
-        if self.types and (type is None or _media_type(type) not in map(_media_type, self.types)):
+        if self.types and (type is None or media_type(type) not in map(media_type, self.types)):
             raise ValueError("typ")
         if claims.get("iss") != self.issuer:
             raise ValueError("iss")
@@ -127,7 +130,7 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return make_identity(claims, user, names, roles, expires_at, prefix=self.user_prefix)
 
 
-def _media_type(name: str) -> str:
+def media_type(name: str) -> str:
     """A media type as names are compared: in any case of letters, and ``application/`` may be left out (RFC 7515
     §4.1.9).
     """

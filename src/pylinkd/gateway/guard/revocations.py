@@ -18,7 +18,8 @@ class Revocation(msgspec.Struct, frozen=True):
 
     Attributes:
         user: A user all of whose tokens of before are revoked; or
-        jti: the id of a token.
+        jti: the id of a token; or
+        login: whose tokens of before are revoked since an issuer said so: issuer, ``sid`` or ``sub``, its value.
         at: Unix time in seconds when it was revoked.
         until: Unix time in seconds when every token that it concerns has ended, by the clock as it was when asked for.
     """
@@ -27,6 +28,7 @@ class Revocation(msgspec.Struct, frozen=True):
     jti: str | None
     at: float
     until: float
+    login: tuple[str, str, str] | None = None
 
 
 class Revocations:
@@ -49,6 +51,7 @@ class Revocations:
         # With when each is forgotten, by the monotonic clock.
         self._users: dict[str, tuple[Revocation, float]] = {}
         self._tokens: dict[str, tuple[Revocation, float]] = {}
+        self._logins: dict[tuple[str, str, str], tuple[Revocation, float]] = {}
 
     def revoke(self, *, user: str | None = None, jti: str | None = None) -> Revocation:
         """Believe no token any longer that this user was given until now, or the one with this id.
@@ -59,10 +62,7 @@ class Revocations:
         """
         if (user is None) == (jti is None):
             raise ValueError("either a user or a token's id is revoked")
-        if len(self._users) + len(self._tokens) >= self._most:
-            self._drop_ended()
-            if len(self._users) + len(self._tokens) >= self._most:
-                raise RevocationsFullError
+        self._make_room()
         now = self._clock()
         revocation = Revocation(user, jti, now, now + self._lifetime)
         forgotten_at = self._monotonic() + self._lifetime
@@ -72,18 +72,51 @@ class Revocations:
             self._tokens[jti] = revocation, forgotten_at
         return revocation
 
+    def end_login(self, issuer: str, claim: str, value: str, at: float) -> Revocation:
+        """Believe no token any longer that an issuer gave out until then for one sign-in, or one of its users.
+
+        Args:
+            issuer: The tokens' ``iss``.
+            claim: ``sid`` or ``sub``.
+            value: What the tokens say there.
+            at: Unix time in seconds.
+
+        Raises:
+            RevocationsFullError: If there are too many already. Nothing was revoked.
+        """
+        self._make_room()
+        key = (issuer, claim, value)
+        known = self._logins.get(key)
+        if known is not None:
+            at = max(at, known[0].at)
+        revocation = Revocation(None, None, at, self._clock() + self._lifetime, key)
+        self._logins[key] = revocation, self._monotonic() + self._lifetime
+        return revocation
+
+    def _make_room(self) -> None:
+        if len(self._users) + len(self._tokens) + len(self._logins) >= self._most:
+            self._drop_ended()
+            if len(self._users) + len(self._tokens) + len(self._logins) >= self._most:
+                raise RevocationsFullError
+
     def covers(self, identity: Identity) -> bool:
         """Whether the token that an identity comes from was revoked."""
         if self._tokens:
             jti = identity.claims.get("jti")
             if isinstance(jti, str) and jti in self._tokens:
                 return True
+        if self._logins and any(self._ended_login(identity, claim) for claim in ("sid", "sub")):
+            return True
         if not self._users or identity.user not in self._users:
             return False
-        issued_at = identity.claims.get("iat")
-        # A token that does not say when it was issued may be one of before. Seconds are all that a token tells: one
-        # issued in the very second of the revocation is refused, too.
-        return not isinstance(issued_at, int | float) or issued_at <= self._users[identity.user][0].at
+        return _is_of_before(identity, self._users[identity.user][0])
+
+    def _ended_login(self, identity: Identity, claim: str) -> bool:
+        issuer, value = identity.claims.get("iss"), identity.claims.get(claim)
+        if not isinstance(issuer, str) or not isinstance(value, str):
+            return False
+        found = self._logins.get((issuer, claim, value))
+        return found is not None and _is_of_before(identity, found[0])
 
     def all(self) -> list[Revocation]:
         """Those that are remembered."""
@@ -91,10 +124,19 @@ class Revocations:
         ahead = self._clock() - self._monotonic()
         return [
             msgspec.structs.replace(revocation, until=round(forgotten_at + ahead, 3))
-            for revocation, forgotten_at in (*self._users.values(), *self._tokens.values())
+            for revocation, forgotten_at in (*self._users.values(), *self._tokens.values(), *self._logins.values())
         ]
 
     def _drop_ended(self) -> None:
         now = self._monotonic()
         self._users = {key: one for key, one in self._users.items() if one[1] > now}
         self._tokens = {key: one for key, one in self._tokens.items() if one[1] > now}
+        self._logins = {key: one for key, one in self._logins.items() if one[1] > now}
+
+
+def _is_of_before(identity: Identity, revocation: Revocation) -> bool:
+    """Whether a token was issued before this. One that does not say when may be. Seconds are all that a token says: one
+    issued in the very second of the revocation is refused, too.
+    """
+    issued_at = identity.claims.get("iat")
+    return not isinstance(issued_at, int | float) or issued_at <= revocation.at

@@ -125,6 +125,21 @@ class Tokens:
                 del self._verified[digest]
                 raise ValueError("exp")
             return identity
+        jws, issuer = self.check_signature(token, sought=sought)
+        identity = issuer.identify(jws.type, jws.claims, now)
+        if len(self._verified) >= _MAX_VERIFIED:
+            del self._verified[next(iter(self._verified))]
+        assert identity.expires_at is not None
+        self._verified[digest] = identity, identity.expires_at + issuer.leeway
+        return identity
+
+    def check_signature(self, token: str, *, sought: bool) -> tuple[Jws, Issuer]:
+        """A token that is an issuer's, and that issuer. Nothing of what it says was looked at.
+
+        Raises:
+            ValueError: If it is nobody's; the text says which part failed.
+            KeyMissingError: If its key has to be fetched.
+        """
         jws = Jws.parse(token, self._max_size)
         name = jws.claims.get("iss")
         # Only looked up in the operator's list, so that nothing is fetched on a token's word.
@@ -137,12 +152,7 @@ class Tokens:
             raise KeyMissingError(keys.seek)
         if key is None or not key.verify(jws.algorithm, jws.signed, jws.signature):
             raise ValueError("key or signature")
-        identity = issuer.identify(jws.type, jws.claims, now)
-        if len(self._verified) >= _MAX_VERIFIED:
-            del self._verified[next(iter(self._verified))]
-        assert identity.expires_at is not None
-        self._verified[digest] = identity, identity.expires_at + issuer.leeway
-        return identity
+        return jws, issuer
 
     def _verify_own(self, token: str) -> Identity:
         jws = Jws.parse(token, self._max_size)
