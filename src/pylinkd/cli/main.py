@@ -110,6 +110,44 @@ def token(
     print(issue_token(_settings(Settings), user=user, name=name, roles=names, ttl=ttl))
 
 
+@app.command()
+def connect(
+    url: Annotated[str, typer.Argument(help="Gateway and path, such as ws://127.0.0.1:3000/ws/hello.")],
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="A token. Other users of the machine see it in the list of processes: better one of the next."
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with a token, read again when another one is needed. Else: the variable LINKD_TOKEN."
+        ),
+    ] = None,
+    header: Annotated[
+        list[str] | None, typer.Option(help="'Name: value', for the opening handshake; may be repeated.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="No prompt: lines in, JSON lines out. So it is where input is no terminal.")
+    ] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Seconds for the first connection and for each answer. Without a prompt: 30."),
+    ] = None,
+    no_history: Annotated[
+        bool, typer.Option("--no-history", help="Keep nothing of what is typed: it may hold secrets.")
+    ] = False,
+) -> None:
+    """Talk to a service: call it, and see its answers and events."""
+    from .connect.command import connect as talk
+    from .connect.target import read_target
+
+    foreign_variables(os.environ, ProcessSettings)
+    target = read_target(url, token=token, token_file=token_file, headers=header or [])
+    raise typer.Exit(talk(target, json=json, timeout=timeout, keep_history=not no_history))
+
+
 def _add_operator_commands() -> None:
     from .operator import bans, sessions
 

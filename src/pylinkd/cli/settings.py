@@ -18,6 +18,8 @@ IGNORED = (
 )
 """What to say of foreign variables."""
 
+_READ_BY_COMMANDS = {"LINKD_TOKEN"}  # of `linkd connect`
+
 _CLOSE = 0.8  # of difflib's ratio: LINKD_HEARTBEAT_INTERVAL for LINKD_HEARTBEAT_INTERVAL_MS, and not LINKD_SERVICE_HOST
 _KUBERNETES = re.compile(r"LINKD_(.*_)?(SERVICE_(HOST|PORT(_.*)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 
@@ -29,12 +31,12 @@ def foreign_variables(environment: Mapping[str, str], kind: type[ProcessSettings
         SettingsError: If one is nearly a setting's name: it would be ignored in silence.
     """
     found = [name for name, value in environment.items() if name.startswith("LINKD_") and is_service_link(name, value)]
-    strange = {name for name in environment if name.startswith("LINKD_")} - _names(kind)
+    strange = {name for name in environment if name.startswith("LINKD_")} - _names(kind) - _READ_BY_COMMANDS
     if strange:
         # Only now: to a service the gateway's settings are half of its start, and nearly always these are none.
         from ..gateway.settings import Settings
 
-        known = _names(Settings)
+        known = _names(Settings) | _READ_BY_COMMANDS
         for name in sorted(strange - known - set(found)):
             near = None if _KUBERNETES.fullmatch(name) else _near(name, known)
             if near is not None:

@@ -1,0 +1,1 @@
+"""Tests of the command line's parts; the commands themselves run in tests/integration."""
