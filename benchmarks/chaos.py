@@ -50,6 +50,7 @@ class Plan:
         seed: Of clients and faults. When what happens is the machine's.
         step: Seconds between two things that befall the service: it is replaced in every other one, and killed in
             every fourth.
+        client: Of which kind: ``own``, or those of a library, ``python`` or ``typescript``.
         after: Bytes of a connection that pass before something befalls it, least and most.
     """
 
@@ -57,6 +58,7 @@ class Plan:
     seconds: float = 600.0
     seed: int = 1
     step: float = 10.0
+    client: str = "own"
     after: tuple[int, int] = (60, 20_000)
 
 
@@ -93,11 +95,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clients", type=int, default=Plan.clients)
     parser.add_argument("--seconds", type=float, default=Plan.seconds)
     parser.add_argument("--seed", type=int, default=Plan.seed)
+    parser.add_argument("--client", choices=("own", "python", "typescript"), default=Plan.client)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """One run, and what is wrong with it."""
-    plan = Plan(options.clients, options.seconds, options.seed)
+    plan = Plan(options.clients, options.seconds, options.seed, client=options.client)
     with TemporaryDirectory(prefix="linkd-bench-") as name:
         outcome = asyncio.run(cause_chaos(plan, Path(name)))
     ledger = outcome.ledger
@@ -134,7 +137,7 @@ async def cause_chaos(plan: Plan, folder: Path) -> Outcome:
         proxy = ChaosProxy(running.port, random.Random(dice.random()), draw=lambda dice: draw(dice, plan.after))
         await proxy.start()
         url = running.url(_PATH).replace(f":{running.port}/", f":{proxy.port}/")
-        crew = Crew(plan.clients, url, running.trust, random.Random(dice.random()), outcome.ledger)
+        crew = Crew(plan.clients, url, running.trust, random.Random(dice.random()), outcome.ledger, plan.client)
         try:
             crew.begin()
             await _trouble(running, instance, plan, outcome)

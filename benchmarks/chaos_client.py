@@ -7,8 +7,8 @@ import contextlib
 import random
 import ssl
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
@@ -17,6 +17,7 @@ from websockets.typing import Subprotocol
 from tests.resumption.client_core import ClientCore
 
 from .chaos_ledger import Book, Ledger
+from .chaos_libraries import LibraryClient, Node, PythonLibrary
 
 _SILENCE = 1.0  # seconds after which a client asks for a sign of life
 _PATIENCE = 2.0  # seconds that it waits for one, and that a handshake may take
@@ -50,7 +51,6 @@ class Client:
         trust: Whom it trusts, over TLS.
         dice: Its own random numbers.
         ledger: Where it writes down what comes.
-        broadcasts: Which part of its requests tells everybody.
 
     Attributes:
         book: What it knows.
@@ -64,14 +64,12 @@ class Client:
         trust: ssl.SSLContext | None,
         dice: random.Random,
         ledger: Ledger,
-        broadcasts: float,
     ) -> None:
         self._number = number
         self._url = url
         self._trust = trust
         self._dice = dice
         self._ledger = ledger
-        self._broadcasts = broadcasts
         self._core = Core()
         self._websocket: ClientConnection | None = None
         self._due = asyncio.Event()
@@ -95,29 +93,10 @@ class Client:
             f"received {core.received}, confirmed {core.confirmed}, outstanding {sorted(self.book.outstanding)}"
         )
 
-    # asking
-
-    async def ask_on(self) -> None:
-        """Ask as the dice fall, until cancelled."""
-        while True:
-            await asyncio.sleep(self._dice.expovariate(_RATE))
-            for _ in range(self._dice.choice(_BURSTS)):
-                if len(self.book.outstanding) < _OUTSTANDING:
-                    self.ask(broadcast=self._dice.random() < self._broadcasts)
-
-    def ask(self, *, broadcast: bool) -> int:
+    def ask(self, work: dict[str, Any]) -> int:
         """One request, now or when it is connected; its number."""
-        dice = self._dice
         number = self.book.ask()
-        work = {
-            "client": self._number,
-            "number": number,
-            "text": "x" * int(_LARGEST ** dice.uniform(0.0, 1.0 if dice.random() < 0.1 else 0.7)),
-            "pause": dice.choice((0.0, 0.0, 0.0, 0.05)) * dice.random(),
-            "broadcast": broadcast,
-            "disconnect": not broadcast and dice.random() < _DISCONNECTED,
-        }
-        self._core.send("chaos.ask", work, id=number)
+        self._core.send("chaos.ask", {**work, "client": self._number, "number": number}, id=number)
         self._due.set()
         return number
 
@@ -232,6 +211,20 @@ class Client:
             self._closing = asyncio.create_task(websocket.close(code))
 
 
+class Someone(Protocol):
+    """A client of any kind."""
+
+    book: Book
+    answer: dict[str, Any]
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it is connected and waits for nothing."""
+
+    def ask(self, work: dict[str, Any]) -> int:
+        """One request; its number."""
+
+
 class Crew:
     """All clients.
 
@@ -241,28 +234,58 @@ class Crew:
         trust: Whom they trust, over TLS.
         dice: Of all that is random in them.
         ledger: Where they write down what comes.
+        kind: ``own``: the tests' core on sockets of its own; ``python``, ``typescript``: the client libraries.
     """
 
-    def __init__(self, count: int, url: str, trust: ssl.SSLContext | None, dice: random.Random, ledger: Ledger) -> None:
-        broadcasts = _BROADCASTS / (count * _RATE * sum(_BURSTS) / len(_BURSTS))
-        self.clients = [
-            Client(number, url, trust, random.Random(dice.random()), ledger, broadcasts) for number in range(count)
-        ]
+    def __init__(
+        self, count: int, url: str, trust: ssl.SSLContext | None, dice: random.Random, ledger: Ledger, kind: str = "own"
+    ) -> None:
+        self._broadcasts = _BROADCASTS / (count * _RATE * sum(_BURSTS) / len(_BURSTS))
+        self._dice = dice
         self._ledger = ledger
         self._asking: list[asyncio.Task[None]] = []
-        self._living: list[asyncio.Task[None]] = []
+        self._living: set[asyncio.Task[None]] = set()
+        self._own: list[Client] = []
+        self.clients: list[Someone] = []
+        if kind == "own":
+            self._own = [Client(number, url, trust, random.Random(dice.random()), ledger) for number in range(count)]
+            self.clients = list(self._own)
+        else:
+            self._libraries = [LibraryClient(number, random.Random(dice.random()), ledger) for number in range(count)]
+            self.clients = list(self._libraries)
+        self._kind, self._url, self._trust = kind, url, trust
 
     def begin(self) -> None:
         """Connect and ask."""
-        self._living = [asyncio.create_task(client.live()) for client in self.clients]
-        self._living.append(asyncio.create_task(self._look()))
-        self._asking = [asyncio.create_task(client.ask_on()) for client in self.clients]
+        if self._own:
+            self._living |= {asyncio.create_task(client.live()) for client in self._own}
+            self._living.add(asyncio.create_task(self._look()))
+        elif self._kind == "python":
+            for one in self._libraries:
+                one.library = PythonLibrary(self._url, self._trust, one, self._living)
+        else:
+            node = Node(self._url)
+            for number, one in enumerate(self._libraries):
+                one.library = node.make(number, one)
+            self._living.add(asyncio.create_task(node.run()))
+        if not self._own:
+            self._living |= {asyncio.create_task(one.wake_now_and_then()) for one in self._libraries}
+        self._asking = [
+            asyncio.create_task(self._ask_on(client, random.Random(self._dice.random()))) for client in self.clients
+        ]
+
+    async def _ask_on(self, client: Someone, dice: random.Random) -> None:
+        while True:
+            await asyncio.sleep(dice.expovariate(_RATE))
+            for _ in range(dice.choice(_BURSTS)):
+                if len(client.book.outstanding) < _OUTSTANDING:
+                    client.ask(_work(dice, broadcast=dice.random() < self._broadcasts))
 
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(_LOOK)
             now = time.monotonic()
-            for client in self.clients:
+            for client in self._own:
                 client.look(now, may_leave=bool(self._asking))
 
     def failed(self) -> list[BaseException]:
@@ -280,7 +303,7 @@ class Crew:
         self._asking = []
         await _until(lambda: all(client.quiet for client in self.clients), patience)
         last = self.clients[0]
-        number = last.ask(broadcast=True)
+        number = last.ask(_work(self._dice, broadcast=True))
         await _until(lambda: number not in last.book.outstanding, patience)
         instance = last.answer["data"]["instance"] if last.answer.get("id") == number else None
         await _until(lambda: not any(client.book.behind(instance) for client in self.clients), patience)
@@ -295,13 +318,23 @@ class Crew:
         await _end(self._living)
 
 
+def _work(dice: random.Random, *, broadcast: bool) -> dict[str, Any]:
+    """What a request asks for, as the dice fall."""
+    return {
+        "text": "x" * int(_LARGEST ** dice.uniform(0.0, 1.0 if dice.random() < 0.1 else 0.7)),
+        "pause": dice.choice((0.0, 0.0, 0.0, 0.05)) * dice.random(),
+        "broadcast": broadcast,
+        "disconnect": not broadcast and dice.random() < _DISCONNECTED,
+    }
+
+
 async def _until(holds: Callable[[], bool], patience: float) -> None:
     until = time.monotonic() + patience
     while not holds() and time.monotonic() < until:
         await asyncio.sleep(_LOOK)
 
 
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

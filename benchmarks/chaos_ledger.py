@@ -93,6 +93,14 @@ class Book:
         self.outstanding.add(self._asked)
         return self._asked
 
+    def lost(self, number: int, reason: str) -> None:
+        """A request's answer will not come, and the client was told so."""
+        if number in self.outstanding:
+            self.outstanding.remove(number)
+            self.ledger.told[reason] += 1
+        else:
+            self._wrong("requests doubled", f"request {number} has another end")
+
     def resumed(self) -> None:
         """The session goes on."""
         self.ledger.sessions["resumed"] += 1
