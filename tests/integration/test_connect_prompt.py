@@ -148,6 +148,17 @@ async def test_ctrl_d_leaves(opened: Open) -> None:
         assert await shown.ended() == 0
 
 
+async def test_message_that_was_just_sent_has_come_when_one_leaves(opened: Open, console: Platform) -> None:
+    """Nobody is frightened by an error about it."""
+    async with opened() as shown, client(console.url("/ws/console")) as other:
+        shown.enter('send console.greet {"name": "Last"}')
+        shown.type(CTRL_D)
+
+        assert await shown.ended() == 0
+        assert await other.event("console.greeted") == {"name": "Last"}
+        assert "!" not in shown.text
+
+
 async def test_tab_completes_types_that_were_seen_and_commands(opened: Open) -> None:
     """A type of an answered message, an event's, a command, and a room's name behind it."""
     async with opened() as shown:
