@@ -111,6 +111,16 @@ async def test_json_goes_on_over_several_lines(opened: Open) -> None:
         await shown.shows(r'< console\.greet "Hello, Ada!"')
 
 
+async def test_empty_line_ends_json_that_is_wrong(opened: Open) -> None:
+    """What is wrong with it is said."""
+    async with opened() as shown:
+        shown.enter('console.greet {"name": "Ada"')
+        await shown.has_line("^  $|^$")
+        shown.type(ENTER)
+
+        await shown.shows("! what follows console.greet is no JSON: Input data was truncated")
+
+
 async def test_ctrl_c_gives_up_a_call_and_then_clears_the_line(opened: Open) -> None:
     """What is typed meanwhile stays; a second one clears it; the program goes on."""
     async with opened() as shown:
