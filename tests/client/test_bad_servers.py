@@ -14,7 +14,7 @@ import pytest
 from pylinkd.client import ConnectionLost, Event, State, connect
 from pylinkd.protocol.close import CloseCode, Reconnect, reconnect_after
 
-from .servers import QUICK, Guest, Host
+from .hosts import QUICK, Guest, Host
 
 _CODES = sorted({*map(int, CloseCode), 1014, 3000, 3999, 4000, 4999} - {CloseCode.UNAUTHORIZED})
 

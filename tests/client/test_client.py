@@ -12,7 +12,7 @@ import pytest
 from pylinkd.client import ConnectionLost, Event, Failure, Gap, QueueFull, State, StateChange, Timeout, connect
 from pylinkd.protocol.errors import ConflictError, LinkdError
 
-from .servers import Guest, Host
+from .hosts import Guest, Host
 
 
 async def friendly(guest: Guest) -> None:
