@@ -1,4 +1,4 @@
-"""What may be imported: a promise to service authors."""
+"""What may be imported: a promise to authors of services and clients."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ SURFACE = {
         "RegistrationError", "RemoteSession", "Response", "Service", "ServiceUnavailableError", "Socket",
         "Stream", "StreamAbortedError", "StreamIdleError", "Target", "TextPolicy", "UnauthorizedError",
         "UnknownActionError", "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__",
+    ],
+    "pylinkd.client": [
+        "Client", "ConnectionLost", "Event", "EventStream", "Failure", "Gap", "HistoryPage", "Member", "Presence",
+        "PresenceChange", "QueueFull", "Room", "Sent", "State", "StateChange", "Timeout", "Token", "TokenReason",
+        "TokenSource", "connect",
     ],
     "pylinkd.text": ["clean", "escape_html"],
     "pylinkd.testing": ["Client", "Emitted", "Gateway", "decode", "run"],
