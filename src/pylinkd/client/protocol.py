@@ -314,9 +314,11 @@ class Session:
         except BadRequestError:
             self._fault("no message")
             return
-        if self._welcomed:
+        if self._live:
             self._ping_at = now + self._silence
             self._dead_at = _NEVER
+        elif self._welcomed:  # it stops
+            self._dead_at = now + _ALIVE_WHEN_FULL
         if not message.type.startswith("linkd."):
             if self._welcomed:
                 self._count(message, len(payload), now)
@@ -347,7 +349,9 @@ class Session:
         self._received += 1
         self._unacknowledged += 1
         self._unacknowledged_size += size
-        if self._unacknowledged >= self._ack_messages or self._unacknowledged_size >= self._ack_size:
+        if not self._live:
+            pass  # a server that stops keeps no session, and nothing is written to it
+        elif self._unacknowledged >= self._ack_messages or self._unacknowledged_size >= self._ack_size:
             self._ack_at = now
         elif self._unacknowledged == 1:
             self._ack_at = now + self._ack_delay * self._part
