@@ -15,7 +15,7 @@ import msgspec
 from ..protocol.control import Auth, AuthExpiring, Presence, RoomNotice
 from ..protocol.control import Gap as RoomGap
 from ..protocol.envelope import JSON, MSGPACK, SUBPROTOCOLS, Received
-from ..protocol.errors import InternalError, LinkdError, NotFoundError, RateLimitedError
+from ..protocol.errors import BadRequestError, InternalError, LinkdError, NotFoundError, RateLimitedError
 from ..protocol.rooms import Position
 from .connection import Connections
 from .errors import ConnectionLost, Timeout
@@ -251,7 +251,7 @@ class Client:
             Timeout: If no answer came in time.
             ConnectionLost: If the session was lost, with whether the message had come.
             QueueFull: If there is no connection, and too much waits for one.
-            msgspec.ValidationError: If the answer is of another type.
+            msgspec.DecodeError: If the answer cannot be read; ValidationError, which is one, if it is of another type.
         """
         if self.state is State.CLOSED:
             raise ConnectionLost("closed", False)
@@ -396,7 +396,13 @@ class Client:
                 self.report(error, type)
 
     def _dispatch(self, message: Received) -> None:
-        event = Event(message.type, decode(self._codec, message.data), message.room, message.offset)
+        try:
+            event = Event(message.type, decode(self._codec, message.data), message.room, message.offset)
+        except msgspec.DecodeError as error:  # such as a number that no float holds
+            self.report(error, message.type)
+            if message.id is not None:
+                self._reply(message.id, BadRequestError())
+            return
         room = self._rooms.get(message.room) if message.room is not None else None
         taken = self._events.call(event.type, event)
         if room is not None:
@@ -499,7 +505,11 @@ class _Owner:
         if message.type == AuthExpiring.type:
             client.start(client._renew_token())
             return
-        data = decode(client._codec, message.data)
+        try:
+            data = decode(client._codec, message.data)
+        except msgspec.DecodeError as error:
+            client.report(error, message.type)
+            return
         if not isinstance(data, dict) or not isinstance(name := data.get("room"), str):
             return
         room = client._rooms.get(name)

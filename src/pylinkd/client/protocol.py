@@ -513,11 +513,14 @@ def decode(codec: Codec, data: msgspec.Raw, type: Any = Any) -> Any:
     """The data of a message.
 
     Raises:
-        msgspec.ValidationError: If it is not of the type.
+        msgspec.DecodeError: If it cannot be read; ValidationError, which is one, if it is not of the type.
     """
     if not bytes(data):
         return msgspec.convert(None, type)
-    return msgspec.msgpack.decode(data, type=type) if codec.binary else msgspec.json.decode(data, type=type)
+    try:
+        return msgspec.msgpack.decode(data, type=type) if codec.binary else msgspec.json.decode(data, type=type)
+    except (UnicodeDecodeError, RecursionError) as cause:
+        raise msgspec.DecodeError(str(cause)) from cause
 
 
 def _field(codec: Codec, message: Received, name: str) -> Any:
