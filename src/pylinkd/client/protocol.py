@@ -7,6 +7,7 @@ here is decided by what comes in. The TypeScript client does the same under the 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -33,6 +34,7 @@ _LEAST_DELAY = 50  # milliseconds
 _RATE_PART = 0.9  # of the messages that may be sent: networks bunch what was evenly spaced
 _NEVER = math.inf
 _NOTHING = msgspec.Raw()
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,512}")  # what a subprotocol may be made of (RFC 6455 §4.1)
 
 
 class Outgoing:
@@ -404,7 +406,7 @@ class Session:
             self._received = self._acked = self._written = self._in_flight = self._dropped = 0
         self._welcomed = self._live = self._known = True
         self._loss_reason = "not_kept"
-        self._token = welcome.resume
+        self._token = welcome.resume if _TOKEN.fullmatch(welcome.resume) else ""
         self._adopt(welcome, now)
         if welcome.resumed:
             self._drop(welcome.dropped)
