@@ -29,6 +29,8 @@ _LONGEST_ASKED = 600.0
 _MAX_MESSAGE = 16 * 1024 * 1024
 _NO_TOKEN = "there is no other token"  # noqa: S105  no password
 _REFUSED = {401: int(CloseCode.UNAUTHORIZED), 403: int(CloseCode.FORBIDDEN)}
+_FAILED = {CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_TEXT, CloseCode.MESSAGE_TOO_BIG}
+"""Codes with which a connection is failed for what came over it (RFC 6455 §7.1.7)."""
 _COME_BACK_STATUS = {408, 429, 500, 502, 503, 504}
 
 
@@ -240,13 +242,18 @@ class Connections:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                payload = await websocket.recv(decode=False)
+                payload = await websocket.recv()
                 if websocket is not self._websocket:
                     return
-                self._session.receive(payload, loop.time())
+                if isinstance(payload, str) is self._binary:
+                    self._session.fault("a frame of the other kind")
+                    continue
+                self._session.receive(payload.encode() if isinstance(payload, str) else payload, loop.time())
                 self.flush()
-        except ConnectionClosed:
-            pass
+        except ConnectionClosed as closed:
+            # With the same session the same would come again.
+            if closed.rcvd is None and closed.sent is not None and closed.sent.code in _FAILED:
+                self._session.fault(closed.sent.reason)
 
     async def _write(self, websocket: ClientConnection) -> None:
         outbox = self._outbox

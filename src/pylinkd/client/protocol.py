@@ -154,6 +154,7 @@ class Session:
         self._loss_reason = "not_kept"  # why it cannot go on, where no server says it
         self._welcomed = False  # this connection had its welcome
         self._live = False  # messages may be written to it
+        self._faulty = False  # nothing more of it is looked at
         self._last_id = 0
         self._received = 0  # counted messages of the server's
         self._dropped = 0
@@ -181,6 +182,7 @@ class Session:
     def dial(self, now: float) -> None:
         """A connection is being made."""
         self.detach()
+        self._faulty = False
         self._dead_at = now + _ALIVE + _OPENING
 
     def detach(self) -> None:
@@ -311,10 +313,12 @@ class Session:
 
     def receive(self, payload: bytes, now: float) -> None:
         """A message came."""
+        if self._faulty:
+            return
         try:
             message = self._codec.read(payload)
         except BadRequestError:
-            self._fault("no message")
+            self.fault("no message")
             return
         if self._live:
             self._ping_at = now + self._silence
@@ -325,7 +329,7 @@ class Session:
             if self._welcomed:
                 self._count(message, len(payload), now)
             else:
-                self._fault("no welcome")
+                self.fault("no welcome")
         elif message.type == control.Closing.type:
             self._live = False
             self._ack_at = self._ping_at = self._pace_at = _NEVER
@@ -341,7 +345,7 @@ class Session:
         if message.type == control.Ack.type:
             sent, received = (_field(self._codec, message, name) for name in ("sent", "received"))
             if sent != self._received or not self._confirm(received):
-                self._fault("the counts differ")
+                self.fault("the counts differ")
         elif message.type == control.Dropped.type:
             self._drop(_field(self._codec, message, "total"))
         else:
@@ -386,11 +390,11 @@ class Session:
     def _begin(self, message: Received, now: float) -> None:
         welcome = _welcome(self._codec, message)
         if welcome is None or self._welcomed:
-            self._fault("a welcome out of place")
+            self.fault("a welcome out of place")
             return
         if welcome.resumed:
             if not self._token or not self._confirm(welcome.received):
-                self._fault("the counts differ")
+                self.fault("the counts differ")
                 return
             self._written = self._acked
             unwritten = set(self._kept)
@@ -441,6 +445,14 @@ class Session:
         self._unacknowledged = self._unacknowledged_size = 0
         self._ack_at = self._dead_at = _NEVER
         self._ping_at = now + self._silence
+
+    def fault(self, reason: str) -> None:
+        """What the server sent cannot be, so that one side is at fault. Both begin anew."""
+        self.detach()
+        self._faulty = True
+        self._token = ""
+        self._loss_reason = "fault"
+        self._owner.broken(reason, True)
 
     # what is kept
 
@@ -499,11 +511,6 @@ class Session:
         if settle:
             settle(error, data)
 
-    def _fault(self, reason: str) -> None:
-        """One side is at fault. Both begin anew."""
-        self._token = ""
-        self._loss_reason = "fault"
-        self._owner.broken(reason, True)
 
 
 def encode(codec: Codec, value: Any) -> bytes:
