@@ -1,4 +1,4 @@
-"""What may be imported: a promise to service authors."""
+"""What may be imported: a promise to authors of services and clients."""
 
 from __future__ import annotations
 

@@ -238,25 +238,6 @@ async def test_handlers_hear_by_type_and_pattern_whatever_another_raises() -> No
     assert sorted(str(failure.error) for failure in failures) == ["plain"] * 3 + ["slow"] * 3
 
 
-async def test_event_that_cannot_be_read_is_reported() -> None:
-    """And the next one comes."""
-
-    async def behave(guest: Guest) -> None:
-        await guest.welcome()
-        for data in ("1e400", "[" * 5000 + "]" * 5000):
-            await guest.connection.send(f'{{"type":"n.e","data":{data}}}')
-            await guest.connection.send(f'{{"type":"linkd.presence","data":{data}}}')
-        await guest.say("n.e", 3)
-        await guest.serve()
-
-    failures: list[Failure] = []
-    async with Host(behave).run() as host, connect(host.url) as client:
-        client.on_error(failures.append)
-        stream = client.events("*")
-        assert (await anext(stream)).data == 3
-    assert [failure.source for failure in failures] in (["n.e", "n.e"], ["n.e"])
-
-
 @pytest.mark.parametrize("url", ["ws://[::1/x", "nonsense", "ftp://x/y", "ws://127.0.0.1:99999/x"])
 async def test_address_that_is_none_is_an_end_with_its_reason(url: str) -> None:
     """In words."""

@@ -71,6 +71,8 @@ const ALIVE_WHEN_FULL = 40_000;
 /** The same for one whose network may have changed. */
 const ALIVE_AFTER_WAKE = 4_000;
 const NEVER = Infinity;
+/** What a subprotocol may be made of (RFC 6455 §4.1). */
+const TOKEN = /^[!#$%&'*+.^_`|~\w-]{1,512}$/;
 
 const size = (payload: Payload) => payload.length;
 const bytes = (payload: Payload) => (typeof payload === "string" ? new TextEncoder().encode(payload).length : payload.length);
@@ -263,9 +265,11 @@ export function createSession(
       return fault("no message");
     }
     const { type, data: body } = message;
-    if (welcomed) {
+    if (live) {
       pingAt = now + silence;
       deadAt = NEVER;
+    } else if (welcomed) {
+      deadAt = now + ALIVE_WHEN_FULL; // it stops, and nothing is written to it
     }
     if (!type.startsWith("linkd.")) return welcomed ? count(message, typeof data === "string" ? data.length : data.byteLength, now) : fault("no welcome");
     if (type === "linkd.closing") {
@@ -285,8 +289,8 @@ export function createSession(
     received++;
     unacknowledged++;
     unacknowledgedSize += length;
-    if (unacknowledged >= ackMessages || unacknowledgedSize >= ackSize) ackAt = now;
-    else if (unacknowledged === 1) ackAt = now + ackDelay * part;
+    if (live && (unacknowledged >= ackMessages || unacknowledgedSize >= ackSize)) ackAt = now;
+    else if (live && unacknowledged === 1) ackAt = now + ackDelay * part;
     const { type, id } = message;
     if (type !== "response" && type !== "error") return owner.event(message);
     const error = type === "error" ? new LinkdError(message.error ?? {}) : undefined;
@@ -334,7 +338,7 @@ export function createSession(
     }
     welcomed = live = known = true;
     lossReason = "not_kept";
-    token = typeof welcome["resume"] === "string" ? welcome["resume"] : "";
+    token = TOKEN.test(String(welcome["resume"] ?? "")) ? (welcome["resume"] as string) : "";
     const { retry = {}, ack = {} } = welcome as unknown as Record<string, Record<string, unknown>>;
     const base = number(retry["baseMs"], 500, 50);
     const cap = number(retry["capMs"], 30_000, base);

@@ -251,7 +251,7 @@ class Client:
             Timeout: If no answer came in time.
             ConnectionLost: If the session was lost, with whether the message had come.
             QueueFull: If there is no connection, and too much waits for one.
-            msgspec.ValidationError: If the answer is of another type.
+            msgspec.DecodeError: If the answer cannot be read; ValidationError, which is one, if it is of another type.
         """
         if self.state is State.CLOSED:
             raise ConnectionLost("closed", False)
@@ -397,13 +397,12 @@ class Client:
 
     def _dispatch(self, message: Received) -> None:
         try:
-            data = decode(self._codec, message.data)
-        except (msgspec.DecodeError, RecursionError) as error:  # such as 1e400, which is JSON and no number
+            event = Event(message.type, decode(self._codec, message.data), message.room, message.offset)
+        except msgspec.DecodeError as error:  # such as a number that no float holds
             self.report(error, message.type)
             if message.id is not None:
                 self._reply(message.id, BadRequestError())
             return
-        event = Event(message.type, data, message.room, message.offset)
         room = self._rooms.get(message.room) if message.room is not None else None
         taken = self._events.call(event.type, event)
         if room is not None:
@@ -508,7 +507,8 @@ class _Owner:
             return
         try:
             data = decode(client._codec, message.data)
-        except (msgspec.DecodeError, RecursionError):
+        except msgspec.DecodeError as error:
+            client.report(error, message.type)
             return
         if not isinstance(data, dict) or not isinstance(name := data.get("room"), str):
             return

@@ -29,7 +29,9 @@ _LONGEST_ASKED = 600.0
 _MAX_MESSAGE = 16 * 1024 * 1024
 _NO_TOKEN = "there is no other token"  # noqa: S105  no password
 _REFUSED = {401: int(CloseCode.UNAUTHORIZED), 403: int(CloseCode.FORBIDDEN)}
-_COME_BACK_STATUS = {408, 429, 500, 502, 503, 504}
+_FAILED = {CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_TEXT, CloseCode.MESSAGE_TOO_BIG}
+"""Codes with which a connection is failed for what came over it (RFC 6455 §7.1.7)."""
+_COME_BACK_STATUS = {408, 425, 429, *range(500, 600)}  # proxies have some of their own
 
 
 class Connections:
@@ -107,7 +109,8 @@ class Connections:
             retry = self._session.retry
             if retry.attempts and self._failures > retry.attempts:
                 return "gave up", code
-            delay = asked = max(asked, self._not_before - now)
+            self._not_before = max(self._not_before, now + asked)
+            delay = asked = self._not_before - now
             if asked <= 0 or self._failures > 1:
                 delay = max(asked, backoff(retry, self._failures, random.random))
             self._set(StateChange(State.WAITING, reason, code, delay))
@@ -242,13 +245,18 @@ class Connections:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                payload = await websocket.recv(decode=False)
+                payload = await websocket.recv()
                 if websocket is not self._websocket:
                     return
-                self._session.receive(payload, loop.time())
+                if isinstance(payload, str) is self._binary:
+                    self._session.fault("a frame of the other kind")
+                    continue
+                self._session.receive(payload.encode() if isinstance(payload, str) else payload, loop.time())
                 self.flush()
-        except ConnectionClosed:
-            pass
+        except ConnectionClosed as closed:
+            # With the same session the same would come again.
+            if closed.rcvd is None and closed.sent is not None and closed.sent.code in _FAILED:
+                self._session.fault(closed.sent.reason)
 
     async def _write(self, websocket: ClientConnection) -> None:
         outbox = self._outbox
@@ -304,9 +312,7 @@ def comes_back(code: int) -> bool:
 def _refusal(refused: InvalidStatus) -> tuple[int, str, float]:
     """What the status of a refused handshake says, as a close code."""
     status = refused.response.status_code
-    try:
-        after = float(refused.response.headers.get("Retry-After", 0))
-    except ValueError:
-        after = 0.0
+    said = refused.response.headers.get_all("Retry-After")
+    after = float(said[0]) if len(said) == 1 and said[0].isdecimal() else 0.0
     code = _REFUSED.get(status) or (ABNORMAL if status in _COME_BACK_STATUS else CloseCode.POLICY_VIOLATION)
-    return code, f"refused with {status}", min(max(after, 0.0), _LONGEST_ASKED)
+    return code, f"refused with {status}", min(after, _LONGEST_ASKED)

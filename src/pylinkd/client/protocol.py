@@ -7,6 +7,7 @@ here is decided by what comes in. The TypeScript client does the same under the 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -33,6 +34,7 @@ _LEAST_DELAY = 50  # milliseconds
 _RATE_PART = 0.9  # of the messages that may be sent: networks bunch what was evenly spaced
 _NEVER = math.inf
 _NOTHING = msgspec.Raw()
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,512}")  # what a subprotocol may be made of (RFC 6455 §4.1)
 
 
 class Outgoing:
@@ -152,6 +154,7 @@ class Session:
         self._loss_reason = "not_kept"  # why it cannot go on, where no server says it
         self._welcomed = False  # this connection had its welcome
         self._live = False  # messages may be written to it
+        self._faulty = False  # nothing more of it is looked at
         self._last_id = 0
         self._received = 0  # counted messages of the server's
         self._dropped = 0
@@ -179,6 +182,7 @@ class Session:
     def dial(self, now: float) -> None:
         """A connection is being made."""
         self.detach()
+        self._faulty = False
         self._dead_at = now + _ALIVE + _OPENING
 
     def detach(self) -> None:
@@ -315,19 +319,23 @@ class Session:
 
     def receive(self, payload: bytes, now: float) -> None:
         """A message came."""
+        if self._faulty:
+            return
         try:
             message = self._codec.read(payload)
         except BadRequestError:
-            self._fault("no message")
+            self.fault("no message")
             return
-        if self._welcomed:
+        if self._live:
             self._ping_at = now + self._silence
             self._dead_at = _NEVER
+        elif self._welcomed:  # it stops
+            self._dead_at = now + _ALIVE_WHEN_FULL
         if not message.type.startswith("linkd."):
             if self._welcomed:
                 self._count(message, len(payload), now)
             else:
-                self._fault("no welcome")
+                self.fault("no welcome")
         elif message.type == control.Closing.type:
             self._live = False
             self._ack_at = self._ping_at = self._pace_at = _NEVER
@@ -343,7 +351,7 @@ class Session:
         if message.type == control.Ack.type:
             sent, received = (_field(self._codec, message, name) for name in ("sent", "received"))
             if sent != self._received or not self._confirm(received):
-                self._fault("the counts differ")
+                self.fault("the counts differ")
         elif message.type == control.Dropped.type:
             self._drop(_field(self._codec, message, "total"))
         else:
@@ -353,7 +361,9 @@ class Session:
         self._received += 1
         self._unacknowledged += 1
         self._unacknowledged_size += size
-        if self._unacknowledged >= self._ack_messages or self._unacknowledged_size >= self._ack_size:
+        if not self._live:
+            pass  # a server that stops keeps no session, and nothing is written to it
+        elif self._unacknowledged >= self._ack_messages or self._unacknowledged_size >= self._ack_size:
             self._ack_at = now
         elif self._unacknowledged == 1:
             self._ack_at = now + self._ack_delay * self._part
@@ -386,11 +396,11 @@ class Session:
     def _begin(self, message: Received, now: float) -> None:
         welcome = _welcome(self._codec, message)
         if welcome is None or self._welcomed:
-            self._fault("a welcome out of place")
+            self.fault("a welcome out of place")
             return
         if welcome.resumed:
             if not self._token or not self._confirm(welcome.received):
-                self._fault("the counts differ")
+                self.fault("the counts differ")
                 return
             self._written = self._acked
             unwritten = set(self._kept)
@@ -406,7 +416,7 @@ class Session:
             self._received = self._acked = self._written = self._in_flight = self._dropped = 0
         self._welcomed = self._live = self._known = True
         self._loss_reason = "not_kept"
-        self._token = welcome.resume
+        self._token = welcome.resume if _TOKEN.fullmatch(welcome.resume) else ""
         self._adopt(welcome, now)
         if welcome.resumed:
             self._drop(welcome.dropped)
@@ -441,6 +451,14 @@ class Session:
         self._unacknowledged = self._unacknowledged_size = 0
         self._ack_at = self._dead_at = _NEVER
         self._ping_at = now + self._silence
+
+    def fault(self, reason: str) -> None:
+        """What the server sent cannot be, so that one side is at fault. Both begin anew."""
+        self.detach()
+        self._faulty = True
+        self._token = ""
+        self._loss_reason = "fault"
+        self._owner.broken(reason, True)
 
     # what is kept
 
@@ -499,12 +517,6 @@ class Session:
         if settle:
             settle(error, data)
 
-    def _fault(self, reason: str) -> None:
-        """One side is at fault. Both begin anew."""
-        self._token = ""
-        self._loss_reason = "fault"
-        self._owner.broken(reason, True)
-
 
 def _ignore(error: LinkdError | None, data: msgspec.Raw) -> None:
     """Nobody wants to hear of it."""
@@ -519,11 +531,14 @@ def decode(codec: Codec, data: msgspec.Raw, type: Any = Any) -> Any:
     """The data of a message.
 
     Raises:
-        msgspec.ValidationError: If it is not of the type.
+        msgspec.DecodeError: If it cannot be read; ValidationError, which is one, if it is not of the type.
     """
     if not bytes(data):
         return msgspec.convert(None, type)
-    return msgspec.msgpack.decode(data, type=type) if codec.binary else msgspec.json.decode(data, type=type)
+    try:
+        return msgspec.msgpack.decode(data, type=type) if codec.binary else msgspec.json.decode(data, type=type)
+    except (UnicodeDecodeError, RecursionError) as cause:
+        raise msgspec.DecodeError(str(cause)) from cause
 
 
 def _field(codec: Codec, message: Received, name: str) -> Any:
