@@ -347,7 +347,7 @@ export class Workspace {
   #roomAdded(room, invitedBy) {
     this.#rooms.add(room);
     this.#chatRoom(room.id);
-    if (invitedBy) notice(`${invitedBy.username} has invited you to ${room.name}.`);
+    if (invitedBy) notice(`${invitedBy.username} let you into ${room.name}.`);
     this.#drawTitle();
   }
 
