@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyte
 
-PATIENCE = 20.0  # seconds; a busy machine may take long to import everything
+PATIENCE = 40.0  # seconds; a busy machine may take long to import everything
 COLUMNS = 100
 LINES = 60
 

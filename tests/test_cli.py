@@ -78,6 +78,14 @@ def test_variables_of_others_are_warned_of(tmp_path: Path) -> None:
     assert "enableServiceLinks" in line["advice"]
 
 
+def test_token_of_the_client_is_nobody_elses_business() -> None:
+    """LINKD_TOKEN is for `linkd connect`; other commands do not warn of it."""
+    done = linkd("token", "--user", "una", env={"LINKD_TOKEN": "secret"})
+
+    assert done.stderr == ""
+    assert Tokens(DEVELOPMENT_SECRET).verify(done.stdout.strip()).user == "una"
+
+
 # mistakes
 
 
@@ -101,6 +109,7 @@ def test_variables_of_others_are_warned_of(tmp_path: Path) -> None:
         (["run", "tests/services/echo.py"], {"LINKD_LINK": "/tmp/" + "x" * 103}, "at most 107"),
         (["serve", "--link", "/tmp/" + "x" * 103], {}, "at most 107"),
         (["serve"], {"LINKD_PROT": "1"}, "did you mean LINKD_PORT?"),
+        (["connect", "ws://127.0.0.1:1/"], {"LINKD_TOKN": "1"}, "did you mean LINKD_TOKEN?"),
         (["serve"], {"LINKD_BYTE_RATE": "10000000000/s"}, "counts from 1 to"),
     ],
 )

@@ -23,9 +23,9 @@ SURFACE = {
         "UnknownActionError", "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__",
     ],
     "pylinkd.client": [
-        "Client", "ConnectionLost", "Event", "EventStream", "Failure", "Gap", "HistoryPage", "Member", "Presence",
-        "PresenceChange", "QueueFull", "Room", "Sent", "State", "StateChange", "Timeout", "Token", "TokenReason",
-        "TokenSource", "connect",
+        "Client", "ConnectionLost", "Event", "EventStream", "Failure", "Gap", "HistoryPage", "Member", "Position",
+        "Presence", "PresenceChange", "QueueFull", "Room", "Sent", "State", "StateChange", "Timeout", "Token",
+        "TokenReason", "TokenSource", "connect",
     ],
     "pylinkd.tokens": ["issue"],
     "pylinkd.text": ["clean", "escape_html"],

@@ -61,6 +61,8 @@ def test_line_that_means_nothing_is_refused(text: str) -> None:
         ("a.b", False),
         ("a.b {", True),
         ('a.b {"x": [1,', True),
+        ('a.b {"x": [1,\n2', True),
+        ('a.b {"x": [1,\n', False),
         ('a.b {"x": "}"', True),
         ('a.b "{"', False),
         ('a.b "\\"{"', False),
@@ -70,5 +72,5 @@ def test_line_that_means_nothing_is_refused(text: str) -> None:
     ],
 )
 def test_json_that_is_not_closed_goes_on(text: str, incomplete: bool) -> None:
-    """A quote alone is a slip rather than the begin of a long text."""
+    """A quote alone is a slip rather than the begin of a long text; an empty line ends any."""
     assert is_incomplete(text) is incomplete

@@ -111,6 +111,16 @@ async def test_json_goes_on_over_several_lines(opened: Open) -> None:
         await shown.shows(r'< console\.greet "Hello, Ada!"')
 
 
+async def test_empty_line_ends_json_that_is_wrong(opened: Open) -> None:
+    """What is wrong with it is said."""
+    async with opened() as shown:
+        shown.enter('console.greet {"name": "Ada"')
+        await shown.has_line("^  $|^$")
+        shown.type(ENTER)
+
+        await shown.shows("! what follows console.greet is no JSON: Input data was truncated")
+
+
 async def test_ctrl_c_gives_up_a_call_and_then_clears_the_line(opened: Open) -> None:
     """What is typed meanwhile stays; a second one clears it; the program goes on."""
     async with opened() as shown:
@@ -146,6 +156,17 @@ async def test_ctrl_d_leaves(opened: Open) -> None:
         shown.type(CTRL_D)
 
         assert await shown.ended() == 0
+
+
+async def test_message_that_was_just_sent_has_come_when_one_leaves(opened: Open, console: Platform) -> None:
+    """Nobody is frightened by an error about it."""
+    async with opened() as shown, client(console.url("/ws/console")) as other:
+        shown.enter('send console.greet {"name": "Last"}')
+        shown.type(CTRL_D)
+
+        assert await shown.ended() == 0
+        assert await other.event("console.greeted") == {"name": "Last"}
+        assert "!" not in shown.text
 
 
 async def test_tab_completes_types_that_were_seen_and_commands(opened: Open) -> None:
@@ -239,8 +260,8 @@ async def test_help_names_every_command(opened: Open) -> None:
 async def test_flood_of_events_does_not_stop_the_prompt(opened: Open) -> None:
     """What cannot be shown in time is counted, the answer behind it is shown, and typing goes on."""
     async with opened() as shown:
-        shown.enter("console.burst 20000")
-        await shown.shows(r"< console\.burst 20000")
+        shown.enter("console.burst 5000")
+        await shown.shows(r"< console\.burst 5000")
 
         shown.enter('console.greet {"name": "Ada"}')
         await shown.shows(r'< console\.greet "Hello, Ada!"')

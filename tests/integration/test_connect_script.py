@@ -224,6 +224,16 @@ async def test_path_without_a_service_is_one_sentence(connect: Connect, console:
     assert done.status == 1
 
 
+async def test_service_that_is_away_is_one_sentence(connect: Connect, tmp_path: Path) -> None:
+    """The gateway is there, and says so."""
+    async with platform(tmp_path / "own", env={"LINKD_STARTUP_GRACE_MS": "60000"}) as own:
+        done = await connect("console.me", "--timeout", "2", url=own.url("/ws/console"))
+
+    says = "no connection within 2 s: no instance of the service behind /ws/console is running"
+    assert done.complaints == f"linkd: {says}\n"
+    assert done.status == 1
+
+
 async def test_server_that_closes_for_good_ends_the_program(console: Platform, tmp_path: Path) -> None:
     """At once, though input goes on; its reason is printable."""
     process = await asyncio.create_subprocess_exec(

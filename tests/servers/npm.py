@@ -13,8 +13,8 @@ _TIMEOUT = 300.0  # seconds; the registry may be slow, and there is no other way
 _CLIENT = Path(__file__).parents[2] / "clients" / "typescript"
 
 
-def node_modules(config: pytest.Config, package: str, version: str) -> Path:
-    """The folder with the package and what it needs."""
+def node_modules(config: pytest.Config, package: str, version: str, *others: str) -> Path:
+    """The folder with the package and what it needs, and with others, such as ``react-dom@19.2.0``."""
     assert shutil.which("node"), "these tests need node"
     assert config.cache is not None
     folder = config.cache.mkdir(f"node-{package}-{version}")
@@ -22,7 +22,9 @@ def node_modules(config: pytest.Config, package: str, version: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may come here at once
         if not (folder / "node_modules" / package / "package.json").exists():
             command = ["npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", str(folder)]
-            subprocess.run([*command, f"{package}@{version}"], check=True, capture_output=True, timeout=_TIMEOUT)
+            subprocess.run(
+                [*command, f"{package}@{version}", *others], check=True, capture_output=True, timeout=_TIMEOUT
+            )
     return folder / "node_modules"
 
 

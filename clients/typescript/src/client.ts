@@ -150,7 +150,7 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
 
   function close(): void {
     if (session.waiting()) flush();
-    finish("closed by this client");
+    finish("closed by this client", undefined, true);
   }
 
   function retain(): () => void {
@@ -247,14 +247,14 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
     set({ state: "waiting", code, reason, retryAt: Date.now() + delay });
   }
 
-  function finish(reason: string, code?: number): void {
+  function finish(reason: string, code?: number, left = false): void {
     wanted = false;
     page.abort();
     clearTimeout(retryTimer);
     abandon(NORMAL);
     openedAt = undefined;
     core.extension.lost?.();
-    session.end(reason);
+    session.end(reason, left);
     emitter.end();
     if (change.state !== "idle") set({ state: "closed", reason, code });
   }
@@ -277,10 +277,9 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
   }
 
   function address(): string {
-    const address = new URL(url, globalThis.location?.href);
-    address.protocol = address.protocol.replace("http", "ws");
-    address.hash = "";
-    return address.href;
+    // No more of URL than React Native has.
+    const absolute = /^\w+:/.test(url) ? url : new URL(url, globalThis.location?.href).href;
+    return absolute.replace(/^http/, "ws").replace(/#.*/, "");
   }
 
   function WebSocketClass(): ClientOptions["WebSocket"] {
@@ -367,7 +366,7 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
 
   function ask(message: Message & { stream?: boolean }, { timeout = 30_000, signal, idempotent = false }: CallOptions = {}, written?: () => void): Promise<any> {
     return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
+      if (signal?.aborted) throw signal.reason;
       if (change.state === "closed") throw new ConnectionLost("closed", false);
       const entry: Outgoing = session.enqueue(message, { idempotent, written, settle }, true);
       const due = now() + timeout;

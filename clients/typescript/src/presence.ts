@@ -74,14 +74,20 @@ export function createPresence(room: string, core: Core) {
       seq = undefined; // everybody is shown when the room is joined
       repeated = !said;
     } else if (current !== undefined && current === seq) {
-      stale = false;
+      mark(false);
     } else if (current !== undefined) {
       sync();
     }
   }
 
   function lost(): void {
-    stale = true;
+    mark(true);
+  }
+
+  function mark(isStale: boolean): void {
+    if (stale === isStale) return;
+    stale = isStale;
+    emitter.emit("change", { joined: [], updated: [], left: [] });
   }
 
   function receive(state: State): void {

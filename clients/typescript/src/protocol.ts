@@ -132,8 +132,9 @@ export function createSession(
     ackAt = pingAt = deadAt = paceAt = NEVER;
   }
 
-  /** Nothing more will come. Everything that waits fails. */
-  function end(reason: string): void {
+  /** Nothing more will come. Everything that waits fails; where the client has left, what was written goes before that. */
+  function end(reason: string, left = false): void {
+    if (left) for (const entry of kept.slice(0, written - acked)) if (entry.id === undefined) entry.settle ??= () => {};
     lose(reason, undefined, true);
     detach();
     known = false;

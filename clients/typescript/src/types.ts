@@ -156,6 +156,7 @@ export interface Presence<D = unknown> {
   readonly count: number;
   /** The list is as it was before the connection broke, or none has come yet. */
   readonly stale: boolean;
+  /** Calls the handler with each change; with an empty one where the list has become stale, or has not changed since. */
   onChange(handler: (change: PresenceChange) => void): () => void;
   /** Says something of oneself to the others, where the service allows that. It is said again in the next session. */
   set(said: { data?: D; away?: boolean }): Promise<void>;

@@ -160,8 +160,11 @@ test("a hole has it ask, and what comes then is taken", () => {
 test("a broken connection keeps the list, marked as stale, until the state is known again", async () => {
   const { presence: there } = client.room("lobby");
   FakeSocket.last.say(presence({ seq: 5, count: 1, members: { a: online() } }));
+  const changes = vi.fn();
+  there.onChange(changes);
   FakeSocket.last.end();
   expect([there.stale, there.members.size]).toEqual([true, 1]);
+  expect(changes.mock.lastCall![0]).toEqual({ joined: [], updated: [], left: [] });
   await vi.advanceTimersByTimeAsync(30_000);
   FakeSocket.last.welcome({ resumed: true, received: 0, presence: { lobby: 5 } });
   expect([there.stale, FakeSocket.last.sent]).toEqual([false, []]);

@@ -1,5 +1,6 @@
 """A client in asyncio: it comes back after each break, and loses nothing, or says so. See docs/clients.md."""
 
+from ..protocol.rooms import Position
 from .client import Client, connect
 from .errors import ConnectionLost, QueueFull, Sent, Timeout
 from .events import Event, EventStream
@@ -17,6 +18,7 @@ __all__ = [
     "Gap",
     "HistoryPage",
     "Member",
+    "Position",
     "Presence",
     "PresenceChange",
     "QueueFull",

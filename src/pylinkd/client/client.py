@@ -15,7 +15,7 @@ import msgspec
 from ..protocol.control import Auth, AuthExpiring, Presence, RoomNotice
 from ..protocol.control import Gap as RoomGap
 from ..protocol.envelope import JSON, MSGPACK, SUBPROTOCOLS, Received
-from ..protocol.errors import InternalError, LinkdError, NotFoundError, RateLimitedError
+from ..protocol.errors import BadRequestError, InternalError, LinkdError, NotFoundError, RateLimitedError
 from ..protocol.rooms import Position
 from .connection import Connections
 from .errors import ConnectionLost, Timeout
@@ -396,7 +396,14 @@ class Client:
                 self.report(error, type)
 
     def _dispatch(self, message: Received) -> None:
-        event = Event(message.type, decode(self._codec, message.data), message.room, message.offset)
+        try:
+            data = decode(self._codec, message.data)
+        except (msgspec.DecodeError, RecursionError) as error:  # such as 1e400, which is JSON and no number
+            self.report(error, message.type)
+            if message.id is not None:
+                self._reply(message.id, BadRequestError())
+            return
+        event = Event(message.type, data, message.room, message.offset)
         room = self._rooms.get(message.room) if message.room is not None else None
         taken = self._events.call(event.type, event)
         if room is not None:
@@ -499,7 +506,10 @@ class _Owner:
         if message.type == AuthExpiring.type:
             client.start(client._renew_token())
             return
-        data = decode(client._codec, message.data)
+        try:
+            data = decode(client._codec, message.data)
+        except (msgspec.DecodeError, RecursionError):
+            return
         if not isinstance(data, dict) or not isinstance(name := data.get("room"), str):
             return
         room = client._rooms.get(name)

@@ -10,7 +10,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
 from ..protocol.close import ABNORMAL, CloseCode, Reconnect, reconnect_after
@@ -85,6 +85,7 @@ class Connections:
         self._emptied = asyncio.Event()
         self._broken: asyncio.Future[tuple[str, bool]] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._drained = False  # everything was written, and closed behind
 
     async def run(self, tasks: asyncio.TaskGroup) -> tuple[str, int | None]:
         """Connect, and again after each break, until that makes no sense. Returns why, and the last close code."""
@@ -132,13 +133,14 @@ class Connections:
                     self._emptied.clear()
                     await self._emptied.wait()
                 await websocket.close()
+            self._drained = True
         except (TimeoutError, ConnectionClosed):
             pass
 
     def end(self, reason: str, code: int | None) -> None:
         """There will be no further connection."""
         self._drop()
-        self._session.end(reason)
+        self._session.end(reason, left=self._drained)
         self._set(StateChange(State.CLOSED, reason, code))
 
     def wake(self) -> None:
@@ -191,7 +193,7 @@ class Connections:
             websocket = await self._open()
         except InvalidStatus as refused:
             return _refusal(refused)
-        except InvalidURI as error:
+        except (InvalidURI, InvalidProxy, ValueError) as error:  # nothing that another attempt would change
             return CloseCode.NORMAL, str(error), 0.0
         except (OSError, InvalidHandshake, EOFError) as error:
             return ABNORMAL, str(error) or type(error).__name__, 0.0

@@ -102,7 +102,9 @@ class Presence:
         return self._count
 
     def on_change(self, handler: Callable[[PresenceChange], object]) -> Callable[[], None]:
-        """Have a function called with each change. Returns what ends that."""
+        """Have a function called with each change; with an empty one where the list has become stale, or has not
+        changed since. Returns what ends that.
+        """
         return self._handlers.add("change", handler)
 
     async def set(self, *, data: Any = msgspec.UNSET, away: bool | None = None) -> None:
@@ -128,13 +130,18 @@ class Presence:
             self._seq = None  # everybody is shown when the room is joined
             self._repeated = not self._said
         elif current is not None and current == self._seq:
-            self.stale = False
+            self._mark(False)
         elif current is not None:
             self._sync()
 
     def lost(self) -> None:
         """The connection is lost."""
-        self.stale = True
+        self._mark(True)
+
+    def _mark(self, stale: bool) -> None:
+        if self.stale is not stale:
+            self.stale = stale
+            self._handlers.call("change", PresenceChange([], [], []))
 
     def receive(self, data: Any) -> None:
         """A ``linkd.presence`` of this room came."""

@@ -187,8 +187,14 @@ class Session:
         self._controls = []
         self._ack_at = self._ping_at = self._dead_at = self._pace_at = _NEVER
 
-    def end(self, reason: str) -> None:
-        """Nothing more will come. Everything that waits fails."""
+    def end(self, reason: str, *, left: bool = False) -> None:
+        """Nothing more will come. Everything that waits fails; where the client has left, what was written goes before
+        that.
+        """
+        if left:
+            for entry in self._kept[: self._written - self._acked]:
+                if entry.id is None and entry.settle is None:
+                    entry.settle = _ignore
         self._lose(reason, None, ended=True)
         self.detach()
         self._known = False
@@ -498,6 +504,10 @@ class Session:
         self._token = ""
         self._loss_reason = "fault"
         self._owner.broken(reason, True)
+
+
+def _ignore(error: LinkdError | None, data: msgspec.Raw) -> None:
+    """Nobody wants to hear of it."""
 
 
 def encode(codec: Codec, value: Any) -> bytes:

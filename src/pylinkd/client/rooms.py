@@ -177,7 +177,7 @@ class Room:
             self._owner.start(self._join_now(self._join, self._entries))
 
     async def _join_now(self, join: Join, mine: int) -> None:
-        await self._persist(join, "join", lambda: mine == self._entries)
+        await self._persist(lambda: join(self.position), "join", lambda: mine == self._entries)
         if mine == self._entries:
             self._entering = False
 
@@ -185,20 +185,20 @@ class Room:
         assert self._load is not None
         self._reads += 1
         self._held = []
-        self._owner.start(self._load_now(self._load, self._reads))
+        self._owner.start(self._load_now(self._load, self.position, self._reads))
 
-    async def _load_now(self, load: Load, mine: int) -> None:
-        await self._persist(load, "load", lambda: mine == self._reads)
+    async def _load_now(self, load: Load, position: Position | None, mine: int) -> None:
+        await self._persist(lambda: load(position), "load", lambda: mine == self._reads)
         if mine == self._reads:
             held, self._held = self._held or [], None
             for message in held:
                 self._owner.hand_over(message)
 
-    async def _persist(self, what: Join | Load, name: str, wanted: Callable[[], bool]) -> None:
+    async def _persist(self, what: Callable[[], Awaitable[object]], name: str, wanted: Callable[[], bool]) -> None:
         """Do it once more where the server says when."""
         while True:
             try:
-                await what(self.position)
+                await what()
                 return
             except Exception as error:  # an application's
                 if not wanted():

@@ -19,7 +19,7 @@ _MOST_MEMBERS = 200  # that are shown
 
 HELP = """\
 hello.greet {"name": "Ada"}  send a message and show its answer; JSON may
-                             go on over several lines
+                             go on over several lines, up to an empty one
 send hello.wave {"to": 1}    send one without an answer
 call send {"a": 1}           call a type that is called like a command
 .room NAME                   show who comes to a room and leaves it

@@ -67,7 +67,10 @@ def read_line(text: str) -> Call | Send | Command | None:
 
 
 def is_incomplete(text: str) -> bool:
-    """Whether a bracket or a string of the line's JSON is still open, so that the next line belongs to it."""
+    """Whether a bracket or a string of the line's JSON is still open, so that the next line belongs to it.
+
+    An empty line ends what is wrong.
+    """
     open_brackets = 0
     in_string = escaped = False
     for character in text:
@@ -82,7 +85,11 @@ def is_incomplete(text: str) -> bool:
             open_brackets += 1
         elif character in _OPENING.values():
             open_brackets -= 1
-    return not text.lstrip().startswith(".") and (open_brackets > 0 or (in_string and "\n" in text))
+    return (
+        not text.endswith("\n")
+        and not text.lstrip().startswith(".")
+        and (open_brackets > 0 or (in_string and "\n" in text))
+    )
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from ...protocol.errors import LinkdError, UnknownMessageTypeError
 from .commands import COMMANDS, Commands
 from .completion import LineCompleter, Seen
 from .input_history import history_path, open_history
+from .leaving import wait_until_confirmed
 from .lines import Call, Command, LineError, Send, is_incomplete, read_line
 from .printer import Printer
 from .rendering import Item, printable, shown_value
@@ -38,6 +39,7 @@ from .wording import (
 )
 
 _FIRST_LOOK = 2.0  # seconds that the prompt waits for the first connection
+_GOODBYE = 2.0  # seconds for what was sent without an answer; what has not come then is said
 _MOST_AT_WORK = 64  # calls and commands that are not done
 _STYLE = Style.from_dict({"bottom-toolbar": "noreverse ansibrightblack", "word": "bold", "command": "ansicyan"})
 
@@ -100,6 +102,8 @@ class _Prompt:
                     expiry.cancel()
                 for task in self._work:
                     task.cancel()
+                if client.state is State.OPEN:
+                    await wait_until_confirmed(client, _GOODBYE)
                 printing.cancel()
         await self._printer.flush()
         if self._over is not None:

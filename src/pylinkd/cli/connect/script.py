@@ -18,6 +18,7 @@ import msgspec
 from ...client import Client, Event, Failure, Gap, QueueFull, State, StateChange
 from ...protocol.envelope import error_body
 from ...protocol.errors import LinkdError
+from .leaving import wait_until_confirmed
 from .lines import Call, Command, LineError, Send, read_line
 from .rendering import json_text, printable
 from .target import ConnectError, Target
@@ -28,7 +29,7 @@ T = TypeVar("T")
 _AT_ONCE = 32  # calls without an answer; further lines are read when there is one
 _LONGEST_LINE = 16 * 1024 * 1024  # bytes
 _CHUNK = 64 * 1024
-_PAUSE = 0.05  # seconds; the client does not say when its queue has room, or is empty
+_PAUSE = 0.05  # seconds; the client does not say when its queue has room
 
 
 async def run_script(target: Target, *, timeout: float) -> bool:
@@ -139,13 +140,7 @@ class _Script:
                 await asyncio.sleep(_PAUSE)
 
     async def _confirmed(self, client: Client) -> None:
-        """Wait until the gateway has everything that was sent without an answer."""
-        try:
-            async with asyncio.timeout(self._timeout):
-                while client.pending:
-                    client.wake()  # asks the gateway how much has come
-                    await asyncio.sleep(_PAUSE)
-        except TimeoutError:
+        if not await wait_until_confirmed(client, self._timeout):
             self._good = False
             _complain(f"{client.pending} messages were not confirmed within {self._timeout:g} s")
 

@@ -50,8 +50,8 @@ def describe_waiting(change: StateChange, target: Target, *, was_open: bool) -> 
     """Why there is no connection now, where there will be another attempt."""
     again = "" if change.retry_in is None else f"; next attempt in {change.retry_in:.1f} s"
     status = change.reason.removeprefix(_STATUS)
-    if status == "503":
-        return f"no instance of the service behind {target.path} is running (503){again}"
+    if status == "503" or (change.code == CloseCode.TRY_AGAIN_LATER and not was_open):
+        return f"no instance of the service behind {target.path} is running{again}"
     if status == "429":
         return f"the gateway gets too many connections from here (429){again}"
     if status != change.reason:
