@@ -16,7 +16,7 @@ export class ChatRoom {
   #off;
   #wanted = false;
 
-  /** `onMessage`, `onPeople`, `onTyping`, `onDrawn` get the room first; `onAway` hears whether the service answers. */
+  /** `onMessage`, `onPeople`, `onDrawn`, `onMissed`, `onGone` get the room first; `onAway` hears whether the service answers. */
   constructor(client, id, handlers) {
     this.id = id;
     this.conversation = new Conversation(id);
@@ -29,7 +29,6 @@ export class ChatRoom {
     const { presence } = this.#room;
     this.#off = [
       this.#room.on("chat.message", (message) => handlers.onMessage(this, message)),
-      this.#room.on("user.typing", (typing) => handlers.onTyping(this, typing)),
       this.#room.on("user.joined", ({ userId, username }) => {
         this.#members.set(userId, username);
         handlers.onPeople(this);

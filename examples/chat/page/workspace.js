@@ -29,7 +29,6 @@ export class Workspace {
 
   #handlers = {
     onMessage: (room, message) => this.#receive(room, message),
-    onTyping: (room, typing) => this.#receiveTyping(room, typing),
     onPeople: (room) => this.#drawPeople(room),
     onDrawn: (room) => room === this.#current && this.#messages.update(),
     onMissed: () => this.#refreshRoomsSoon(),
@@ -105,6 +104,7 @@ export class Workspace {
     this.#client = client;
     client.onState((change) => this.#stateChanged(change));
     client.onError(({ error, source }) => console.warn(source, error));
+    client.on("user.typing", (typing) => this.#receiveTyping(typing)); // it is volatile, and in no room's history
     client.on("room.added", ({ room, invitedBy }) => this.#roomAdded(room, invitedBy));
     client.on("room.removed", ({ roomId }) => this.#roomGone(roomId));
     client.onGap(({ events }) => events === undefined && this.#refreshRoomsSoon());
@@ -340,8 +340,8 @@ export class Workspace {
     }
   }
 
-  #receiveTyping(room, { userId, username, isTyping }) {
-    if (this.#current === room && userId !== this.#me.id) this.#typing.set(userId, username, isTyping);
+  #receiveTyping({ roomId, userId, username, isTyping }) {
+    if (this.#current?.id === roomId && userId !== this.#me.id) this.#typing.set(userId, username, isTyping);
   }
 
   #roomAdded(room, invitedBy) {
