@@ -241,15 +241,15 @@ async def test_private_room_is_made_on_the_page(site: Chat, browser: Browser) ->
         window(browser, _address(site, BOB)) as bob,
     ):
         await alice.part("new-room").click()
-        await alice.part("new-room-name").fill("Surprise")
+        await alice.part("new-room-name").fill("Birthday")
         await alice.part("new-room-private").check()
         await alice.part("new-room-create").click()
-        await expect(alice.part("room-name")).to_have_text("Surprise")
+        await expect(alice.part("room-name")).to_have_text("Birthday")
         await alice.say("Bob must not know")
 
         await bob.page.reload()
         await expect(bob.part("room-name")).to_have_text("General")
-        await expect(bob.page.get_by_text("Surprise")).to_have_count(0)
+        await expect(bob.page.get_by_text("Birthday")).to_have_count(0)
 
 
 async def _fits(phone: Window) -> bool:
