@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -73,8 +73,15 @@ class Side(Protocol):
             LinkdError: If the service refuses it.
         """
 
-    async def http(self, method: str, path: str, body: Any = None, roles: tuple[str, ...] = ()) -> Answer:
-        """Ask an action; a user without these roles is signed in where roles are given."""
+    async def http(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        roles: tuple[str, ...] = (),
+        cookies: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Ask an action as its own page does; a user with these roles is signed in where roles are given."""
 
 
 class MemoryPeer:
@@ -126,10 +133,17 @@ class Memory:
     async def connect(self, user: str | None = None, roles: tuple[str, ...] = (), refuse: bool = False) -> Peer:
         return MemoryPeer(await self._gateway.connect(user, roles=roles, metadata={"refuse": "1"} if refuse else {}))
 
-    async def http(self, method: str, path: str, body: Any = None, roles: tuple[str, ...] = ()) -> Answer:
+    async def http(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        roles: tuple[str, ...] = (),
+        cookies: Mapping[str, str] | None = None,
+    ) -> Answer:
         user = "http" if roles else None
         try:
-            answer = await self._gateway.request(method, path, body=body, user=user, roles=roles)
+            answer = await self._gateway.request(method, path, body=body, user=user, roles=roles, cookies=cookies)
         except LinkdError as error:
             return error.code, error.type
         return answer.status, pylinkd.testing.decode(answer)
@@ -193,8 +207,18 @@ class Real:
             raise LinkdError(error["message"], code=error["code"], type=error["type"])
         return RealPeer(await self._stack.enter_async_context(resuming_client(url, token)))
 
-    async def http(self, method: str, path: str, body: Any = None, roles: tuple[str, ...] = ()) -> Answer:
+    async def http(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        roles: tuple[str, ...] = (),
+        cookies: Mapping[str, str] | None = None,
+    ) -> Answer:
         headers = {"Authorization": f"Bearer {make_token('http', roles=roles)}"} if roles else {}
+        headers |= {"Origin": self._running.http}
+        if cookies is not None:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
         async with self._running.http_client() as http:
             answer: httpx.Response = await http.request(method, path, json=body, headers=headers)
         if answer.status_code >= 400:
@@ -365,6 +389,14 @@ async def test_requests_over_http(
 ) -> None:
     """The most specific route answers."""
     assert await side.http(method, path, body, roles) == answer
+
+
+async def test_action_gets_the_cookies_that_it_reads(side: Side) -> None:
+    """And no others."""
+    cookies = {"visitor": "7", "other": "8"}
+
+    assert await side.http("GET", "/visits", cookies=cookies) == (200, {"visitor": "7"})
+    assert await side.http("GET", "/visits") == (200, {})
 
 
 async def test_session_outlives_its_connection(side: Side) -> None:

@@ -64,6 +64,24 @@ def test_decorator_without_parentheses_is_refused(
         decorator(service)(7)
 
 
+# cookies
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"route": "/a", "cookies": "refresh"}, r"such as \['refresh'\]"),
+        ({"route": "/a", "cookies": 7}, "a list of names"),
+        ({"route": "/a", "cookies": ["a b"]}, "'a b' is no name of a cookie"),
+        ({"cookies": ["refresh"]}, "without a route"),
+    ],
+)
+def test_cookies_that_no_request_brings_are_refused(service: Service[Any], options: Any, said: str) -> None:
+    """They are names, and come over HTTP."""
+    with pytest.raises(RegistrationError, match=said):
+        service.action("a", **options)(handler)
+
+
 # contexts
 
 

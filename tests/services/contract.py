@@ -233,6 +233,11 @@ async def get_item(ctx: HttpContext) -> dict[str, str]:
     return dict(ctx.params)
 
 
+@service.action("visits", route="/visits", cookies=["visitor"])
+async def visits(ctx: HttpContext) -> dict[str, str]:
+    return dict(ctx.cookies)
+
+
 @service.action("parts", route="/parts/{name}")
 async def parts(ctx: HttpContext) -> dict[str, str]:
     return dict(ctx.params)

@@ -1,49 +1,55 @@
-import { followKeyboard } from "./viewport.js";
-import { forgetSession, sessionOfToken, storedSession, storeSession, takeTokenFromAddress } from "./session.js";
+import { resume } from "./account.js";
+import { notice } from "./elements.js";
 import { SignIn } from "./signin.js";
+import { followKeyboard } from "./viewport.js";
 import { Workspace } from "./workspace.js";
 
 const signIn = new SignIn(enter);
 const workspace = new Workspace({ onSignOut: signOut, onRefused: refuse });
+let account = null;
 
-function enter(session) {
-  storeSession(session);
+function enter(entered) {
+  account = entered;
   signIn.hide();
-  workspace.open(session);
+  workspace.open(account);
 }
 
-function signOut() {
+async function signOut() {
+  const leaving = account;
   leave("");
+  try {
+    await leaving.signOut();
+  } catch {
+    notice("The server cannot be reached: you may still be signed in in this browser.");
+  }
 }
 
-function refuse() {
-  leave("Your session has ended or was refused. Please sign in again.");
+function refuse(reason) {
+  leave(reason ?? "You have been signed out. Please sign in again.");
 }
 
 function leave(sentence) {
   workspace.close();
-  forgetSession();
+  account = null;
   // With ?user= left in the address a reload would sign in the very user who has just left.
   history.replaceState(null, "", location.pathname);
   signIn.show(sentence);
 }
 
-function start() {
+async function start() {
   followKeyboard();
-  const token = takeTokenFromAddress();
   const user = new URLSearchParams(location.search).get("user");
-  const stored = storedSession();
-  if (token) enter(sessionOfToken(token));
-  else if (user) signIn.signIn(user);
-  else if (stored) enter(stored);
-  else signIn.show();
+  if (user) {
+    await signIn.showAs(user);
+    return;
+  }
+  try {
+    const resumed = await resume();
+    if (resumed) enter(resumed);
+    else await signIn.show();
+  } catch {
+    await signIn.show();
+  }
 }
-
-addEventListener("hashchange", () => {
-  const token = takeTokenFromAddress();
-  if (!token) return;
-  workspace.close();
-  enter(sessionOfToken(token));
-});
 
 start();

@@ -1,21 +1,16 @@
-import { randomId } from "./elements.js";
+import { uuid } from "./elements.js";
 
 const KEPT_WHEN_HIDDEN = 200;
 const KEPT_WHEN_SHOWN = 5_000;
 
 /**
  * What the page knows of one room: confirmed messages in order, then its own messages not yet confirmed.
- *
- * `syncedOn` is the number of the connection on which the history was last fetched; on any later
- * connection there may be a gap after `newestBeforeGap`.
  */
 export class Conversation {
   messages = [];
   pending = [];
   hasMore = true;
   loaded = false;
-  syncedOn = 0;
-  newestBeforeGap = null;
   readMarker = null;
   draft = "";
   #byId = new Map();
@@ -40,7 +35,7 @@ export class Conversation {
     if (this.#byId.has(message.id)) return false;
     const own = this.#settledBy(message);
     // The row of an optimistic message stays the same element when the server confirms it.
-    const stored = { ...message, key: own ? own.key : `m-${message.id}` };
+    const stored = { ...message, key: own ? own.key : `m-${message.id}` }; // of its row
     this.#byId.set(stored.id, stored);
     let index = this.messages.length;
     while (index > 0 && isBefore(stored, this.messages[index - 1])) index -= 1;
@@ -54,27 +49,18 @@ export class Conversation {
   }
 
   /** Merges the latest page; when it does not reach back to what was known, the older part goes rather than leave a hole. */
-  addLatest(page, hasMore, connectionNumber) {
-    const known = this.newestBeforeGap;
-    const joins = known !== null && page.some((message) => message.id === known);
+  addLatest(page, hasMore) {
+    const joins = page.some((message) => this.#byId.has(message.id));
     for (const message of page) this.add(message);
     if (!joins) {
       if (page.length && hasMore) this.#dropBefore(page[0].id);
       this.hasMore = hasMore;
     }
     this.loaded = true;
-    this.syncedOn = connectionNumber;
-    this.newestBeforeGap = null;
-  }
-
-  /** Call when the connection is lost: from here on messages may be missed. */
-  openGap() {
-    if (this.newestBeforeGap === null) this.newestBeforeGap = this.newest?.id ?? null;
   }
 
   write(content) {
-    const key = randomId();
-    const message = { key, clientId: key, content, state: "sending", createdAt: new Date().toISOString() };
+    const message = { key: uuid(), content, state: "sending", createdAt: new Date().toISOString() };
     this.pending.push(message);
     return message;
   }
@@ -88,21 +74,8 @@ export class Conversation {
     if (excess > 0) this.#dropFirst(excess);
   }
 
-  confirm(pending, messageId) {
-    if (!this.pending.includes(pending)) return;
-    if (this.#byId.has(messageId)) {
-      this.discard(pending);
-      return;
-    }
-    // The event brings the server's time and order; until then the message stays at the end.
-    pending.state = "sent";
-    pending.messageId = messageId;
-  }
-
   #settledBy(message) {
-    const clientId = message.metadata?.clientId;
-    const own = this.pending.find((pending) =>
-      pending.messageId === message.id || (clientId !== undefined && pending.clientId === clientId));
+    const own = message.key && this.pending.find((pending) => pending.key === message.key);
     if (own) this.discard(own);
     return own;
   }

@@ -66,8 +66,26 @@ export function notice(text) {
   noticeTimer = setTimeout(() => { node.hidden = true; }, 6000);
 }
 
-/** crypto.randomUUID exists only in secure contexts, and a phone on the same network opens plain http. */
-export function randomId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+/** A random UUID (RFC 9562). crypto.randomUUID exists only in secure contexts, and a phone nearby opens plain http. */
+export function uuid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}
+
+const LINK = /https?:\/\/[^\s<>"']*[^\s<>"'.,;:!?)\]}]/gu;
+
+/** A text whose web addresses can be clicked. Text only ever becomes text nodes, and no other scheme becomes a link. */
+export function linked(text) {
+  const nodes = [];
+  let end = 0;
+  for (const { 0: address, index } of text.matchAll(LINK)) {
+    nodes.push(text.slice(end, index), element("a", {
+      href: address, text: address, target: "_blank", rel: "noopener noreferrer nofollow ugc",
+    }));
+    end = index + address.length;
+  }
+  return [...nodes, text.slice(end)].filter((node) => node !== "");
 }

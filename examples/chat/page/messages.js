@@ -1,4 +1,4 @@
-import { avatar, byId, element } from "./elements.js";
+import { avatar, byId, element, linked } from "./elements.js";
 import { dayKey, dayName, fullTimeOf, timeOf } from "./times.js";
 
 const SHOWN_AT_MOST = 500;
@@ -271,7 +271,7 @@ export class MessageList {
     const author = isOwn ? "You" : item.username ?? "Someone";
     const time = element("time");
     const byline = element("div", { class: "byline" }, element("span", { class: "author", dir: "auto", text: author }), time);
-    const bubble = element("p", { class: "bubble", dir: "auto", text: item.content });
+    const bubble = element("p", { class: "bubble", dir: "auto" }, ...linked(item.content));
     const status = element("div", { class: "status", hidden: true });
     const node = element("div", { class: `message${isOwn ? " own" : ""}`, "data-testid": "message" },
       isOwn ? null : avatar(item.userId, author),
@@ -281,11 +281,11 @@ export class MessageList {
     let painted = "";
     const paint = (current) => {
       const state = current.state ?? "sent";
-      const signature = JSON.stringify([state, current.id ?? current.messageId, current.createdAt, current.problem, current.isHeld]);
+      const signature = JSON.stringify([state, current.id, current.createdAt, current.problem]);
       if (signature === painted) return;
       painted = signature;
       node.dataset.state = state;
-      node.dataset.messageId = current.id ?? current.messageId ?? "";
+      node.dataset.messageId = current.id ?? "";
       time.dateTime = current.createdAt;
       time.textContent = timeOf(current.createdAt);
       bubble.title = fullTimeOf(current.createdAt);
@@ -297,12 +297,12 @@ export class MessageList {
 
   #statusOf(item) {
     if (item.state === "sending") return [element("span", { text: "Sending…" })];
-    if (item.state !== "failed" && item.state !== "unconfirmed") return [];
+    if (item.state !== "failed") return [];
     return [
-      element("span", { text: item.state === "failed" ? `Not sent. ${item.problem ?? ""}`.trim() : "Not confirmed. Send it again?" }),
+      element("span", { text: `Not sent. ${item.problem ?? ""}`.trim() }),
       element("span", { class: "status-actions" },
         element("button", {
-          type: "button", class: "link", "data-testid": "retry", text: "Retry", disabled: item.isHeld,
+          type: "button", class: "link", "data-testid": "retry", text: "Retry",
           onclick: () => this.#handlers.onRetry(this.#conversation, item),
         }),
         element("button", {

@@ -1,50 +1,14 @@
 import { avatar, byId, element } from "./elements.js";
 
 const TYPING_EXPIRES = 5_000;
-
-/** Who belongs to each room that the server has told of, and who of them is online. */
-export class Presence {
-  #rooms = new Map();
-
-  set(roomId, people) {
-    this.#rooms.set(roomId, new Map(people.map(({ userId, username, online }) => [String(userId), { username, online }])));
-  }
-
-  add(roomId, userId, username, isOnline) {
-    const people = this.#rooms.get(roomId);
-    if (people) people.set(String(userId), { username, online: isOnline || Boolean(people.get(String(userId))?.online) });
-  }
-
-  /** They are a member no more. */
-  remove(roomId, userId) {
-    this.#rooms.get(roomId)?.delete(String(userId));
-  }
-
-  /** They are a member still, and offline. */
-  leave(roomId, userId) {
-    const person = this.#rooms.get(roomId)?.get(String(userId));
-    if (person) person.online = false;
-  }
-
-  leaveEverywhere(userId) {
-    for (const roomId of this.#rooms.keys()) this.leave(roomId, userId);
-  }
-
-  forget(roomId) {
-    this.#rooms.delete(roomId);
-  }
-
-  in(roomId) {
-    const people = this.#rooms.get(roomId) ?? new Map();
-    return [...people].map(([userId, { username, online }]) => ({ userId, username: username ?? "Someone", online }));
-  }
-}
+const STATES = ["online", "away", "offline"];
 
 export class PeoplePanel {
   #panel = byId("people");
   #list = byId("online-list");
   #count = byId("online-count");
   #button = byId("people-open");
+  #actions = [byId("invite"), byId("leave-room")];
   #me;
 
   constructor(me) {
@@ -60,21 +24,27 @@ export class PeoplePanel {
   hide() {
     this.#button.hidden = true;
     this.#list.replaceChildren();
+    for (const action of this.#actions) action.hidden = true;
   }
 
-  draw(people) {
+  draw(people, { isPrivate }) {
     this.#button.hidden = false;
-    const online = people.filter((person) => person.online).length;
+    byId("leave-room").hidden = false;
+    byId("invite").hidden = !isPrivate;
+    const online = people.filter((person) => person.state !== "offline").length;
     this.#count.textContent = String(online);
-    this.#button.setAttribute("aria-label", `${online} online. Show who.`);
-    const isMe = (person) => person.userId === String(this.#me.id);
-    const sorted = [...people].sort((a, b) => b.online - a.online || isMe(b) - isMe(a) || a.username.localeCompare(b.username));
+    this.#button.setAttribute("aria-label", `${online} online. Show the members.`);
+    const isMe = (person) => person.userId === this.#me.id;
+    const place = (person) => STATES.indexOf(person.state);
+    const sorted = [...people].sort((a, b) =>
+      place(a) - place(b) || isMe(b) - isMe(a) || a.username.localeCompare(b.username));
     this.#list.replaceChildren(...sorted.map((person) => element("li",
-      { class: person.online ? "person" : "person offline", "data-user-id": person.userId },
+      { class: `person ${person.state}`, "data-user-id": person.userId },
       avatar(person.userId, person.username),
       element("span", { class: "person-name", dir: "auto", text: person.username }),
       isMe(person) ? element("span", { class: "you", text: "you" }) : null,
-      person.online ? null : element("span", { class: "you", text: "offline" }))));
+      person.state === "online" ? element("span", { class: "visually-hidden", text: "online" })
+        : element("span", { class: "you", text: person.state }))));
   }
 }
 

@@ -1,7 +1,10 @@
 import { byId, element, icon } from "./elements.js";
 
+/** The user's rooms, and below them those that are open to everybody. */
 export class RoomList {
   #list = byId("room-list");
+  #others = byId("other-rooms");
+  #othersHeading = byId("other-rooms-heading");
   #onOpen;
   #rooms = new Map();
   #entries = new Map();
@@ -10,7 +13,7 @@ export class RoomList {
 
   constructor(onOpen) {
     this.#onOpen = onOpen;
-    this.#list.addEventListener("keydown", (event) => this.#moveFocus(event));
+    for (const list of [this.#list, this.#others]) list.addEventListener("keydown", (event) => this.#moveFocus(event));
   }
 
   get(roomId) {
@@ -21,8 +24,12 @@ export class RoomList {
     return [...this.#rooms.values()];
   }
 
+  get mine() {
+    return this.all.filter((room) => room.isMember);
+  }
+
   get unread() {
-    return this.all.reduce((sum, room) => sum + room.unread, 0);
+    return this.mine.reduce((sum, room) => sum + room.unread, 0);
   }
 
   /** The list as the server gives it; unread counts it does not give, and that of the room on screen, are kept as counted here. */
@@ -36,7 +43,7 @@ export class RoomList {
   }
 
   add(room) {
-    if (!this.#rooms.has(room.id)) this.#rooms.set(room.id, { ...room, unread: 0 });
+    this.#rooms.set(room.id, { unread: 0, ...this.#rooms.get(room.id), ...room });
     this.#draw();
   }
 
@@ -58,7 +65,7 @@ export class RoomList {
   }
 
   neighbour(step) {
-    const ids = [...this.#rooms.keys()];
+    const ids = this.mine.map((room) => room.id);
     if (!ids.length) return null;
     const index = ids.indexOf(this.#currentId);
     return ids[(index + step + ids.length) % ids.length];
@@ -71,15 +78,23 @@ export class RoomList {
       entry.node.remove();
       this.#entries.delete(roomId);
     }
-    this.#empty.hidden = this.#rooms.size > 0;
-    let cursor = this.#list.firstChild;
-    for (const room of this.#rooms.values()) {
+    const mine = this.mine;
+    const others = this.all.filter((room) => !room.isMember);
+    this.#empty.hidden = mine.length > 0;
+    this.#othersHeading.hidden = this.#others.hidden = others.length === 0;
+    this.#fill(this.#list, mine);
+    this.#fill(this.#others, others);
+    if (!this.#empty.isConnected) this.#list.append(this.#empty);
+  }
+
+  #fill(list, rooms) {
+    let cursor = list.firstChild;
+    for (const room of rooms) {
       const entry = this.#entries.get(room.id) ?? this.#createEntry(room);
       entry.paint(room);
       if (entry.node === cursor) cursor = cursor.nextSibling;
-      else this.#list.insertBefore(entry.node, cursor);
+      else list.insertBefore(entry.node, cursor);
     }
-    if (!this.#empty.isConnected) this.#list.append(this.#empty);
   }
 
   #createEntry({ id }) {
@@ -103,8 +118,10 @@ export class RoomList {
       }
       if (label.textContent !== room.name) label.textContent = room.name;
       privacy.hidden = !room.isPrivate;
-      button.classList.toggle("unread", room.unread > 0);
-      badge.hidden = room.unread === 0;
+      const isUnread = room.isMember && room.unread > 0;
+      button.classList.toggle("unread", isUnread);
+      button.classList.toggle("other", !room.isMember);
+      badge.hidden = !isUnread;
       number.textContent = room.unread > 99 ? "99+" : String(room.unread);
       spoken.textContent = ` ${room.unread} unread`;
       if (id === this.#currentId) button.setAttribute("aria-current", "true");
@@ -118,7 +135,7 @@ export class RoomList {
   #moveFocus(event) {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!step || event.altKey) return;
-    const buttons = [...this.#list.querySelectorAll("button")];
+    const buttons = [...this.#list.querySelectorAll("button"), ...this.#others.querySelectorAll("button")];
     const next = buttons[buttons.indexOf(document.activeElement) + step];
     if (!next) return;
     event.preventDefault();
@@ -166,6 +183,50 @@ export class NewRoomDialog {
       this.#onCreated(room);
     } catch (error) {
       this.#problem.textContent = error.status ? error.message : "The server cannot be reached.";
+      this.#problem.hidden = false;
+    } finally {
+      submit.disabled = false;
+    }
+  }
+}
+
+/** Asks whom to let into a private room. */
+export class InviteDialog {
+  #dialog = byId("invite-dialog");
+  #form = byId("invite-form");
+  #name = byId("invite-name");
+  #lead = byId("invite-lead");
+  #problem = byId("invite-problem");
+  #invite;
+
+  constructor(invite) {
+    this.#invite = invite;
+    byId("invite-cancel").addEventListener("click", () => this.#dialog.close());
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+  }
+
+  open(room) {
+    this.#form.reset();
+    this.#problem.hidden = true;
+    this.#lead.textContent = `Whoever you invite can read everything that was said in ${room.name}.`;
+    this.#dialog.showModal();
+    this.#name.focus();
+  }
+
+  async #submit() {
+    const name = this.#name.value.trim();
+    if (!name) return;
+    const submit = this.#form.querySelector("[type=submit]");
+    submit.disabled = true;
+    this.#problem.hidden = true;
+    try {
+      await this.#invite(name);
+      this.#dialog.close();
+    } catch (error) {
+      this.#problem.textContent = error.message;
       this.#problem.hidden = false;
     } finally {
       submit.disabled = false;

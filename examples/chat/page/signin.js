@@ -1,91 +1,95 @@
+import { register, signIn, signInForm } from "./account.js";
 import { avatar, byId, element } from "./elements.js";
-import { developmentUsers, sessionOfToken, signInAs } from "./session.js";
 
+/** The first screen: a form for a name and a password, and in development people to try the chat as. */
 export class SignIn {
-  #onSession;
+  #onAccount;
   #view = byId("signin");
   #lead = byId("signin-lead");
   #problem = byId("signin-problem");
+  #form = byId("signin-form");
+  #name = byId("signin-name");
+  #password = byId("signin-password");
+  #submit = byId("signin-submit");
+  #register = byId("signin-register");
+  #demo = byId("signin-demo");
   #users = byId("signin-users");
-  #form = byId("signin-token");
-  #field = byId("signin-token-text");
   #again = byId("signin-again");
 
-  constructor(onSession) {
-    this.#onSession = onSession;
+  constructor(onAccount) {
+    this.#onAccount = onAccount;
     this.#again.addEventListener("click", () => this.show());
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
-      const token = this.#field.value.trim();
-      if (!token) return;
-      this.#field.value = "";
-      this.#onSession(sessionOfToken(token));
+      this.#enter(event.submitter === this.#register ? register : signIn);
     });
   }
 
   hide() {
     this.#view.hidden = true;
+    this.#password.value = "";
   }
 
   async show(problem = "") {
     this.#view.hidden = false;
     document.title = "Sign in · Linkd chat";
     this.#say(problem);
-    this.#again.hidden = true;
-    this.#form.hidden = true;
-    this.#users.replaceChildren();
+    for (const node of [this.#again, this.#form, this.#demo]) node.hidden = true;
     this.#lead.textContent = "One moment…";
-    let users;
+    let offer;
     try {
-      users = await developmentUsers();
+      offer = await signInForm();
     } catch {
       this.#lead.textContent = "The server cannot be reached.";
       this.#again.hidden = false;
       this.#again.focus();
-      return;
+      return null;
     }
-    if (users === null) this.#offerToken();
-    else this.#offerUsers(users);
-  }
-
-  /** Resolves to false when the server does not sign this user in; the view then says why. */
-  async signIn(user) {
-    try {
-      const session = await signInAs(user);
-      this.#onSession(session);
-      return true;
-    } catch (error) {
-      const sentence = error.status === 404
-        ? `There is no user “${user}” to sign in as here.`
-        : `Could not sign in: ${error.message}`;
-      await this.show(sentence);
-      return false;
-    }
-  }
-
-  #offerToken() {
-    this.#lead.textContent = "Paste an access token to join the conversation.";
+    this.#lead.textContent = "Sign in to join the conversation.";
     this.#form.hidden = false;
-    this.#field.focus();
+    this.#register.hidden = !offer.registration;
+    if (offer.demo) this.#offerDemo(offer.demo);
+    this.#name.focus({ preventScroll: true });
+    return offer;
   }
 
-  #offerUsers(users) {
-    this.#lead.textContent = users.length ? "Who are you today?" : "There are no users yet.";
+  /** `?user=alice` fills the form in, and sends it: the same door as for everybody, in development alone. */
+  async showAs(name) {
+    const offer = await this.show();
+    const user = offer?.demo?.users.find(({ username }) => username.toLowerCase() === name.toLowerCase());
+    if (user) await this.#try(user, offer.demo.password);
+    else if (offer) this.#say(`There is no user “${name}” to try here.`);
+  }
+
+  #offerDemo({ users, password }) {
+    this.#demo.hidden = users.length === 0;
     this.#users.replaceChildren(...users.map((user) => element("li", {},
       element("button", {
         type: "button",
         class: "signin-user",
         "data-testid": `signin-user-${user.username.toLowerCase()}`,
-        onclick: () => this.#choose(user),
+        onclick: () => this.#try(user, password),
       }, avatar(user.id, user.username), element("span", { text: user.username, dir: "auto" })))));
-    this.#users.querySelector("button")?.focus({ preventScroll: true });
   }
 
-  async #choose(user) {
-    const buttons = [...this.#users.querySelectorAll("button")];
+  async #try(user, password) {
+    this.#name.value = user.username;
+    this.#password.value = password;
+    await this.#enter(signIn);
+  }
+
+  async #enter(how) {
+    const buttons = [...this.#view.querySelectorAll("button")];
     for (const button of buttons) button.disabled = true;
     this.#say("");
-    await this.signIn(user.id);
+    try {
+      this.#onAccount(await how(this.#name.value.trim(), this.#password.value));
+    } catch (error) {
+      this.#say(error.status ? error.message : "The server cannot be reached.");
+      this.#password.select();
+    } finally {
+      for (const button of buttons) button.disabled = false;
+    }
   }
 
   #say(problem) {

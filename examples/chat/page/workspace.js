@@ -1,17 +1,17 @@
+import { createClient } from "/linkd/client.js";
 import { Banner } from "./banner.js";
+import { ChatRoom } from "./chatroom.js";
 import { Composer } from "./composer.js";
-import { Connection } from "./connection.js";
-import { Conversation } from "./conversation.js";
 import { avatar, byId, element, notice } from "./elements.js";
 import { MessageList } from "./messages.js";
 import { Panel } from "./panels.js";
-import { PeoplePanel, Presence, TypingLine } from "./people.js";
-import { confirmLeaving, NewRoomDialog, RoomList } from "./rooms.js";
-import { createRoom, isTokenRefused } from "./session.js";
+import { PeoplePanel, TypingLine } from "./people.js";
+import { confirmLeaving, InviteDialog, NewRoomDialog, RoomList } from "./rooms.js";
 
-const PAGE = 50;
 const READ_AFTER = 600;
 const ROOM_KEY = "linkd.chat.room";
+const UNAUTHORIZED = 4401;
+const MOST_LISTED = 500;
 
 /** Everything behind the sign-in: it hands what the server says to the views, and what the user does to the server. */
 export class Workspace {
@@ -19,22 +19,26 @@ export class Workspace {
   #onRefused;
   #view = byId("workspace");
   #me = { id: "", username: "" };
-  #token = "";
-  #connection = null;
-  #connectionNumber = 0;
-  #conversations = new Map();
+  #account = null;
+  #client = null;
+  #chatRooms = new Map();
   #current = null;
-  #openNumber = 0;
-  #presence = new Presence();
   #readTimer = 0;
   #lastRead = new Map();
   #roomsTimer = 0;
-  #presenceTimer = 0;
 
+  #handlers = {
+    onMessage: (room, message) => this.#receive(room, message),
+    onPeople: (room) => this.#drawPeople(room),
+    onDrawn: (room) => room === this.#current && this.#messages.update(),
+    onMissed: () => this.#refreshRoomsSoon(),
+    onGone: (room) => this.#roomGone(room.id),
+    onAway: (isAway) => this.#banner.setAway(isAway),
+  };
   #rooms = new RoomList((roomId) => this.#choose(roomId));
   #messages = new MessageList(this.#me, {
     onOlderNeeded: (conversation) => this.#loadOlder(conversation),
-    onRetry: (conversation, message) => this.#transmit(conversation, message),
+    onRetry: (conversation, message) => this.#chatRooms.get(conversation.roomId)?.transmit(message),
     onDiscard: (conversation, message) => {
       conversation.discard(message);
       this.#messages.update();
@@ -48,7 +52,8 @@ export class Workspace {
   });
   #people = new PeoplePanel(this.#me);
   #typing = new TypingLine();
-  #banner = new Banner(() => this.#connection?.retryNow());
+  #banner = new Banner(() => (this.#client?.state === "closed" ? this.#client.connect() : this.#client?.wake()));
+  #invite = new InviteDialog((user) => this.#inviteToCurrent(user));
   #drawer = new Panel({
     panel: byId("drawer"),
     opener: byId("menu"),
@@ -70,14 +75,16 @@ export class Workspace {
     this.#onSignOut = onSignOut;
     this.#onRefused = onRefused;
     new NewRoomDialog({
-      create: (room) => createRoom(this.#token, room),
+      create: (room) => this.#account.createRoom(room),
       onCreated: (room) => this.#enterNew(room),
     });
     byId("sign-out").addEventListener("click", () => this.#onSignOut());
     byId("leave-room").addEventListener("click", () => this.#leave());
+    byId("invite").addEventListener("click", () => this.#invite.open(this.#rooms.get(this.#current.id)));
     addEventListener("focus", () => {
       // Nothing came while the window was away, so what comes now is not "new".
-      if (this.#current && this.#current.readMarker === this.#current.newest?.id) this.#current.readMarker = null;
+      const conversation = this.#current?.conversation;
+      if (conversation && conversation.readMarker === conversation.newest?.id) conversation.readMarker = null;
       this.#noteSeen();
     });
     addEventListener("blur", () => this.#markUnread());
@@ -85,74 +92,72 @@ export class Workspace {
     this.#view.addEventListener("keydown", (event) => this.#shortcut(event));
   }
 
-  open({ token, user }) {
-    this.#token = token;
+  open(account) {
+    this.#account = account;
     // The views hold on to this object, so it is filled rather than replaced.
-    Object.assign(this.#me, { id: String(user.id), username: user.username });
+    Object.assign(this.#me, account.user);
     this.#view.hidden = false;
     this.#drawMe();
     this.#drawTitle();
     this.#showNoRoom("Connecting…");
-    const connection = new Connection({
-      address: () => `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/chat?token=${encodeURIComponent(token)}`,
-      onState: (state) => { if (connection === this.#connection) this.#stateChanged(state); },
-      onEvent: (type, data) => this.#handle(type, data),
-      isRefused: () => isTokenRefused(token),
-      probe: (options) => this.#refreshRooms(options),
-    });
-    this.#connection = connection;
-    connection.start();
+    const client = createClient("/ws/chat", { token: account.token });
+    this.#client = client;
+    client.onState((change) => this.#stateChanged(change));
+    client.onError(({ error, source }) => console.warn(source, error));
+    client.on("user.typing", (typing) => this.#receiveTyping(typing)); // it is volatile, and in no room's history
+    client.on("room.added", ({ room, invitedBy }) => this.#roomAdded(room, invitedBy));
+    client.on("room.removed", ({ roomId }) => this.#roomGone(roomId));
+    client.onGap(({ events }) => events === undefined && this.#refreshRoomsSoon());
+    client.connect();
+    this.#begin();
   }
 
   close() {
-    const connection = this.#connection;
-    this.#connection = null;
-    connection?.stop();
+    const client = this.#client;
+    this.#client = null;
+    this.#account = null;
+    client?.close();
     clearTimeout(this.#readTimer);
     clearTimeout(this.#roomsTimer);
-    clearTimeout(this.#presenceTimer);
     for (const panel of [this.#drawer, this.#peoplePanel]) panel.close({ returnFocus: false });
     for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
-    this.#conversations.clear();
+    this.#chatRooms.clear();
     this.#lastRead.clear();
-    this.#presence = new Presence();
     this.#setCurrent(null);
     this.#rooms.replace([]);
-    this.#banner.draw({ phase: "stopped" });
+    this.#banner.draw({ state: "idle" });
     this.#view.hidden = true;
   }
 
-  #stateChanged(state) {
-    this.#banner.draw(state);
-    this.#people.setStale(state.phase !== "open");
-    if (state.phase === "open") {
-      this.#connectionNumber += 1;
-      this.#synchronise();
-    } else if (state.phase === "waiting" || state.phase === "ended") {
-      this.#typing.clear();
-      for (const conversation of this.#conversations.values()) conversation.openGap();
-    } else if (state.phase === "refused") {
-      this.#onRefused();
-    }
+  #stateChanged(change) {
+    if (!this.#client) return;
+    this.#banner.draw(change);
+    this.#people.setStale(change.state !== "open");
+    if (change.state !== "open") this.#typing.clear();
+    if (change.state === "closed" && change.code === UNAUTHORIZED) this.#onRefused();
   }
 
-  async #synchronise() {
-    const connection = this.#connection;
-    try {
-      await this.#refreshRooms();
-    } catch (error) {
-      if (connection === this.#connection && connection.isOpen) notice(`Could not load the rooms: ${error.message}`);
+  /** The first list of rooms: it waits for the connection, however long that takes. */
+  async #begin() {
+    const client = this.#client;
+    for (;;) {
+      try {
+        await this.#refreshRooms({ timeout: 0 });
+        break;
+      } catch (error) {
+        if (client !== this.#client) return;
+        if (client.state === "closed") return;
+        this.#banner.setAway(error.type === "SERVICE_UNAVAILABLE");
+        await new Promise((resolve) => setTimeout(resolve, error.retryAfterMs ?? 1_000));
+      }
     }
-    if (connection !== this.#connection || !connection.isOpen) return;
+    if (client !== this.#client) return;
     const remembered = sessionStorage.getItem(ROOM_KEY);
-    const roomId = this.#current?.roomId
-      ?? this.#rooms.all.find((room) => String(room.id) === remembered)?.id
-      ?? this.#rooms.all[0]?.id;
-    if (roomId === undefined) this.#showNoRoom("Make a room to start a conversation.");
+    const room = this.#rooms.mine.find(({ id }) => id === remembered) ?? this.#rooms.mine[0];
+    if (!room) this.#showNoRoom("Join a room, or make one, to start a conversation.");
     else {
-      const opening = this.#openRoom(roomId);
+      this.#openRoom(room.id);
       if (document.activeElement === document.body && !this.#isTouch) this.#composer.focus();
-      await opening;
     }
   }
 
@@ -162,8 +167,13 @@ export class Workspace {
   }
 
   async #refreshRooms(options) {
-    const { rooms } = await this.#connection.request("chat.rooms", {}, options);
+    const { rooms } = await this.#client.call("room.list", undefined, { idempotent: true, ...options });
+    if (!this.#client) return;
+    this.#banner.setAway(false);
     this.#rooms.replace(rooms);
+    const mine = new Set(this.#rooms.mine.map(({ id }) => id));
+    for (const id of mine) this.#chatRoom(id);
+    for (const id of [...this.#chatRooms.keys()]) if (!mine.has(id)) this.#roomGone(id);
     if (this.#current) this.#drawRoomBar();
     this.#drawTitle();
   }
@@ -173,72 +183,79 @@ export class Workspace {
     this.#roomsTimer = setTimeout(() => this.#refreshRooms().catch(() => {}), 300);
   }
 
-  async #choose(roomId) {
+  #chatRoom(id) {
+    let room = this.#chatRooms.get(id);
+    if (!room) {
+      room = new ChatRoom(this.#client, id, this.#handlers);
+      this.#chatRooms.set(id, room);
+    }
+    return room;
+  }
+
+  #choose(roomId) {
     this.#drawer.close({ returnFocus: false });
-    const opening = this.#openRoom(roomId);
-    if (this.#isTouch) byId("room-name").focus({ preventScroll: true });
+    this.#openRoom(roomId);
+    if (this.#isTouch || !this.#rooms.get(roomId)?.isMember) byId("room-name").focus({ preventScroll: true });
     else this.#composer.focus();
-    await opening;
   }
 
   async #openRoom(roomId) {
-    const number = ++this.#openNumber;
-    const isSame = this.#current?.roomId === roomId;
-    const conversation = this.#conversationOf(roomId);
-    if (!isSame) this.#setCurrent(conversation);
-    if (!conversation.loaded) this.#showLoading();
+    const entry = this.#rooms.get(roomId);
+    if (!entry?.isMember) {
+      this.#offerToJoin(entry);
+      return;
+    }
+    const room = this.#chatRoom(roomId);
+    const { conversation } = room;
+    const isSame = this.#current === room;
+    if (!isSame) this.#setCurrent(room);
+    const isFirst = !conversation.loaded;
+    if (isFirst) this.#showLoading();
     else if (!isSame) this.#messages.show(conversation);
-
-    const isCurrent = () => number === this.#openNumber && conversation === this.#current;
     try {
-      const joined = await this.#connection.request("chat.join", { room: roomId });
-      this.#presence.set(roomId, joined.members ?? []);
-      this.#rooms.change(roomId, { ...(joined.memberCount === undefined ? {} : { memberCount: joined.memberCount }), isMember: true });
-      if (isCurrent()) this.#drawRoomBar();
-      if (conversation.syncedOn !== this.#connectionNumber) {
-        const connectionNumber = this.#connectionNumber;
-        const { messages, hasMore } = await this.#connection.request("chat.history", { room: roomId, limit: PAGE });
-        const isFirst = !conversation.loaded;
-        conversation.addLatest(messages, hasMore, connectionNumber);
-        if (isFirst) this.#placeReadMarker(conversation);
-        if (isCurrent()) {
-          if (isFirst) this.#messages.show(conversation);
-          else this.#messages.update();
-        }
+      await room.open();
+      if (this.#current !== room) return;
+      if (isFirst) {
+        this.#placeReadMarker(conversation);
+        this.#messages.show(conversation);
       }
       this.#rooms.change(roomId, { unread: 0 });
       this.#drawTitle();
     } catch (error) {
-      // While disconnected the banner speaks, and the next connection opens the room again.
-      if (!isCurrent() || !this.#connection?.isOpen) return;
-      if (conversation.loaded) notice(`This room may not be up to date: ${error.message}`);
-      else this.#showProblem(roomId, error);
+      if (this.#current === room && this.#client?.state !== "closed") this.#showProblem(roomId, error);
     }
   }
 
-  #conversationOf(roomId) {
-    let conversation = this.#conversations.get(roomId);
-    if (!conversation) {
-      conversation = new Conversation(roomId);
-      this.#conversations.set(roomId, conversation);
-    }
-    return conversation;
+  #offerToJoin(entry) {
+    this.#setCurrent(null);
+    if (!entry) return;
+    this.#rooms.setCurrent(entry.id);
+    byId("room-name").textContent = entry.name;
+    byId("room-meta").textContent = describe(entry);
+    const join = element("button", { type: "button", class: "button primary", "data-testid": "join-room", text: `Join ${entry.name}` });
+    join.addEventListener("click", () => {
+      this.#rooms.change(entry.id, { isMember: true });
+      this.#choose(entry.id);
+      this.#refreshRoomsSoon();
+    });
+    this.#messages.showPlaceholder(
+      element("p", { class: "placeholder-text", text: "You are not in this room. Members read what was said, and talk." }), join);
   }
 
-  #setCurrent(conversation) {
+  #setCurrent(room) {
     if (this.#current) {
+      const { conversation } = this.#current;
       this.#composer.stopTyping();
-      this.#current.draft = this.#composer.text;
-      this.#current.readMarker = null;
-      this.#current.trim(false);
+      conversation.draft = this.#composer.text;
+      conversation.readMarker = null;
+      conversation.trim(false);
     }
-    this.#current = conversation;
+    this.#current = room;
     this.#typing.clear();
-    this.#rooms.setCurrent(conversation?.roomId ?? null);
-    byId("leave-room").hidden = !conversation;
-    if (conversation) {
-      sessionStorage.setItem(ROOM_KEY, String(conversation.roomId));
-      this.#composer.open(this.#rooms.get(conversation.roomId)?.name ?? "the room", conversation.draft);
+    this.#rooms.setCurrent(room?.id ?? null);
+    if (room) {
+      sessionStorage.setItem(ROOM_KEY, room.id);
+      this.#composer.open(this.#rooms.get(room.id)?.name ?? "the room", room.conversation.draft);
       this.#drawRoomBar();
     } else {
       this.#composer.close();
@@ -260,52 +277,21 @@ export class Workspace {
 
   async #loadOlder(conversation) {
     try {
-      const { messages, hasMore } = await this.#connection.request("chat.history",
-        { room: conversation.roomId, limit: PAGE, before: conversation.oldest?.id });
-      conversation.addOlder(messages, hasMore);
-      return messages.length > 0;
+      return await this.#chatRooms.get(conversation.roomId).loadOlder();
     } catch (error) {
-      if (error.answered) notice(`Could not load older messages: ${error.message}`);
+      notice(`Could not load older messages: ${error.message}`);
       return false;
     }
   }
 
   #send(text) {
-    const conversation = this.#current;
-    conversation.readMarker = null;
-    const message = conversation.write(text);
+    this.#current.conversation.readMarker = null;
+    this.#current.send(text);
     this.#messages.jumpToLatest();
-    this.#transmit(conversation, message);
-  }
-
-  async #transmit(conversation, message) {
-    message.state = "sending";
-    message.problem = undefined;
-    this.#messages.update();
-    try {
-      const answer = await this.#connection.request("chat.send",
-        { room: conversation.roomId, message: message.content, metadata: { clientId: message.clientId } });
-      conversation.confirm(message, answer.messageId);
-    } catch (error) {
-      // Sent and never answered: it may well have arrived, so only the user may send it a second time.
-      message.state = error.sent && !error.answered ? "unconfirmed" : "failed";
-      message.problem = error.message;
-      if (error.retryAfterMs) this.#hold(message, error.retryAfterMs);
-    }
-    this.#messages.update();
-  }
-
-  #hold(message, delay) {
-    message.isHeld = true;
-    setTimeout(() => {
-      message.isHeld = false;
-      this.#messages.update();
-    }, delay);
   }
 
   #tellTyping(isTyping) {
-    if (!this.#current || !this.#connection?.isOpen) return;
-    this.#connection.request("chat.typing", { room: this.#current.roomId, isTyping }, { suspicious: false }).catch(() => {});
+    this.#current?.tellTyping(isTyping);
   }
 
   #noteSeen() {
@@ -314,118 +300,95 @@ export class Workspace {
   }
 
   #tellRead() {
-    const conversation = this.#current;
-    if (!conversation?.loaded || !this.#connection?.isOpen) return;
+    const room = this.#current;
+    if (!room?.conversation.loaded || this.#client?.state !== "open") return;
     if (document.visibilityState !== "visible" || !document.hasFocus()) return;
     const newest = this.#messages.newestVisible();
     if (!newest) return;
-    this.#rooms.change(conversation.roomId, { unread: 0 });
+    this.#rooms.change(room.id, { unread: 0 });
     this.#drawTitle();
-    const last = this.#lastRead.get(conversation.roomId);
+    const last = this.#lastRead.get(room.id);
     if (last !== undefined && (last.id === newest.id || Date.parse(newest.createdAt) < Date.parse(last.createdAt))) return;
-    this.#lastRead.set(conversation.roomId, newest);
-    this.#connection.request("chat.read", { message: newest.id }, { suspicious: false }).catch(() => {
-      if (this.#lastRead.get(conversation.roomId) === newest) this.#lastRead.delete(conversation.roomId);
+    this.#lastRead.set(room.id, newest);
+    this.#client.call("chat.read", { message: newest.id }, { idempotent: true }).catch(() => {
+      if (this.#lastRead.get(room.id) === newest) this.#lastRead.delete(room.id);
     });
   }
 
   #markUnread() {
-    if (this.#current?.newest && this.#messages.isAtEnd) this.#current.readMarker = this.#current.newest.id;
+    const conversation = this.#current?.conversation;
+    if (conversation?.newest && this.#messages.isAtEnd) conversation.readMarker = conversation.newest.id;
   }
 
-  #handle(type, data) {
-    if (type === "chat.message") this.#receive(data);
-    else if (type === "user.typing") this.#receiveTyping(data);
-    else if (type === "user.joined" || type === "user.online") this.#arrived(type, data);
-    else if (type === "user.left" || type === "user.offline") this.#departed(type, data);
-  }
-
-  #receive(message) {
-    const { roomId } = message;
-    const isOwn = String(message.userId) === this.#me.id;
-    const isCurrent = this.#current?.roomId === roomId;
-    const conversation = this.#conversations.get(roomId);
-    const isNew = conversation ? conversation.add({ ...message, isFresh: true }) : true;
-    const room = this.#rooms.get(roomId);
-    if (!room) this.#refreshRoomsSoon();
+  #receive(room, message) {
+    const isOwn = message.userId === this.#me.id;
+    const isCurrent = this.#current === room;
+    const isNew = room.conversation.add({ ...message, isFresh: true });
     if (!isNew) return;
     if (isCurrent) {
-      this.#typing.set(String(message.userId), message.username, false);
+      this.#typing.set(message.userId, message.username, false);
       if (isOwn) this.#messages.update();
       else this.#messages.noteArrival();
+    } else {
+      room.conversation.trim(false);
     }
+    const entry = this.#rooms.get(room.id);
     const isWatched = isCurrent && document.visibilityState === "visible" && document.hasFocus();
-    if (!isOwn && !isWatched && room) {
-      this.#rooms.change(roomId, { unread: room.unread + 1 });
+    if (!isOwn && !isWatched && entry) {
+      this.#rooms.change(room.id, { unread: entry.unread + 1 });
       this.#drawTitle();
     }
-    if (!isCurrent) conversation?.trim(false);
   }
 
   #receiveTyping({ roomId, userId, username, isTyping }) {
-    if (this.#current?.roomId !== roomId || String(userId) === this.#me.id) return;
-    this.#typing.set(String(userId), username, isTyping);
+    if (this.#current?.id === roomId && userId !== this.#me.id) this.#typing.set(userId, username, isTyping);
   }
 
-  #arrived(type, { userId, username, roomId }) {
-    if (roomId !== undefined && roomId !== null) this.#presence.add(roomId, userId, username, type === "user.online");
-    else if (type === "user.online") this.#refreshPresenceSoon();
-    if (String(userId) === this.#me.id && roomId && !this.#rooms.get(roomId)) this.#refreshRoomsSoon();
-    this.#drawPeople();
+  #roomAdded(room, invitedBy) {
+    this.#rooms.add(room);
+    this.#chatRoom(room.id);
+    if (invitedBy) notice(`${invitedBy.username} let you into ${room.name}.`);
+    this.#drawTitle();
   }
 
-  #departed(type, { userId, roomId }) {
-    if (type === "user.left") this.#presence.remove(roomId, userId);
-    else if (roomId !== undefined && roomId !== null) this.#presence.leave(roomId, userId);
-    else this.#presence.leaveEverywhere(userId);
-    if (roomId === undefined || roomId === this.#current?.roomId) this.#typing.set(String(userId), null, false);
-    if (type === "user.left" && String(userId) === this.#me.id) this.#refreshRoomsSoon();
-    this.#drawPeople();
+  #roomGone(roomId) {
+    this.#chatRooms.get(roomId)?.forget();
+    this.#chatRooms.delete(roomId);
+    const entry = this.#rooms.get(roomId);
+    if (entry?.isPrivate) this.#rooms.remove(roomId);
+    else if (entry) this.#rooms.change(roomId, { isMember: false, unread: 0 });
+    if (this.#current?.id === roomId) {
+      this.#setCurrent(null);
+      sessionStorage.removeItem(ROOM_KEY);
+      this.#showNoRoom(entry ? `You left ${entry.name}. Choose another room.` : "Choose another room.");
+    }
+    this.#drawTitle();
   }
 
-  /** "user.online" without a room does not say in which rooms to show the person; joining again does. */
-  #refreshPresenceSoon() {
-    clearTimeout(this.#presenceTimer);
-    this.#presenceTimer = setTimeout(async () => {
-      const roomId = this.#current?.roomId;
-      if (roomId === undefined || !this.#connection?.isOpen) return;
-      try {
-        const { members } = await this.#connection.request("chat.join", { room: roomId });
-        this.#presence.set(roomId, members ?? []);
-        this.#drawPeople();
-      } catch {
-        // The list stays as it was until the next change.
-      }
-    }, 300);
-  }
-
-  async #enterNew(room) {
-    this.#rooms.add({ ...room, memberCount: room.memberCount ?? 1 });
-    await this.#choose(room.id);
-    this.#refreshRoomsSoon();
+  #enterNew(room) {
+    this.#rooms.add(room);
+    this.#choose(room.id);
   }
 
   async #leave() {
-    const roomId = this.#current?.roomId;
+    const roomId = this.#current?.id;
     const room = this.#rooms.get(roomId);
+    this.#peoplePanel.close({ returnFocus: false });
     if (!room || !(await confirmLeaving(room))) return;
     try {
-      await this.#connection.request("chat.leave", { room: roomId });
+      await this.#client.call("room.leave", { room: roomId });
     } catch (error) {
       notice(`Could not leave ${room.name}: ${error.message}`);
       return;
     }
-    this.#conversations.delete(roomId);
-    this.#presence.forget(roomId);
-    this.#rooms.remove(roomId);
-    sessionStorage.removeItem(ROOM_KEY);
-    if (this.#current?.roomId === roomId) {
-      this.#setCurrent(null);
-      this.#showNoRoom(`You left ${room.name}. Choose another room.`);
-    }
-    this.#refreshRoomsSoon();
+    this.#roomGone(roomId);
     if (this.#drawer.isOverlay) this.#drawer.open();
     else document.querySelector("#room-list button")?.focus();
+  }
+
+  async #inviteToCurrent(user) {
+    const { user: invited, isNew } = await this.#client.call("room.invite", { room: this.#current.id, user });
+    notice(isNew ? `${invited.username} is a member now.` : `${invited.username} is a member already.`);
   }
 
   #shortcut(event) {
@@ -444,31 +407,28 @@ export class Workspace {
   }
 
   #drawRoomBar() {
-    const room = this.#rooms.get(this.#current.roomId);
+    const room = this.#rooms.get(this.#current.id);
     byId("room-name").textContent = room?.name ?? "Room";
-    const kind = room?.isPrivate ? "Private" : "Public";
-    const members = room?.memberCount === undefined ? "" : ` · ${room.memberCount} ${room.memberCount === 1 ? "member" : "members"}`;
-    byId("room-meta").textContent = kind + members;
-    this.#drawPeople();
+    byId("room-meta").textContent = room ? describe(room) : "";
+    this.#drawPeople(this.#current);
   }
 
-  #drawPeople() {
-    if (!this.#current) return;
-    const people = this.#presence.in(this.#current.roomId);
-    this.#people.draw(people);
-    const me = people.find((person) => person.userId === this.#me.id);
-    if (me && !this.#me.username) {
-      // A pasted token need not carry a name.
-      this.#me.username = me.username;
-      this.#drawMe();
+  #drawPeople(room) {
+    if (this.#current !== room) return;
+    const { people } = room;
+    this.#people.draw(people, this.#rooms.get(room.id) ?? {});
+    this.#people.setStale(room.isStale);
+    if (people.length && this.#rooms.get(room.id)?.memberCount !== people.length && people.length < MOST_LISTED) {
+      this.#rooms.change(room.id, { memberCount: people.length });
+      byId("room-meta").textContent = describe(this.#rooms.get(room.id));
     }
   }
 
   #drawTitle() {
     const unread = this.#rooms.unread;
-    const room = this.#current ? this.#rooms.get(this.#current.roomId)?.name : null;
+    const room = this.#current ? this.#rooms.get(this.#current.id)?.name : null;
     document.title = `${unread ? `(${unread}) ` : ""}${room ? `${room} · ` : ""}Linkd chat`;
-    byId("menu-dot").hidden = !this.#rooms.all.some((other) => other.unread && other.id !== this.#current?.roomId);
+    byId("menu-dot").hidden = !this.#rooms.mine.some((other) => other.unread && other.id !== this.#current?.id);
   }
 
   #showLoading() {
@@ -487,4 +447,9 @@ export class Workspace {
       element("p", { class: "placeholder-text", text: `This room could not be opened. ${error.message}` }),
       element("button", { type: "button", class: "button", text: "Try again", onclick: () => this.#openRoom(roomId) }));
   }
+}
+
+function describe({ isPrivate, memberCount }) {
+  const kind = isPrivate ? "Private" : "Public";
+  return memberCount === undefined ? kind : `${kind} · ${memberCount} ${memberCount === 1 ? "member" : "members"}`;
 }

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from ..protocol.control import AckThresholds, Retry
+from ..protocol.headers import is_cookie_name
 from ..protocol.rate import Rate
 from ..settings import ProcessSettings, is_service_link
 from .clients import ClientSettings
@@ -17,7 +18,6 @@ from .core.outbox import Policy
 from .core.path_limits import PathLimits
 from .edge.stages import Deadlines
 from .guard.addresses import parse_networks
-from .guard.credentials import is_cookie_name
 from .guard.forwarded import X_FORWARDED_FOR, check_name
 from .guard.guard import GuardSettings
 from .guard.hosts import Hosts
@@ -442,6 +442,7 @@ class Settings(ProcessSettings):
                 startup_grace=self.startup_grace_ms / 1000,
                 limits=self._path_limits,
                 namespaces=tuple(parse_namespaces(self.namespaces)),
+                token_cookie=self.token_cookie,
             ),
             parking=ParkingSettings(
                 timeout=self.park_timeout_ms / 1000, max_messages=self.park_messages, max_bytes=self.park_bytes

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from typing_extensions import Unpack
 
+from ..protocol.headers import check_cookie_name
 from ..protocol.patterns import check_name
 from ..protocol.routes import check_route, shape
 from .context import HttpContext
@@ -29,16 +30,20 @@ class ActionHandler(Handler):
     Attributes:
         route: Its path; empty: it is for other services only.
         method: Of the requests that it answers.
+        cookies: Names of the cookies that it reads.
     """
 
-    __slots__ = ("method", "route")
+    __slots__ = ("cookies", "method", "route")
 
     context = HttpContext
 
-    def __init__(self, name: str, function: Function, *, route: str, method: str, **options: Any) -> None:
+    def __init__(
+        self, name: str, function: Function, *, route: str, method: str, cookies: Sequence[str], **options: Any
+    ) -> None:
         super().__init__(name, function, **options)
         self.route = route
         self.method = method
+        self.cookies = cookies
 
     def endpoint(self, ctx: HttpContext[Any]) -> Awaitable[Any]:
         """See Handler. Data is the body, for GET and DELETE over HTTP the query."""
@@ -72,6 +77,7 @@ class Actions:
         *,
         route: str | None = None,
         method: str = "GET",
+        cookies: Sequence[str] = (),
         **options: Unpack[Options],
     ) -> Callable[[F], F]:
         """Answer HTTP requests, as a decorator on ``async def handler(ctx)`` or ``(ctx, data)``.
@@ -83,6 +89,7 @@ class Actions:
             name: What other services call it by, such as ``rooms.list``.
             route: Path, with variables in braces: ``/chat/rooms/{id}``. ``None``: for other services only.
             method: GET (which answers HEAD too), POST, PUT, PATCH or DELETE.
+            cookies: Names of the cookies that it reads, in ``ctx.cookies``; all others stay with the gateway.
             options: See handlers.Options.
 
         Raises:
@@ -97,13 +104,23 @@ class Actions:
                 function,
                 route=_checked_route(route, function),
                 method=_check_method(method, function) if route is not None else "",
+                cookies=_checked_cookies(cookies, route, function),
                 **options,
             )
             return function
 
         return register
 
-    def _add(self, name: str, function: Function, *, route: str, method: str, **options: Unpack[Options]) -> None:
+    def _add(
+        self,
+        name: str,
+        function: Function,
+        *,
+        route: str,
+        method: str,
+        cookies: Sequence[str],
+        **options: Unpack[Options],
+    ) -> None:
         try:
             check_name(name)
         except ValueError as cause:
@@ -113,7 +130,9 @@ class Actions:
             if known.name == name or same_route:
                 what = f"the action {name!r}" if known.name == name else f"{method} {route}"
                 raise RegistrationError(f"{where(function)}: {what} is taken by {where(known.function)}")
-        self._handlers[name] = ActionHandler(name, function, route=route, method=method, text=self._text, **options)
+        self._handlers[name] = ActionHandler(
+            name, function, route=route, method=method, cookies=cookies, text=self._text, **options
+        )
         self._compile()
 
     def off(self, name: str) -> None:
@@ -164,13 +183,19 @@ class ActionGroup:
         self._route = route.rstrip("/")
 
     def __call__(
-        self, name: str, *, route: str | None = None, method: str = "GET", **options: Unpack[Options]
+        self,
+        name: str,
+        *,
+        route: str | None = None,
+        method: str = "GET",
+        cookies: Sequence[str] = (),
+        **options: Unpack[Options],
     ) -> Callable[[F], F]:
         """As ``service.action``, with the group's prefix and route before those given."""
         check_name_given(name, "group", "list")
         merged: Options = {**self._options, **options}
         full = None if route is None else f"{self._route}{route}" or "/"
-        return self._actions(f"{self._prefix}.{name}", route=full, method=method, **merged)
+        return self._actions(f"{self._prefix}.{name}", route=full, method=method, cookies=cookies, **merged)
 
     def group(self, prefix: str, *, route: str = "", **options: Unpack[SharedOptions]) -> ActionGroup:
         """A group inside this one; what is not given is this one's."""
@@ -206,3 +231,14 @@ def _checked_route(route: str | None, function: Callable[..., Any]) -> str:
     except ValueError as cause:
         raise RegistrationError(f"{where(function)}: {cause}") from cause
     return route
+
+
+def _checked_cookies(cookies: Any, route: str | None, function: Callable[..., Any]) -> tuple[str, ...]:
+    if isinstance(cookies, str) or not isinstance(cookies, Sequence):
+        raise RegistrationError(f"{where(function)}: cookies is a list of names, such as ['refresh'], not {cookies!r}")
+    if cookies and route is None:
+        raise RegistrationError(f"{where(function)}: cookies come over HTTP, and without a route nothing does")
+    try:
+        return tuple(check_cookie_name(str(name)) for name in cookies)
+    except ValueError as cause:
+        raise RegistrationError(f"{where(function)}: {cause}") from cause

@@ -386,13 +386,14 @@ class HttpContext(Context[DB]):
         path: The request's path; empty for a call.
         params: What the route's variables are in this path.
         query: The query's parameters; of one that is repeated, the last.
-        headers: By lower-case name.
+        headers: By lower-case name, without credentials and cookies.
+        cookies: Those that the action reads (``cookies=``), of pages that may connect; of others there are none.
         body: The raw body; for a call its params as JSON.
         remote_address: The client's address; empty for a call.
         caller: The service that called; ``None``: it came over HTTP.
     """
 
-    __slots__ = ("body", "caller", "headers", "method", "params", "path", "query", "remote_address")
+    __slots__ = ("body", "caller", "cookies", "headers", "method", "params", "path", "query", "remote_address")
 
     def __init__(
         self,
@@ -405,6 +406,7 @@ class HttpContext(Context[DB]):
         params: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        cookies: Mapping[str, str] | None = None,
         body: bytes = b"",
         remote_address: str = "",
         caller: str | None = None,
@@ -415,6 +417,7 @@ class HttpContext(Context[DB]):
         self.params = params or {}
         self.query = query or {}
         self.headers = headers or {}
+        self.cookies = cookies or {}
         self.body = body
         self.remote_address = remote_address
         self.caller = caller

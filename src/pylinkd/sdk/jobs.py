@@ -211,6 +211,7 @@ class ActionJob(AnsweredJob):
             params=dict(request.params),
             query=parse_query(request.query),
             headers=_joined(request.headers),
+            cookies=dict(request.cookies),
             body=request.body,
             remote_address=request.remote_address,
         )

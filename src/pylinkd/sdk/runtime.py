@@ -182,6 +182,7 @@ class Runtime:
                 auth=action.requirement.auth,
                 roles=sorted(action.requirement.roles),
                 description=action.description,
+                cookies=action.cookies,
             )
         register.events.extend(service.events.patterns)
         service.room_rules.fill(register)

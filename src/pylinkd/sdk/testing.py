@@ -82,10 +82,22 @@ class Gateway(MemoryGateway):
         *,
         body: Any = None,
         query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        cookies: Mapping[str, str] | None = None,
         user: str | None = None,
         roles: Iterable[str] = (),
     ) -> Response:
         """Ask an action over HTTP; ``decode`` reads the answer's JSON.
+
+        Args:
+            method: Of the request.
+            path: Without its query.
+            body: Anything that JSON can carry.
+            query: The parameters of the query.
+            headers: Of the request.
+            cookies: Of the own page, by name; the action sees those that it reads.
+            user: Who asks; ``None``: nobody signed in.
+            roles: The user's roles.
 
         Raises:
             LinkdError: If no route matches, or the action answers with an error.
@@ -101,15 +113,18 @@ class Gateway(MemoryGateway):
         request.params.update(variables)
         request.query = urlencode(query or {})
         request.body = encode(body)
+        for name, value in (headers or {}).items():
+            request.headers.add(name=name, value=value)
+        request.cookies.update({name: value for name, value in (cookies or {}).items() if name in action.cookies})
         identity = _identity(user, None, roles)
         if identity is not None:
             fill_identity(request.identity, identity)
         answer = (await self.tell(frame)).http_response
-        headers = {header.name: header.value for header in answer.headers if header.name != "Set-Cookie"}
-        cookies = [header.value for header in answer.headers if header.name == "Set-Cookie"]
-        kind = headers.pop("Content-Type", None)
+        returned = {header.name: header.value for header in answer.headers if header.name != "Set-Cookie"}
+        set_cookies = [header.value for header in answer.headers if header.name == "Set-Cookie"]
+        kind = returned.pop("Content-Type", None)
         content = b"" if method == "HEAD" else answer.body
-        return Response(content, status=answer.status, content_type=kind, headers=headers, cookies=cookies)
+        return Response(content, status=answer.status, content_type=kind, headers=returned, cookies=set_cookies)
 
     async def call(self, action: str, params: Any = None, *, user: str | None = None, roles: Iterable[str] = ()) -> Any:
         """Call an action as another service does, and return its result, decoded.

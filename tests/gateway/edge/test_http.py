@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -23,6 +23,13 @@ from ..guards import make_door, make_guard
 LIMIT = 100
 
 
+class Target(NamedTuple):
+    """Who answers, of whom only this is of interest."""
+
+    identity: Identity | None
+    cookies: Sequence[str]
+
+
 class Face:
     """An HTTP face with one service behind it, which keeps what it is asked.
 
@@ -30,12 +37,14 @@ class Face:
         asked: The requests that reached the service, and on whose behalf.
         found: Why no service takes the request; ``None``: one does.
         answer: What it answers, or raises.
+        cookies: Those that it reads.
     """
 
     def __init__(self) -> None:
         self.asked: list[tuple[HttpRequest, Identity | None]] = []
         self.answer: HttpResponse | Exception = HttpResponse(status=200, body=b"{}")
         self.found: Exception | None = None
+        self.cookies: Sequence[str] = ()
         self.ready = True
         guard = make_guard()
         app = HttpApplication(
@@ -50,13 +59,13 @@ class Face:
         transport = httpx.ASGITransport(app=app, client=("192.0.2.9", 4711))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://gateway")
 
-    def find(self, method: str, segments: Sequence[str], identity: Identity | None) -> Identity | None:
+    def find(self, method: str, segments: Sequence[str], identity: Identity | None) -> Target:
         if isinstance(self.found, Exception):
             raise self.found
-        return identity
+        return Target(identity, self.cookies)
 
-    async def request(self, request: HttpRequest, target: Identity | None) -> HttpResponse:
-        self.asked.append((request, target))
+    async def request(self, request: HttpRequest, target: Target) -> HttpResponse:
+        self.asked.append((request, target.identity))
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -105,6 +114,28 @@ async def test_request_reaches_the_service_without_its_credentials(face: Face) -
     assert identity is not None
     assert (identity.user, request.identity.user) == ("una", "una")
     assert request.remote_address == "192.0.2.9"
+
+
+@pytest.mark.parametrize(
+    ("headers", "shown"),
+    [
+        ({"Origin": "http://gateway"}, True),
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Origin": "https://evil.example"}, False),
+        ({"Origin": "null"}, False),
+        ({"Origin": "http://gateway:8080"}, False),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({}, False),
+    ],
+)
+async def test_action_reads_its_cookies_of_its_own_pages(face: Face, headers: dict[str, str], shown: bool) -> None:
+    """Those that it names, and no others. A browser sends them along whoever made the page, and says so."""
+    face.cookies = ["refresh", "absent"]
+
+    await face.client.post("/session", headers={**headers, "Cookie": 'other=1; refresh="a=b"; refresh=2'})
+
+    ((request, _),) = face.asked
+    assert dict(request.cookies) == ({"refresh": "a=b"} if shown else {})
 
 
 async def test_path_is_the_requests_own(face: Face) -> None:

@@ -174,6 +174,7 @@ class Rig(Routing):
         secret: str = "",
         uids: Iterable[int] = (),
         namespaces: Iterable[tuple[str, str]] = (),
+        token_cookie: str = "",
         **guard: Any,
     ) -> None:
         self.link_window = link_window
@@ -182,7 +183,9 @@ class Rig(Routing):
         self.timers = Timers(self.clock)
         self.guard = make_guard(**guard)
         settings = RoutingSettings(
-            services=ServicesSettings(grace=GRACE, startup_grace=STARTUP_GRACE, namespaces=tuple(namespaces)),
+            services=ServicesSettings(
+                grace=GRACE, startup_grace=STARTUP_GRACE, namespaces=tuple(namespaces), token_cookie=token_cookie
+            ),
             parking=ParkingSettings(timeout=park, max_messages=park_messages, max_bytes=PARK_BYTES),
             connection_limit=ConnectionLimitSettings(max_per_user, excess),
             session_window=window,

@@ -64,6 +64,20 @@ async def test_odd_event_patterns_are_refused(rig: Rig) -> None:
     assert refused(rig, events=["a.**.b"])[1] == "BAD_REGISTRATION"
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a;b", "a=b", "ü"])
+async def test_odd_names_of_cookies_are_refused(rig: Rig, name: str) -> None:
+    """No browser could send one of this name."""
+    assert refused(rig, actions=[Action(name="a", cookies=[name])])[1] == "BAD_REGISTRATION"
+
+
+async def test_cookie_of_the_token_is_read_by_no_action() -> None:
+    """A service gets no tokens, by whatever name it asks."""
+    code, type, message = refused(Rig(token_cookie="sid"), actions=[Action(name="steal", cookies=["a", "sid"])])
+
+    assert (code, type) == (409, "TOKEN_COOKIE")
+    assert "LINKD_TOKEN_COOKIE" in message
+
+
 @pytest.mark.parametrize("path", ["/ws", "/health", "/ready", "/live", "ws/chat", "/ws/chat/", "/"])
 async def test_paths_of_the_gateway_are_refused(rig: Rig, path: str) -> None:
     """And those that no client could ask for."""

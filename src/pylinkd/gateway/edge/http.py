@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlencode
 
@@ -21,7 +21,7 @@ from ...protocol.link_values import fill_identity
 from ...protocol.routes import MethodNotAllowedError
 from ...version import __version__
 from ..guard.addresses import Proxies
-from ..guard.credentials import TOKEN_PARAMETER, Credentials
+from ..guard.credentials import TOKEN_PARAMETER, Credentials, cookies_of
 from ..guard.door import Door, refusal_headers
 from ..guard.origins import Origins
 from .bodies import Bodies
@@ -40,10 +40,18 @@ _NOT_FORWARDED = frozenset(
 _NOT_RETURNED = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade", "date"})
 
 
+class Found(Protocol):
+    """Who answers a request."""
+
+    @property
+    def cookies(self) -> Sequence[str]:
+        """Names of the cookies that it reads."""
+
+
 class Router(Protocol):
     """Where requests are answered: routing/actions.py."""
 
-    def find(self, method: str, segments: Sequence[str], identity: Identity | None) -> Any:
+    def find(self, method: str, segments: Sequence[str], identity: Identity | None) -> Found:
         """Who answers a request for this path, in decoded segments.
 
         Raises:
@@ -161,11 +169,13 @@ class HttpApplication:
         """Have an action answer. Whatever the head alone can be refused for comes before the body is read."""
         headers = joined(request.scope["headers"])
         address = self._address(request, headers)
-        identity = await self._door.identify(self._credentials(request, headers), address)
+        credentials = self._credentials(request, headers)
+        identity = await self._door.identify(credentials, address)
         segments = [unquote(segment) for segment in request.scope["raw_path"].decode("latin-1").split("/")]
         target = self._router.find(request.method, segments, identity)
         async with self._bodies.space(self._announced(headers), address):
             wire = self._describe(request, identity, address)
+            wire.cookies.update(_cookies_for(target.cookies, credentials))
             wire.body = await self._body(request)
             return await self._router.request(wire, target)
 
@@ -240,6 +250,18 @@ def _response(answer: HttpResponse) -> Response:
         if header.name.lower() not in _NOT_RETURNED:
             response.headers.append(header.name, header.value)
     return response
+
+
+def _cookies_for(names: Sequence[str], credentials: Credentials) -> Iterator[tuple[str, str]]:
+    """The cookies of these names; of one that is repeated, the first, whose path is the most specific (RFC 6265 §5.4).
+
+    Browsers send cookies with the requests of any page: where it is not one that may connect, there are none.
+    """
+    if credentials.own_page and credentials.cookies is not None:
+        for name in names:
+            value = next(cookies_of(credentials.cookies, name), None)
+            if value is not None:
+                yield name, value
 
 
 def _without_token(query: str) -> str:

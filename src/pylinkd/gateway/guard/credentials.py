@@ -14,14 +14,7 @@ TOKEN_PARAMETER = "token"  # noqa: S105  the name of a query parameter
 BEARER_SUBPROTOCOL = "linkd.bearer."
 """What a subprotocol that is a token begins with: a page can set no header. It is never chosen, so never sent back."""
 
-
-_COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LIST = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)  # what commas part; those in quotes do not
-
-
-def is_cookie_name(text: str) -> bool:
-    """Whether a cookie can be called so (RFC 6265 §4.1.1)."""
-    return _COOKIE_NAME.fullmatch(text) is not None
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +61,7 @@ class Places:
             found.extend(_bearer_tokens(credentials.authorization))
         if self._cookie and credentials.cookies is not None and credentials.own_page:
             # Browsers send cookies with the requests of any page. Without an origin to check they count for nothing.
-            found.extend(value for value in _cookies(credentials.cookies, self._cookie) if value)
+            found.extend(value for value in cookies_of(credentials.cookies, self._cookie) if value)
         if not found:
             return None
         if len(found) > 1 and len(set(found)) > 1:
@@ -95,7 +88,7 @@ def _bearer_tokens(header: str) -> Iterator[str]:
             yield token.strip()
 
 
-def _cookies(header: str, name: str) -> Iterator[str]:
+def cookies_of(header: str, name: str) -> Iterator[str]:
     """The values of the cookies of this name, read as browsers write them (RFC 6265 §5.4): whatever another program
     put into its own cookies must not hide ours.
     """

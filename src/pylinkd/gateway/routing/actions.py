@@ -24,11 +24,13 @@ class RouteMatch(NamedTuple):
         action: Name.
         service: Whose it is.
         params: The variables of its route.
+        cookies: Names of the cookies that it reads.
     """
 
     action: str
     service: Service
     params: dict[str, str]
+    cookies: Sequence[str]
 
 
 class Actions:
@@ -52,7 +54,7 @@ class Actions:
         refusal = _requirement(service, action.name, identity)
         if refusal is not None:
             raise refusal
-        target = RouteMatch(action.name, service, params)
+        target = RouteMatch(action.name, service, params, action.cookies)
         _instance_of(target)
         return target
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 import structlog
 
 from ...protocol.errors import ConflictError
+from ...protocol.headers import check_cookie_name
 from ...protocol.link_pb2 import Action, Register
 from ...protocol.patterns import Pattern, check_name
 from ...protocol.rooms import RoomPattern
@@ -29,6 +30,7 @@ class Claims:
 
     Args:
         namespaces: Those that services may use beside the one with their own name: pairs of service and namespace.
+        token_cookie: The cookie that no action reads; empty: there is none.
 
     Attributes:
         by_path: Services by the path that is theirs alone.
@@ -38,8 +40,9 @@ class Claims:
             client that has not signed in, which then gets 401 and does not learn that the type does not exist.
     """
 
-    def __init__(self, namespaces: Collection[tuple[str, str]] = ()) -> None:
+    def __init__(self, namespaces: Collection[tuple[str, str]] = (), token_cookie: str = "") -> None:
         self._namespaces = frozenset(namespaces)
+        self._token_cookie = token_cookie
         self._services: Collection[Service] = ()
         self.by_path: dict[str, Service] = {}
         self.by_type: dict[str, Service] = {}
@@ -123,6 +126,12 @@ class Claims:
     def _check_route(self, name: str, action: Action) -> None:
         if _is_own(action.route):
             raise ConflictError(f"{action.route} is answered by the gateway itself.")
+        if self._token_cookie and self._token_cookie in action.cookies:
+            raise ConflictError(
+                f"The action {action.name!r} may not read the cookie {self._token_cookie!r}, which holds tokens "
+                "(LINKD_TOKEN_COOKIE): take another name.",
+                type="TOKEN_COOKIE",
+            )
         for other in self._services:
             for instance in other.instances if other.name != name else ():
                 for taken in instance.registration.actions:
@@ -147,6 +156,9 @@ def _check_form(registration: Register) -> None:
         check_name(registration.service)
         for handler in registration.handlers:
             check_name(handler.type)
+        for action in registration.actions:
+            for cookie in action.cookies:
+                check_cookie_name(cookie)
         for text in registration.events:
             Pattern(text)
         for rule in registration.rooms:

@@ -20,19 +20,21 @@ from .service import Service
 
 
 class ServicesSettings(msgspec.Struct, frozen=True):
-    """What becomes of services that are away, and what they may share.
+    """What becomes of services that are away, and what they may use.
 
     Attributes:
         grace: Seconds for which a service without instance still takes new sessions.
         startup_grace: Seconds from the start on in which services may be on their way back from another gateway.
         limits: Of sessions, where their service does not lower them.
         namespaces: Those that services may use beside the one with their own name: pairs of service and namespace.
+        token_cookie: Name of the cookie that may hold a client's token, which no service reads; empty: there is none.
     """
 
     grace: float = 30.0
     startup_grace: float = 10.0
     limits: PathLimits = PathLimits()
     namespaces: tuple[tuple[str, str], ...] = ()
+    token_cookie: str = ""
 
 
 class Services:
@@ -40,7 +42,7 @@ class Services:
 
     Args:
         now: The clock, in seconds; only differences matter.
-        settings: What becomes of services that are away, and what they may share.
+        settings: What becomes of services that are away, and what they may use.
 
     Attributes:
         claims: What belongs to which of them.
@@ -54,7 +56,7 @@ class Services:
         self._complete_at = now() + settings.startup_grace
         self._services: dict[str, Service] = {}
         self._instances: dict[ServiceLink, Instance] = {}
-        self.claims = Claims(settings.namespaces)
+        self.claims = Claims(settings.namespaces, settings.token_cookie)
         self.room_rules = RoomRules()
 
     def register(self, link: ServiceLink, registration: Register) -> Instance:
