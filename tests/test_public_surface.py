@@ -18,7 +18,7 @@ SURFACE = {
         "InternalError", "InvalidJsonError", "Joined", "Limits", "LinkdError", "Member", "Middleware", "Next",
         "NotAcknowledgedError", "NotFoundError", "PastEvent", "PayloadTooLargeError", "Position", "Presence",
         "PresenceChange", "Present", "RateLimitedError", "Receipt", "Reconnect", "RefusedError",
-        "RegistrationError", "RemoteSession", "Response", "Service", "ServiceUnavailableError", "Socket",
+        "RegistrationError", "RemoteSession", "Response", "Service", "ServiceUnavailableError", "SetupError", "Socket",
         "Stream", "StreamAbortedError", "StreamIdleError", "Target", "TextPolicy", "UnauthorizedError",
         "UnknownActionError", "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__",
     ],

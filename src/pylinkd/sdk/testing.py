@@ -114,7 +114,7 @@ class Gateway(MemoryGateway):
         request.query = urlencode(query or {})
         request.body = encode(body)
         for name, value in (headers or {}).items():
-            request.headers.add(name=name.lower(), value=value)
+            request.headers.add(name=name, value=value)
         request.cookies.update({name: value for name, value in (cookies or {}).items() if name in action.cookies})
         identity = _identity(user, None, roles)
         if identity is not None:
