@@ -13,6 +13,7 @@ from pylinkd.db import Database, Table
 
 MESSAGE_LENGTH = 2000
 ROOM_NAME_LENGTH = 100
+USER_NAME_LENGTH = 40
 
 
 def now() -> datetime:
@@ -35,15 +36,61 @@ class Base(DeclarativeBase):
     """Base of the models."""
 
 
+# Who there is
+
+
 class User(Base):
-    """Someone who has connected at least once; the id is the subject of their token."""
+    """Someone with an account, or who has connected at least once; the id is the subject of their token."""
 
     __tablename__ = "users"
     __table_args__ = (sa.CheckConstraint("length(id) > 0", name="users_id_not_empty"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    name: Mapped[str]
+    name: Mapped[str] = mapped_column(index=True)
     created_at: Mapped[datetime] = mapped_column(Timestamp, default=now)
+
+
+class Account(Base):
+    """How a user signs in here. Users with a token of somebody else's have none."""
+
+    __tablename__ = "accounts"
+
+    user_id: Mapped[str] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    # The user's name as accounts.name_key has it: one for all spellings that look the same.
+    name_key: Mapped[str] = mapped_column(unique=True)
+    password_hash: Mapped[str]
+
+    # Read together with the account: signing in needs the name.
+    user: Mapped[User] = relationship(lazy="joined", innerjoin=True)
+
+
+class SignIn(Base):
+    """A user who is signed in in one browser. It has a refresh token, of which only hashes are kept."""
+
+    __tablename__ = "sign_ins"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    user_id: Mapped[str] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    family: Mapped[str] = mapped_column(unique=True)
+    shown_hash: Mapped[str | None]
+    offered_hash: Mapped[str]
+    renewed_at: Mapped[datetime] = mapped_column(Timestamp, default=now)
+    expires_at: Mapped[datetime] = mapped_column(Timestamp, index=True)
+
+    user: Mapped[User] = relationship(lazy="joined", innerjoin=True)
+
+
+class Attempt(Base):
+    """How often somebody has tried something lately, so that nobody tries all passwords."""
+
+    __tablename__ = "attempts"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int] = mapped_column(default=0)
+    ends_at: Mapped[datetime] = mapped_column(Timestamp, index=True)
+
+
+# What they say to each other
 
 
 class Room(Base):
@@ -75,18 +122,23 @@ class ChatMessage(Base):
     __table_args__ = (
         sa.CheckConstraint(f"length(content) BETWEEN 1 AND {MESSAGE_LENGTH}", name="chat_messages_content_length"),
         sa.CheckConstraint("message_type IN ('text', 'image', 'file')", name="chat_messages_type_known"),
+        # A message that is sent again has the key that it had.
+        sa.UniqueConstraint("user_id", "key", name="chat_messages_sent_once"),
         # The order in which history is read.
         sa.Index("chat_messages_history", "room_id", "created_at", "id"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     room_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("rooms.id", ondelete="CASCADE"))
-    user_id: Mapped[str] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[str] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"))
+    key: Mapped[uuid.UUID | None]
     content: Mapped[str]
     message_type: Mapped[str] = mapped_column(default="text")
     # SQLAlchemy keeps the name ``metadata`` for itself.
     extra: Mapped[dict[str, Any] | None] = mapped_column("metadata", sa.JSON(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(Timestamp, default=now)
+    # Whether the room was told of it: a process may end between storing and telling.
+    announced: Mapped[bool] = mapped_column(default=False)
 
     # Read together with the message: history needs every author's name.
     author: Mapped[User] = relationship(lazy="joined", innerjoin=True)
@@ -112,6 +164,9 @@ class ChatDatabase(Database):
     """The tables by name: ``ctx.db.users`` and so on."""
 
     users: Table[User]
+    accounts: Table[Account]
+    sign_ins: Table[SignIn]
+    attempts: Table[Attempt]
     rooms: Table[Room]
     room_members: Table[RoomMember]
     chat_messages: Table[ChatMessage]

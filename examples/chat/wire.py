@@ -7,13 +7,14 @@ from typing import Annotated
 
 import msgspec
 
-from .models import MESSAGE_LENGTH, ROOM_NAME_LENGTH
+from .models import MESSAGE_LENGTH, ROOM_NAME_LENGTH, USER_NAME_LENGTH
 
 # Something to see. NUL, which PostgreSQL cannot store, is kept out by the service's policy for text.
 VISIBLE = r"\S"
 
 MessageText = Annotated[str, msgspec.Meta(max_length=MESSAGE_LENGTH, pattern=VISIBLE)]
 RoomName = Annotated[str, msgspec.Meta(max_length=ROOM_NAME_LENGTH, pattern=VISIBLE)]
+UserName = Annotated[str, msgspec.Meta(max_length=USER_NAME_LENGTH, pattern=VISIBLE)]
 
 
 class Wire(msgspec.Struct, rename="camel"):
@@ -26,12 +27,6 @@ class InRoom(Wire):
     room: uuid.UUID
 
 
-class Done(Wire):
-    """An answer with nothing else to tell."""
-
-    success: bool = True
-
-
 class Person(Wire):
     """A user, as others see them."""
 
@@ -40,6 +35,11 @@ class Person(Wire):
 
 
 class PersonInRoom(Person):
-    """Somebody who did something in a room: joined, left, came online, went offline."""
+    """Somebody who did something in a room."""
 
-    room_id: str
+    room_id: uuid.UUID
+
+
+def gateway_room(room: uuid.UUID) -> str:
+    """What a room is called at the gateway, and by clients: to them services that share ``/ws`` share its names."""
+    return f"chat:{room}"

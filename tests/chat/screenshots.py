@@ -8,6 +8,7 @@ from pathlib import Path
 
 from playwright.async_api import expect
 
+from examples.chat import development, seed
 from tests.processes import ROOT
 
 from .browsers import DESKTOP, PHONE, Window, chromium, window
@@ -15,25 +16,14 @@ from .clients import User, started
 
 IMAGES = ROOT / "docs/images"
 
-ALICE = User("Alice", "11111111-1111-1111-1111-111111111111")
-BOB = User("Bob", "22222222-2222-2222-2222-222222222222")
-CHARLIE = User("Charlie", "33333333-3333-3333-3333-333333333333")
-GENERAL = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
-RANDOM = "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb"
-
-TALK = [
-    (BOB, "Morning! I am about to restart the chat service. Does anybody mind?"),
-    (CHARLIE, "Will it throw us out?"),
-    (BOB, "No. The gateway keeps every connection, the service comes back behind it."),
-    (ALICE, "Go ahead, I will keep typing and see what happens."),
-    (BOB, "Done, it is back."),
-    (ALICE, "Nothing happened here 🎉"),
-    (CHARLIE, "Nor here. Deploy at noon, then?"),
-]
+ALICE = User("Alice", development.ALICE)
+BOB = User("Bob", development.BOB)
+CHARLIE = User("Charlie", development.CHARLIE)
+GENERAL = str(seed.GENERAL)
 
 
 async def take() -> None:
-    """Start a chat, let three people talk, and take the pictures."""
+    """Start a chat in which two more are there, and take the pictures."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
@@ -42,14 +32,9 @@ async def take() -> None:
             chromium() as browser,
             chat.window(BOB) as bob,
             chat.window(CHARLIE) as charlie,
-            chat.window(ALICE) as quiet,
         ):
-            people = {BOB: bob, CHARLIE: charlie, ALICE: quiet}
-            for user, text in TALK:
-                sent = await people[user].ask("chat.send", room=GENERAL, message=text)
-                await quiet.ask("chat.read", message=sent["messageId"])
-            await quiet.close()
-            await bob.ask("chat.send", room=RANDOM, message="Who takes the last croissant?")
+            for there in (bob, charlie):
+                await there.ask("room.join", room=GENERAL)
             address = f"{chat.platform.http}/?user=alice"
             for name, size, touch in (("chat-desktop", DESKTOP, False), ("chat-phone", PHONE, True)):
                 async with window(browser, address, size, touch=touch) as shown:
@@ -60,7 +45,7 @@ async def take() -> None:
 
 
 async def _settle(shown: Window) -> None:
-    await expect(shown.message(TALK[-1][1])).to_be_in_viewport()
+    await expect(shown.message("Noon it is.")).to_be_in_viewport()
     await shown.page.evaluate("document.activeElement.blur()")
 
 

@@ -29,7 +29,7 @@ async def test_private_and_missing_rooms_take_the_same_time(chat: Chat) -> None:
 
         async def timed(room: str) -> tuple[float, dict[str, Any]]:
             began = time.perf_counter()
-            error = await charlie.refusal("chat.join", room=room)
+            error = await charlie.refusal("room.join", room=room)
             return time.perf_counter() - began, error
 
         for _ in range(50):

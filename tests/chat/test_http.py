@@ -1,16 +1,12 @@
-"""Health, the page and its files, and signing in for development."""
+"""Health, and the page with its files."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import jwt
 import pytest
 
-from pylinkd.gateway.settings import DEVELOPMENT_SECRET
 from tests.processes import ROOT
 
-from .clients import Chat, User, started
+from .clients import Chat
 
 PAGE = ROOT / "examples/chat/page"
 POLICY = "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'"
@@ -87,39 +83,3 @@ async def test_nothing_but_the_page_is_served(chat: Chat, name: str) -> None:
     answer = await chat.http("GET", "/", extensions={"target": f"/chat/page/{name}".encode()})
 
     assert answer.status_code == 404
-
-
-async def test_seeded_users_are_offered_for_sign_in(chat: Chat) -> None:
-    """Alice, Bob and Charlie come first."""
-    users = (await chat.http("GET", "/chat/users")).json()["users"]
-
-    assert [user["username"] for user in users[:3]] == ["Alice", "Bob", "Charlie"]
-
-
-@pytest.mark.parametrize("user", ["alice", "Alice", "11111111-1111-1111-1111-111111111111"])
-async def test_session_is_opened_by_name_or_id(chat: Chat, user: str) -> None:
-    """The token is one that the gateway takes."""
-    answer = (await chat.http("POST", "/chat/session", json={"user": user})).json()
-
-    assert answer["user"] == {"id": "11111111-1111-1111-1111-111111111111", "username": "Alice"}
-    claims = jwt.decode(answer["token"], DEVELOPMENT_SECRET, algorithms=["HS256"])
-    assert (claims["sub"], claims["name"]) == (answer["user"]["id"], "Alice")
-    rooms = await chat.http("GET", "/chat/rooms", headers={"Authorization": f"Bearer {answer['token']}"})
-    assert rooms.status_code == 200
-
-
-@pytest.mark.parametrize(("user", "status"), [("mallory", 404), (7, 422), ("nul\0", 422)])
-async def test_session_of_nobody_is_refused(chat: Chat, user: object, status: int) -> None:
-    """Who is not known cannot be chosen."""
-    assert (await chat.http("POST", "/chat/session", json={"user": user})).status_code == status
-
-
-async def test_production_offers_no_sign_in(tmp_path: Path) -> None:
-    """There nobody gets a token for the asking, while tokens signed with the secret are taken."""
-    secret = "a-secret-of-32-bytes-or-more-for-this-test"
-    database = f"sqlite:///{tmp_path}/chat.db"
-    async with started(tmp_path, database, LINKD_ENV="production", LINKD_JWT_SECRET=secret) as chat:
-        assert (await chat.http("GET", "/chat/users")).status_code == 404
-        assert (await chat.http("POST", "/chat/session", json={"user": "alice"})).status_code == 404
-        assert (await chat.http("GET", "/chat/rooms", User("Una"))).status_code == 401
-        assert (await chat.http("GET", "/")).status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,15 +18,15 @@ async def test_message_reaches_everybody_in_the_room(chat: Chat) -> None:
     async with talking(chat, una, ivo) as (room, (first, second)):
         sent = await first.ask("chat.send", room=room, message="Hello ✨")
 
-        assert sent == {"success": True, "messageId": sent["messageId"], "reached": 2}
         type, message = await second.event()
         assert type == "chat.message"
+        assert sent == {"message": message, "reached": 2}
         assert await first.event() == (type, message)
         created_at = datetime.fromisoformat(message.pop("createdAt"))
         assert abs(datetime.now(UTC) - created_at) < timedelta(minutes=1)
         assert message == {
-            "id": sent["messageId"], "roomId": room, "userId": una.id, "username": "Una",
-            "content": "Hello ✨", "messageType": "text", "metadata": None,
+            "id": sent["message"]["id"], "roomId": room, "userId": una.id, "username": "Una",
+            "content": "Hello ✨", "messageType": "text", "metadata": None, "key": None,
         }  # fmt: skip
 
 
@@ -43,13 +44,66 @@ async def test_metadata_comes_back_unchanged(chat: Chat) -> None:
     assert event["messageType"] == "image"
 
 
+async def test_message_that_is_sent_again_is_stored_and_told_once(chat: Chat) -> None:
+    """The client could not know whether it came: the answer is the message as it is, whatever else happened since."""
+    key = str(uuid.uuid4())
+    async with talking(chat, User("Una"), User("Ivo")) as (room, (una, ivo)):
+        first = await una.ask("chat.send", room=room, message="cafe\u0301", key=key)
+        between = await una.ask("chat.send", room=room, message="between")
+        again = await una.ask("chat.send", room=room, message="cafe\u0301", key=key, metadata={"try": 2})
+        last = await una.ask("chat.send", room=room, message="last")
+        told = [(await ivo.event())[1] for _ in range(3)]
+        stored = (await una.ask("chat.history", room=room))["messages"]
+
+    assert first["message"]["key"] == key
+    assert again == {"message": first["message"], "reached": 0}
+    assert told == stored == [first["message"], between["message"], last["message"]]
+
+
+async def test_message_that_is_sent_again_at_once_is_stored_once(chat: Chat) -> None:
+    """In two windows of the user in the same moment, too."""
+    una, key = User("Una"), str(uuid.uuid4())
+    async with talking(chat, una) as (room, (window,)), chat.window(una) as second:
+        answers = await asyncio.gather(
+            *(each.ask("chat.send", room=room, message="once", key=key) for each in (window, second))
+        )
+        stored = (await window.ask("chat.history", room=room))["messages"]
+
+    assert [answer["message"] for answer in answers] == stored * 2
+
+
+async def test_key_is_its_users_own(chat: Chat) -> None:
+    """Somebody else's message may have the same one."""
+    key = str(uuid.uuid4())
+    async with talking(chat, User("Una"), User("Ivo")) as (room, (una, ivo)):
+        first = await una.ask("chat.send", room=room, message="mine", key=key)
+        second = await ivo.ask("chat.send", room=room, message="mine, too", key=key)
+
+    assert second["reached"] == 2
+    assert first["message"]["id"] != second["message"]["id"]
+
+
+async def test_key_of_another_message_is_refused(chat: Chat) -> None:
+    """Rather than to lose what has come with it."""
+    una, key = User("Una"), str(uuid.uuid4())
+    async with talking(chat, una) as (room, (window,)):
+        other = await chat.new_room(una)
+        await window.ask("chat.send", room=room, message="one", key=key)
+        refusals = [
+            await window.refusal("chat.send", room=room, message="two", key=key),
+            await window.refusal("chat.send", room=other, message="one", key=key),
+        ]
+
+    assert [(refusal["code"], refusal["type"]) for refusal in refusals] == [(409, "KEY_USED")] * 2
+
+
 async def test_message_goes_to_no_other_room(chat: Chat) -> None:
     """Who is in another room only, hears of that room only."""
     async with talking(chat, User("Una")) as (room, (una,)), talking(chat, User("Ivo")) as (other, (ivo,)):
         await una.ask("chat.send", room=room, message="here")
         sent = await ivo.ask("chat.send", room=other, message="there")
 
-        assert (await ivo.event())[1]["id"] == sent["messageId"]
+        assert (await ivo.event())[1]["id"] == sent["message"]["id"]
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t\u00a0", "x" * 2001, "nul \0 nul", None, 7, ["x"]])
@@ -87,6 +141,7 @@ async def test_text_is_composed(chat: Chat) -> None:
     ("data", "field"),
     [
         ({"type": "system"}, "type"),
+        ({"key": "k-1"}, "key"),
         ({"metadata": "x"}, "metadata"),
         ({"metadata": [1]}, "metadata"),
         ({"metadata": {"zero\0": ""}}, "metadata[...]"),
@@ -150,7 +205,7 @@ async def test_history_limit_is_a_number_from_1_to_100(chat: Chat, limit: Any) -
 async def test_history_before_a_message_of_another_room_is_not_found(chat: Chat) -> None:
     """A message elsewhere and one that does not exist give the same answer."""
     async with talking(chat, User("Una")) as (room, (una,)), talking(chat, User("Ivo")) as (other, (ivo,)):
-        elsewhere = (await ivo.ask("chat.send", room=other, message="x"))["messageId"]
+        elsewhere = (await ivo.ask("chat.send", room=other, message="x"))["message"]["id"]
         missing = str(uuid.uuid4())
         answers = [await una.refusal("chat.history", room=room, before=before) for before in (elsewhere, missing)]
 
@@ -163,16 +218,16 @@ async def test_unread_counts_what_others_wrote_since_the_last_read(chat: Chat) -
     una, ivo = User("Una"), User("Ivo")
 
     async def unread() -> int:
-        rooms = (await second.ask("chat.rooms"))["rooms"]
+        rooms = (await second.ask("room.list"))["rooms"]
         count: int = next(each["unread"] for each in rooms if each["id"] == room)
         return count
 
     async with talking(chat, una, ivo) as (room, (first, second)):
-        ids = [(await first.ask("chat.send", room=room, message=str(number)))["messageId"] for number in range(3)]
+        ids = [(await first.ask("chat.send", room=room, message=str(number)))["message"]["id"] for number in range(3)]
         await second.ask("chat.send", room=room, message="mine")
 
         assert await unread() == 3
-        assert await second.ask("chat.read", message=ids[1]) == {"success": True}
+        assert await second.ask("chat.read", message=ids[1]) is None
         assert await unread() == 1
         await second.ask("chat.read", message=ids[0])
         assert await unread() == 1
@@ -185,16 +240,16 @@ async def test_last_read_message_is_told_with_the_room(chat: Chat) -> None:
     una = User("Una")
     async with talking(chat, una) as (room, (window,)):
         sent = await window.ask("chat.send", room=room, message="x")
-        await window.ask("chat.read", message=sent["messageId"])
+        await window.ask("chat.read", message=sent["message"]["id"])
         answer = await chat.http("GET", f"/chat/rooms/{room}", una)
 
-    assert answer.json()["room"]["lastReadMessageId"] == sent["messageId"]
+    assert answer.json()["room"]["lastReadMessageId"] == sent["message"]["id"]
 
 
 async def test_message_of_a_foreign_room_cannot_be_read(chat: Chat) -> None:
     """To who is no member it answers like a message that does not exist."""
     async with talking(chat, User("Una")) as (room, (una,)), chat.window(User("Ivo")) as ivo:
-        sent = (await una.ask("chat.send", room=room, message="x"))["messageId"]
+        sent = (await una.ask("chat.send", room=room, message="x"))["message"]["id"]
         missing = str(uuid.uuid4())
         answers = [await ivo.refusal("chat.read", message=message) for message in (sent, missing)]
 

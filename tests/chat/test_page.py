@@ -61,8 +61,8 @@ async def test_two_windows_talk_to_each_other(site: Chat, browser: Browser) -> N
         assert alice.complaints == bob.complaints == []
 
 
-async def test_user_is_chosen_from_the_list(site: Chat, browser: Browser) -> None:
-    """Without a name in the address the page asks who one is."""
+async def test_demonstration_user_is_chosen_from_the_list(site: Chat, browser: Browser) -> None:
+    """Without a name in the address the page asks who one is, and offers those that there are to try."""
     async with window(browser, site.platform.http) as charlie:
         await charlie.part("signin-user-charlie").click()
 
@@ -70,6 +70,61 @@ async def test_user_is_chosen_from_the_list(site: Chat, browser: Browser) -> Non
         await expect(charlie.part("room-name")).to_have_text("General")
         await expect(charlie.part(f"room-{RANDOM}")).to_be_visible()
         await expect(charlie.page.get_by_text("Private Room")).to_have_count(0)
+
+
+async def test_user_signs_in_by_the_form_and_stays_until_they_sign_out(site: Chat, browser: Browser) -> None:
+    """As somebody new; loading the page anew does not ask again, and a second window does not either."""
+    async with window(browser, site.platform.http) as una:
+        await una.part("signin-name").fill("Una")
+        await una.part("signin-password").fill("wrong")
+        await una.part("signin-submit").click()
+        await expect(una.part("signin-problem")).to_have_text("Name or password is wrong.")
+        await una.part("signin-password").fill("correct horse battery")
+        await una.part("signin-register").click()
+        await expect(una.part("me")).to_contain_text("Una")
+
+        await una.page.reload()
+        await expect(una.part("me")).to_contain_text("Una")
+        second = Window(await una.page.context.new_page())
+        await second.page.goto(site.platform.http)
+        await expect(second.part("me")).to_contain_text("Una")
+
+        await una.part("sign-out").click()
+        await expect(una.part("signin-name")).to_be_visible()
+        await expect(second.part("signin-name")).to_be_visible()
+        await una.page.reload()
+        await expect(una.part("signin-name")).to_be_visible()
+
+
+async def test_two_users_share_a_browser(site: Chat, browser: Browser) -> None:
+    """The two links that are printed, in two windows with the cookies of one."""
+    async with window(browser, _address(site, ALICE)) as alice:
+        await expect(alice.part("me")).to_contain_text("Alice")
+        bob = Window(await alice.page.context.new_page())
+        await bob.page.goto(_address(site, BOB))
+        await expect(bob.part("me")).to_contain_text("Bob")
+
+        await alice.page.reload()
+        await expect(alice.part("me")).to_contain_text("Alice")
+        await expect(bob.part("room-name")).to_have_text("General")
+        await bob.say("We are two")
+        await expect(alice.message("We are two")).to_contain_text("Bob")
+
+
+async def test_invited_user_sees_the_room_at_once(site: Chat, browser: Browser) -> None:
+    """It is in their list, and what is said in it is counted."""
+    room = await site.new_room(BOB, private=True, name="Birthday")
+    async with window(browser, _address(site, ALICE)) as alice, site.window(BOB) as bob:
+        await expect(alice.part("room-name")).to_have_text("General")
+        await bob.ask("room.join", room=room)
+        await bob.ask("room.invite", room=room, user="alice")
+        await expect(alice.part("notice")).to_have_text("Bob let you into Birthday.")
+        await bob.until_there(room, ALICE, BOB)
+
+        await bob.ask("chat.send", room=room, message="Psst")
+        await expect(alice.part(f"room-{room}")).to_contain_text("1 unread")
+        await alice.enter(room, "Birthday")
+        await expect(alice.message("Psst")).to_be_visible()
 
 
 async def test_typing_is_shown_until_the_message_is_there(site: Chat, browser: Browser) -> None:
@@ -97,7 +152,9 @@ async def test_online_list_follows_who_comes_and_goes(site: Chat, browser: Brows
             await expect(alice.part("online-count")).to_have_text("2")
             await expect(alice.part("online-list")).to_contain_text("Bob")
         await expect(alice.part("online-count")).to_have_text("1")
-        await expect(alice.page.locator("[data-testid=online-list] .offline")).to_contain_text(["Bob", "Charlie"])
+        await expect(alice.page.locator("[data-testid=online-list] .offline")).to_contain_text(
+            ["Bob", "Charlie", "Dana"]
+        )
 
 
 async def test_older_messages_are_loaded_when_scrolling_up(site: Chat, browser: Browser) -> None:

@@ -1,49 +1,51 @@
 import { followKeyboard } from "./viewport.js";
-import { forgetSession, sessionOfToken, storedSession, storeSession, takeTokenFromAddress } from "./session.js";
+import { forgetUser, rememberedUser, resume, signOut } from "./session.js";
 import { SignIn } from "./signin.js";
 import { Workspace } from "./workspace.js";
 
 const signIn = new SignIn(enter);
-const workspace = new Workspace({ onSignOut: signOut, onRefused: refuse });
+const workspace = new Workspace({ onSignOut: leave, onRefused: refuse });
+let session = null;
 
-function enter(session) {
-  storeSession(session);
+function enter(entered) {
+  session = entered;
   signIn.hide();
   workspace.open(session);
 }
 
-function signOut() {
-  leave("");
+function leave() {
+  // Whether or not the server can be reached, this window is left.
+  signOut(session).catch(() => {});
+  close("");
 }
 
 function refuse() {
-  leave("Your session has ended or was refused. Please sign in again.");
+  close("Your session has ended. Please sign in again.");
 }
 
-function leave(sentence) {
+function close(sentence) {
+  session = null;
   workspace.close();
-  forgetSession();
+  forgetUser();
   // With ?user= left in the address a reload would sign in the very user who has just left.
   history.replaceState(null, "", location.pathname);
   signIn.show(sentence);
 }
 
-function start() {
+async function start() {
   followKeyboard();
-  const token = takeTokenFromAddress();
-  const user = new URLSearchParams(location.search).get("user");
-  const stored = storedSession();
-  if (token) enter(sessionOfToken(token));
-  else if (user) signIn.signIn(user);
-  else if (stored) enter(stored);
-  else signIn.show();
+  const wanted = new URLSearchParams(location.search).get("user") ?? "";
+  const remembered = rememberedUser();
+  const isSame = !wanted || remembered?.username.toLowerCase() === wanted.toLowerCase();
+  let resumed = null;
+  try {
+    // A new window is whoever signed in last in this browser; one with a user of its own stays that.
+    if (isSame) resumed = await resume(remembered?.id);
+  } catch {
+    // The form says that the server cannot be reached.
+  }
+  if (resumed) enter(resumed);
+  else signIn.show("", wanted);
 }
-
-addEventListener("hashchange", () => {
-  const token = takeTokenFromAddress();
-  if (!token) return;
-  workspace.close();
-  enter(sessionOfToken(token));
-});
 
 start();

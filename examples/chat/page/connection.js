@@ -1,3 +1,5 @@
+import { isTokenRefused } from "./session.js";
+
 const REQUEST_TIMEOUT = 10_000;
 const CONNECT_TIMEOUT = 10_000;
 const PROBE_TIMEOUT = 4_000;
@@ -21,13 +23,13 @@ export class RequestError extends Error {
  *
  * `onState` gets {phase, retryAt?, reason?, reconnecting}: "connecting", "open", "waiting", "ended" (until somebody
  * wants to try again), "refused" or "stopped".
- * `isRefused` says whether the server would refuse the token; `probe` is a cheap request to test a silent socket.
+ * `session` has the token, and gets others; `probe` is a cheap request to test a silent socket.
  */
 export class Connection {
   #address;
   #onState;
   #onEvent;
-  #isRefused;
+  #session;
   #probe;
   #socket = null;
   #requests = new Map();
@@ -44,11 +46,11 @@ export class Connection {
   #listeners = new AbortController();
   state = { phase: "stopped", reconnecting: false };
 
-  constructor({ address, onState, onEvent, isRefused, probe }) {
+  constructor({ address, onState, onEvent, session, probe }) {
     this.#address = address;
     this.#onState = onState;
     this.#onEvent = onEvent;
-    this.#isRefused = isRefused;
+    this.#session = session;
     this.#probe = probe;
   }
 
@@ -97,12 +99,23 @@ export class Connection {
     });
   }
 
-  #open() {
+  async #open() {
     clearTimeout(this.#retryTimer);
     this.#closingDelay = null;
-    const socket = new WebSocket(this.#address());
-    this.#socket = socket;
     this.#setState({ phase: "connecting" });
+    try {
+      if (!(await this.#session.refresh())) {
+        this.stop("refused");
+        return;
+      }
+    } catch {
+      this.#lose();
+      return;
+    }
+    if (this.#stopped) return;
+    // With a subprotocol the gateway tells who is there, and when the token ends.
+    const socket = new WebSocket(this.#address, ["linkd.v1+json", `linkd.bearer.${this.#session.token}`]);
+    this.#socket = socket;
     this.#connectTimer = setTimeout(() => this.#lose(), CONNECT_TIMEOUT);
     socket.onopen = () => {
       clearTimeout(this.#connectTimer);
@@ -114,8 +127,10 @@ export class Connection {
     };
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => {
-      if (REFUSED_CODES.has(event.code)) this.stop("refused");
-      else if (RECONNECT_CODES.has(event.code)) this.#lose();
+      if (REFUSED_CODES.has(event.code)) {
+        this.#session.doubt();
+        this.#lose();
+      } else if (RECONNECT_CODES.has(event.code)) this.#lose();
       else this.#end(event.reason);
     };
   }
@@ -130,6 +145,7 @@ export class Connection {
     if (frame === null || typeof frame !== "object") return;
     if (frame.type === "response" || frame.type === "error") this.#settle(frame);
     else if (frame.type === "linkd.closing") this.#closingDelay = Number(frame.data?.retryAfterMs) || 0;
+    else if (frame.type === "linkd.auth.expiring") this.#renew();
     else this.#onEvent(frame.type, frame.data ?? {});
   }
 
@@ -164,7 +180,16 @@ export class Connection {
   }
 
   async #askWhetherRefused() {
-    if (await this.#isRefused()) this.stop("refused");
+    if (await isTokenRefused(this.#session.token)) this.#session.doubt();
+  }
+
+  /** What fails here shows when the token has ended, and the gateway closes the connection. */
+  async #renew() {
+    try {
+      if (await this.#session.refresh({ force: true })) await this.request("linkd.auth", { token: this.#session.token });
+    } catch (error) {
+      console.info("The token was not renewed:", error.message);
+    }
   }
 
   /** `urgent` may cut short even a delay the server asked for; coming back to a tab may not. */

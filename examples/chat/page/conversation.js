@@ -1,4 +1,4 @@
-import { randomId } from "./elements.js";
+import { randomUuid } from "./elements.js";
 
 const KEPT_WHEN_HIDDEN = 200;
 const KEPT_WHEN_SHOWN = 5_000;
@@ -73,8 +73,7 @@ export class Conversation {
   }
 
   write(content) {
-    const key = randomId();
-    const message = { key, clientId: key, content, state: "sending", createdAt: new Date().toISOString() };
+    const message = { key: randomUuid(), content, state: "sending", createdAt: new Date().toISOString() };
     this.pending.push(message);
     return message;
   }
@@ -88,21 +87,8 @@ export class Conversation {
     if (excess > 0) this.#dropFirst(excess);
   }
 
-  confirm(pending, messageId) {
-    if (!this.pending.includes(pending)) return;
-    if (this.#byId.has(messageId)) {
-      this.discard(pending);
-      return;
-    }
-    // The event brings the server's time and order; until then the message stays at the end.
-    pending.state = "sent";
-    pending.messageId = messageId;
-  }
-
   #settledBy(message) {
-    const clientId = message.metadata?.clientId;
-    const own = this.pending.find((pending) =>
-      pending.messageId === message.id || (clientId !== undefined && pending.clientId === clientId));
+    const own = this.pending.find((pending) => pending.key === message.key);
     if (own) this.discard(own);
     return own;
   }

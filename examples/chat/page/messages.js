@@ -281,11 +281,11 @@ export class MessageList {
     let painted = "";
     const paint = (current) => {
       const state = current.state ?? "sent";
-      const signature = JSON.stringify([state, current.id ?? current.messageId, current.createdAt, current.problem, current.isHeld]);
+      const signature = JSON.stringify([state, current.id, current.createdAt, current.problem, current.isHeld]);
       if (signature === painted) return;
       painted = signature;
       node.dataset.state = state;
-      node.dataset.messageId = current.id ?? current.messageId ?? "";
+      node.dataset.messageId = current.id ?? "";
       time.dateTime = current.createdAt;
       time.textContent = timeOf(current.createdAt);
       bubble.title = fullTimeOf(current.createdAt);

@@ -2,41 +2,43 @@ import { avatar, byId, element } from "./elements.js";
 
 const TYPING_EXPIRES = 5_000;
 
-/** Who belongs to each room that the server has told of, and who of them is online. */
+/** Who belongs to each room, as the chat says, and who of them is there, as the gateway says. */
 export class Presence {
-  #rooms = new Map();
+  #members = new Map();
+  #online = new Map();
 
   set(roomId, people) {
-    this.#rooms.set(roomId, new Map(people.map(({ userId, username, online }) => [String(userId), { username, online }])));
+    this.#members.set(roomId, new Map(people.map(({ userId, username }) => [String(userId), username])));
   }
 
-  add(roomId, userId, username, isOnline) {
-    const people = this.#rooms.get(roomId);
-    if (people) people.set(String(userId), { username, online: isOnline || Boolean(people.get(String(userId))?.online) });
+  add(roomId, userId, username) {
+    this.#members.get(roomId)?.set(String(userId), username);
   }
 
-  /** They are a member no more. */
   remove(roomId, userId) {
-    this.#rooms.get(roomId)?.delete(String(userId));
-  }
-
-  /** They are a member still, and offline. */
-  leave(roomId, userId) {
-    const person = this.#rooms.get(roomId)?.get(String(userId));
-    if (person) person.online = false;
-  }
-
-  leaveEverywhere(userId) {
-    for (const roomId of this.#rooms.keys()) this.leave(roomId, userId);
+    this.#members.get(roomId)?.delete(String(userId));
   }
 
   forget(roomId) {
-    this.#rooms.delete(roomId);
+    this.#members.delete(roomId);
+    this.#online.delete(roomId);
+  }
+
+  /** `linkd.presence` of the gateway: all members, or what is different now. */
+  told(roomId, { members, join, update, leave }) {
+    const online = members ? new Map() : new Map(this.#online.get(roomId));
+    for (const [userId, member] of Object.entries({ ...members, ...join, ...update })) {
+      online.set(userId, member.name);
+    }
+    for (const userId of leave ?? []) online.delete(userId);
+    this.#online.set(roomId, online);
   }
 
   in(roomId) {
-    const people = this.#rooms.get(roomId) ?? new Map();
-    return [...people].map(([userId, { username, online }]) => ({ userId, username: username ?? "Someone", online }));
+    const members = this.#members.get(roomId) ?? new Map();
+    const online = this.#online.get(roomId) ?? new Map();
+    return [...new Map([...online, ...members])].map(([userId, username]) =>
+      ({ userId, username: username ?? "Someone", online: online.has(userId) }));
   }
 }
 

@@ -1,69 +1,85 @@
-const STORAGE_KEY = "linkd.chat.session";
+const STORAGE_KEY = "linkd.chat.user";
+const LOCK = "linkd.chat.session";
+/** Before a token ends; a request under way should still find it good. */
+const MARGIN = 30_000;
 
 export class HttpError extends Error {
-  constructor(status, message) {
+  constructor(status, message, type) {
     super(message);
     this.status = status;
+    this.type = type;
+  }
+}
+
+/** Somebody who is signed in: their access token, kept in memory alone, and the way to the next one. */
+export class Session {
+  #endsAt;
+
+  constructor({ token, expiresInMs, user }) {
+    this.user = user;
+    this.#take({ token, expiresInMs });
+    remember(user);
+  }
+
+  /** False when the server signs this user in no more; throws when it cannot be reached. */
+  async refresh({ force = false } = {}) {
+    if (!force && Date.now() < this.#endsAt - MARGIN) return true;
+    const answer = await renewed(this.user.id);
+    if (answer) this.#take(answer);
+    return answer !== null;
+  }
+
+  /** The server has refused the token, whatever its time. */
+  doubt() {
+    this.#endsAt = 0;
+  }
+
+  #take({ token, expiresInMs }) {
+    this.token = token;
+    this.#endsAt = Date.now() + expiresInMs;
   }
 }
 
 /** sessionStorage alone: two windows can be two users, and nothing outlives the window. */
-export function storedSession() {
+export function rememberedUser() {
   try {
-    const session = JSON.parse(sessionStorage.getItem(STORAGE_KEY));
-    return session && session.token ? session : null;
+    return JSON.parse(sessionStorage.getItem(STORAGE_KEY));
   } catch {
     return null;
   }
 }
 
-export function storeSession(session) {
-  sessionStorage.setItem(STORAGE_KEY, JSON.stringify(session));
+function remember(user) {
+  sessionStorage.setItem(STORAGE_KEY, JSON.stringify(user));
 }
 
-export function forgetSession() {
+export function forgetUser() {
   sessionStorage.removeItem(STORAGE_KEY);
 }
 
-/** Takes `#token=…` out of the address bar before anything else can read, copy or log it. */
-export function takeTokenFromAddress() {
-  const token = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (token === null) return null;
-  history.replaceState(null, "", location.pathname + location.search);
-  return token.trim() || null;
+/** What the form offers: whether one may register, and the demonstration users of a development server. */
+export async function signInForm() {
+  return bodyOf(await fetch("/chat/sign-in", { cache: "no-store" }));
 }
 
-export function sessionOfToken(token) {
-  const claims = claimsOf(token);
-  const id = claims.sub ?? claims.userId ?? claims.user_id ?? "";
-  const username = claims.username ?? claims.preferred_username ?? claims.name ?? "";
-  return { token, user: { id: String(id), username: String(username) } };
+export async function signIn(name, password) {
+  return new Session(await post("/chat/session", { name, password }));
 }
 
-/** Only to know whose messages are one's own; it is the server that verifies the token. */
-function claimsOf(token) {
-  try {
-    const payload = token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
-    const bytes = Uint8Array.from(atob(payload), (character) => character.charCodeAt(0));
-    return JSON.parse(new TextDecoder().decode(bytes)) ?? {};
-  } catch {
-    return {};
-  }
+export async function register(name, password) {
+  return new Session(await post("/chat/accounts", { name, password }));
 }
 
-/** The users of a development server, or null where there are none to choose from (production). */
-export async function developmentUsers() {
-  const response = await fetch("/chat/users", { cache: "no-store" });
-  if (response.status === 404) return null;
-  return (await bodyOf(response)).users;
+/** The session that this browser's cookie keeps, of this user where one is named; null: none. */
+export async function resume(userId) {
+  const answer = await renewed(userId);
+  return answer && new Session(answer);
 }
 
-export async function signInAs(user) {
-  return bodyOf(await fetch("/chat/session", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ user }),
-  }));
+export async function signOut(session) {
+  const response = await fetch("/chat/session", { method: "DELETE", headers: { Authorization: `Bearer ${session.token}` } });
+  // With a token that has ended the cookie alone says whose session it is.
+  if (response.status === 401) await fetch("/chat/session", { method: "DELETE" });
 }
 
 /** A browser hides the status of a refused WebSocket upgrade, so the same token is shown to the HTTP side. */
@@ -80,17 +96,30 @@ export async function isTokenRefused(token) {
 }
 
 export async function createRoom(token, room) {
-  const body = await bodyOf(await fetch("/chat/rooms", {
+  return (await post("/chat/rooms", room, { Authorization: `Bearer ${token}` })).room;
+}
+
+/** One window after the other: each changes the cookie that all of them share. Locks need a secure context. */
+async function renewed(userId) {
+  const renew = () => post("/chat/session/renew", userId === undefined ? {} : { user: userId });
+  try {
+    return await (navigator.locks ? navigator.locks.request(LOCK, renew) : renew());
+  } catch (error) {
+    if (error.status === 401 || error.status === 409) return null;
+    throw error;
+  }
+}
+
+async function post(path, body, headers = {}) {
+  return bodyOf(await fetch(path, {
     method: "POST",
-    headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}` },
-    body: JSON.stringify(room),
+    headers: { "Content-Type": "application/json", ...headers },
+    body: JSON.stringify(body),
   }));
-  return body.room;
 }
 
 async function bodyOf(response) {
   const body = await response.json().catch(() => ({}));
   if (response.ok) return body;
-  const message = body?.error?.message ?? body?.message ?? (typeof body?.detail === "string" ? body.detail : null);
-  throw new HttpError(response.status, message ?? `The server answered ${response.status}.`);
+  throw new HttpError(response.status, body?.error?.message ?? `The server answered ${response.status}.`, body?.error?.type);
 }

@@ -1,5 +1,5 @@
 import { avatar, byId, element } from "./elements.js";
-import { developmentUsers, sessionOfToken, signInAs } from "./session.js";
+import { register, signIn, signInForm } from "./session.js";
 
 export class SignIn {
   #onSession;
@@ -7,27 +7,30 @@ export class SignIn {
   #lead = byId("signin-lead");
   #problem = byId("signin-problem");
   #users = byId("signin-users");
-  #form = byId("signin-token");
-  #field = byId("signin-token-text");
+  #form = byId("signin-form");
+  #name = byId("signin-name");
+  #password = byId("signin-password");
+  #register = byId("signin-register");
   #again = byId("signin-again");
+  #demo = null;
 
   constructor(onSession) {
     this.#onSession = onSession;
     this.#again.addEventListener("click", () => this.show());
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
-      const token = this.#field.value.trim();
-      if (!token) return;
-      this.#field.value = "";
-      this.#onSession(sessionOfToken(token));
+      const make = event.submitter === this.#register ? register : signIn;
+      this.#enter(make, this.#name.value, this.#password.value);
     });
   }
 
   hide() {
     this.#view.hidden = true;
+    this.#password.value = "";
   }
 
-  async show(problem = "") {
+  /** `user` is somebody to sign in as, if the server has a demonstration in which they are; else their name is filled in. */
+  async show(problem = "", user = "") {
     this.#view.hidden = false;
     document.title = "Sign in · Linkd chat";
     this.#say(problem);
@@ -35,57 +38,47 @@ export class SignIn {
     this.#form.hidden = true;
     this.#users.replaceChildren();
     this.#lead.textContent = "One moment…";
-    let users;
+    let offered;
     try {
-      users = await developmentUsers();
+      offered = await signInForm();
     } catch {
       this.#lead.textContent = "The server cannot be reached.";
       this.#again.hidden = false;
       this.#again.focus();
       return;
     }
-    if (users === null) this.#offerToken();
-    else this.#offerUsers(users);
+    this.#demo = offered.demo;
+    this.#draw(offered);
+    const wanted = this.#demo?.users.find((each) => each.id === user || each.username.toLowerCase() === user.toLowerCase());
+    if (wanted) await this.#enter(signIn, wanted.username, this.#demo.password);
+    else if (user) this.#name.value = user;
   }
 
-  /** Resolves to false when the server does not sign this user in; the view then says why. */
-  async signIn(user) {
-    try {
-      const session = await signInAs(user);
-      this.#onSession(session);
-      return true;
-    } catch (error) {
-      const sentence = error.status === 404
-        ? `There is no user “${user}” to sign in as here.`
-        : `Could not sign in: ${error.message}`;
-      await this.show(sentence);
-      return false;
-    }
-  }
-
-  #offerToken() {
-    this.#lead.textContent = "Paste an access token to join the conversation.";
+  #draw({ registration, demo }) {
+    this.#lead.textContent = demo ? "Sign in, or try the chat as somebody else." : "Sign in to join the conversation.";
     this.#form.hidden = false;
-    this.#field.focus();
-  }
-
-  #offerUsers(users) {
-    this.#lead.textContent = users.length ? "Who are you today?" : "There are no users yet.";
-    this.#users.replaceChildren(...users.map((user) => element("li", {},
+    this.#register.hidden = !registration;
+    this.#users.replaceChildren(...(demo?.users ?? []).map((user) => element("li", {},
       element("button", {
         type: "button",
         class: "signin-user",
         "data-testid": `signin-user-${user.username.toLowerCase()}`,
-        onclick: () => this.#choose(user),
+        onclick: () => this.#enter(signIn, user.username, demo.password),
       }, avatar(user.id, user.username), element("span", { text: user.username, dir: "auto" })))));
-    this.#users.querySelector("button")?.focus({ preventScroll: true });
+    this.#name.focus({ preventScroll: true });
   }
 
-  async #choose(user) {
-    const buttons = [...this.#users.querySelectorAll("button")];
-    for (const button of buttons) button.disabled = true;
+  async #enter(make, name, password) {
+    const controls = [...this.#view.querySelectorAll("button, input")];
+    for (const control of controls) control.disabled = true;
     this.#say("");
-    await this.signIn(user.id);
+    try {
+      this.#onSession(await make(name, password));
+    } catch (error) {
+      this.#say(error.status ? error.message : "The server cannot be reached.");
+    } finally {
+      for (const control of controls) control.disabled = false;
+    }
   }
 
   #say(problem) {

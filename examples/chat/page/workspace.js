@@ -7,7 +7,7 @@ import { MessageList } from "./messages.js";
 import { Panel } from "./panels.js";
 import { PeoplePanel, Presence, TypingLine } from "./people.js";
 import { confirmLeaving, NewRoomDialog, RoomList } from "./rooms.js";
-import { createRoom, isTokenRefused } from "./session.js";
+import { createRoom } from "./session.js";
 
 const PAGE = 50;
 const READ_AFTER = 600;
@@ -19,7 +19,7 @@ export class Workspace {
   #onRefused;
   #view = byId("workspace");
   #me = { id: "", username: "" };
-  #token = "";
+  #session = null;
   #connection = null;
   #connectionNumber = 0;
   #conversations = new Map();
@@ -29,7 +29,6 @@ export class Workspace {
   #readTimer = 0;
   #lastRead = new Map();
   #roomsTimer = 0;
-  #presenceTimer = 0;
 
   #rooms = new RoomList((roomId) => this.#choose(roomId));
   #messages = new MessageList(this.#me, {
@@ -70,7 +69,7 @@ export class Workspace {
     this.#onSignOut = onSignOut;
     this.#onRefused = onRefused;
     new NewRoomDialog({
-      create: (room) => createRoom(this.#token, room),
+      create: (room) => createRoom(this.#session.token, room),
       onCreated: (room) => this.#enterNew(room),
     });
     byId("sign-out").addEventListener("click", () => this.#onSignOut());
@@ -85,8 +84,9 @@ export class Workspace {
     this.#view.addEventListener("keydown", (event) => this.#shortcut(event));
   }
 
-  open({ token, user }) {
-    this.#token = token;
+  open(session) {
+    const { user } = session;
+    this.#session = session;
     // The views hold on to this object, so it is filled rather than replaced.
     Object.assign(this.#me, { id: String(user.id), username: user.username });
     this.#view.hidden = false;
@@ -94,10 +94,10 @@ export class Workspace {
     this.#drawTitle();
     this.#showNoRoom("Connecting…");
     const connection = new Connection({
-      address: () => `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/chat?token=${encodeURIComponent(token)}`,
+      address: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/chat`,
+      session,
       onState: (state) => { if (connection === this.#connection) this.#stateChanged(state); },
       onEvent: (type, data) => this.#handle(type, data),
-      isRefused: () => isTokenRefused(token),
       probe: (options) => this.#refreshRooms(options),
     });
     this.#connection = connection;
@@ -110,7 +110,6 @@ export class Workspace {
     connection?.stop();
     clearTimeout(this.#readTimer);
     clearTimeout(this.#roomsTimer);
-    clearTimeout(this.#presenceTimer);
     for (const panel of [this.#drawer, this.#peoplePanel]) panel.close({ returnFocus: false });
     for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
     this.#conversations.clear();
@@ -140,6 +139,9 @@ export class Workspace {
     const connection = this.#connection;
     try {
       await this.#refreshRooms();
+      // In all of them first: what is said from here on comes as an event, and what was said before is counted below.
+      await Promise.all(this.#rooms.all.filter((room) => room.isMember).map((room) => this.#join(room.id)));
+      await this.#refreshRooms();
     } catch (error) {
       if (connection === this.#connection && connection.isOpen) notice(`Could not load the rooms: ${error.message}`);
     }
@@ -162,7 +164,7 @@ export class Workspace {
   }
 
   async #refreshRooms(options) {
-    const { rooms } = await this.#connection.request("chat.rooms", {}, options);
+    const { rooms } = await this.#connection.request("room.list", {}, options);
     this.#rooms.replace(rooms);
     if (this.#current) this.#drawRoomBar();
     this.#drawTitle();
@@ -191,9 +193,7 @@ export class Workspace {
 
     const isCurrent = () => number === this.#openNumber && conversation === this.#current;
     try {
-      const joined = await this.#connection.request("chat.join", { room: roomId });
-      this.#presence.set(roomId, joined.members ?? []);
-      this.#rooms.change(roomId, { ...(joined.memberCount === undefined ? {} : { memberCount: joined.memberCount }), isMember: true });
+      await this.#join(roomId);
       if (isCurrent()) this.#drawRoomBar();
       if (conversation.syncedOn !== this.#connectionNumber) {
         const connectionNumber = this.#connectionNumber;
@@ -214,6 +214,12 @@ export class Workspace {
       if (conversation.loaded) notice(`This room may not be up to date: ${error.message}`);
       else this.#showProblem(roomId, error);
     }
+  }
+
+  async #join(roomId) {
+    const { members, memberCount } = await this.#connection.request("room.join", { room: roomId });
+    this.#presence.set(roomId, members);
+    this.#rooms.change(roomId, { memberCount, isMember: true });
   }
 
   #conversationOf(roomId) {
@@ -284,10 +290,10 @@ export class Workspace {
     this.#messages.update();
     try {
       const answer = await this.#connection.request("chat.send",
-        { room: conversation.roomId, message: message.content, metadata: { clientId: message.clientId } });
-      conversation.confirm(message, answer.messageId);
+        { room: conversation.roomId, message: message.content, key: message.key });
+      conversation.add(answer.message);
     } catch (error) {
-      // Sent and never answered: it may well have arrived, so only the user may send it a second time.
+      // Sent and never answered: it may well have arrived. With its key it is not said twice.
       message.state = error.sent && !error.answered ? "unconfirmed" : "failed";
       message.problem = error.message;
       if (error.retryAfterMs) this.#hold(message, error.retryAfterMs);
@@ -336,8 +342,11 @@ export class Workspace {
   #handle(type, data) {
     if (type === "chat.message") this.#receive(data);
     else if (type === "user.typing") this.#receiveTyping(data);
-    else if (type === "user.joined" || type === "user.online") this.#arrived(type, data);
-    else if (type === "user.left" || type === "user.offline") this.#departed(type, data);
+    else if (type === "user.joined") this.#arrived(data);
+    else if (type === "user.left") this.#departed(data);
+    else if (type === "room.added") this.#added(data);
+    else if (type === "room.removed") this.#removed(data.roomId);
+    else if (type === "linkd.presence") this.#told(data);
   }
 
   #receive(message) {
@@ -367,36 +376,45 @@ export class Workspace {
     this.#typing.set(String(userId), username, isTyping);
   }
 
-  #arrived(type, { userId, username, roomId }) {
-    if (roomId !== undefined && roomId !== null) this.#presence.add(roomId, userId, username, type === "user.online");
-    else if (type === "user.online") this.#refreshPresenceSoon();
-    if (String(userId) === this.#me.id && roomId && !this.#rooms.get(roomId)) this.#refreshRoomsSoon();
+  #arrived({ userId, username, roomId }) {
+    this.#presence.add(roomId, userId, username);
     this.#drawPeople();
   }
 
-  #departed(type, { userId, roomId }) {
-    if (type === "user.left") this.#presence.remove(roomId, userId);
-    else if (roomId !== undefined && roomId !== null) this.#presence.leave(roomId, userId);
-    else this.#presence.leaveEverywhere(userId);
-    if (roomId === undefined || roomId === this.#current?.roomId) this.#typing.set(String(userId), null, false);
-    if (type === "user.left" && String(userId) === this.#me.id) this.#refreshRoomsSoon();
+  #departed({ userId, roomId }) {
+    this.#presence.remove(roomId, userId);
+    if (roomId === this.#current?.roomId) this.#typing.set(String(userId), null, false);
     this.#drawPeople();
   }
 
-  /** "user.online" without a room does not say in which rooms to show the person; joining again does. */
-  #refreshPresenceSoon() {
-    clearTimeout(this.#presenceTimer);
-    this.#presenceTimer = setTimeout(async () => {
-      const roomId = this.#current?.roomId;
-      if (roomId === undefined || !this.#connection?.isOpen) return;
-      try {
-        const { members } = await this.#connection.request("chat.join", { room: roomId });
-        this.#presence.set(roomId, members ?? []);
-        this.#drawPeople();
-      } catch {
-        // The list stays as it was until the next change.
-      }
-    }, 300);
+  /** The gateway calls a room of the chat `chat:` and its id. */
+  #told(presence) {
+    this.#presence.told(presence.room.replace(/^chat:/, ""), presence);
+    this.#drawPeople();
+  }
+
+  /** The user is a member of a room since now: by another window, or since somebody let them in. */
+  async #added({ room, invitedBy }) {
+    this.#rooms.add(room);
+    if (invitedBy) notice(`${invitedBy.username} let you into ${room.name}.`);
+    try {
+      await this.#join(room.id);
+    } catch (error) {
+      if (error.answered) notice(`Could not join ${room.name}: ${error.message}`);
+    }
+    this.#refreshRoomsSoon();
+  }
+
+  #removed(roomId) {
+    this.#conversations.delete(roomId);
+    this.#presence.forget(roomId);
+    const name = this.#rooms.get(roomId)?.name ?? "the room";
+    this.#rooms.remove(roomId);
+    if (this.#current?.roomId === roomId) {
+      this.#setCurrent(null);
+      this.#showNoRoom(`You left ${name}. Choose another room.`);
+    }
+    this.#refreshRoomsSoon();
   }
 
   async #enterNew(room) {
@@ -410,20 +428,13 @@ export class Workspace {
     const room = this.#rooms.get(roomId);
     if (!room || !(await confirmLeaving(room))) return;
     try {
-      await this.#connection.request("chat.leave", { room: roomId });
+      await this.#connection.request("room.leave", { room: roomId });
     } catch (error) {
       notice(`Could not leave ${room.name}: ${error.message}`);
       return;
     }
-    this.#conversations.delete(roomId);
-    this.#presence.forget(roomId);
-    this.#rooms.remove(roomId);
     sessionStorage.removeItem(ROOM_KEY);
-    if (this.#current?.roomId === roomId) {
-      this.#setCurrent(null);
-      this.#showNoRoom(`You left ${room.name}. Choose another room.`);
-    }
-    this.#refreshRoomsSoon();
+    this.#removed(roomId);
     if (this.#drawer.isOverlay) this.#drawer.open();
     else document.querySelector("#room-list button")?.focus();
   }
