@@ -31,9 +31,9 @@ from .wire import UserName, Wire
 
 COOKIE = "chat_refresh"
 
-_WRONG_OF_A_NAME = Allowance("wrong password of a name", 10, timedelta(minutes=10))
-_WRONG_OF_A_SITE = Allowance("wrong password of a site", 50, timedelta(minutes=10))
-_NEW_OF_A_SITE = Allowance("new account of a site", 20, timedelta(hours=1))
+WRONG_OF_A_NAME = Allowance("wrong password of a name", 10, timedelta(minutes=10))
+WRONG_OF_A_SITE = Allowance("wrong password of a site", 50, timedelta(minutes=10))
+NEW_OF_A_SITE = Allowance("new account of a site", 20, timedelta(hours=1))
 
 _PATH = "/chat/session"  # the cookie goes nowhere else
 _LONGEST_PASSWORD = 256
@@ -102,7 +102,7 @@ async def register(ctx: HttpContext[ChatDatabase], wanted: NewAccount) -> Respon
     _require_json(ctx)
     if not REGISTRATION_OPEN:
         raise ForbiddenError("No new accounts are made here.", type="REGISTRATION_CLOSED")
-    await attempts.take(ctx.db, _NEW_OF_A_SITE, attempts.site(ctx.remote_address))
+    await attempts.take(ctx.db, NEW_OF_A_SITE, attempts.site(ctx.remote_address))
     account = await accounts.create(ctx.db, wanted.name, wanted.password)
     return _signed_in(ctx, await refresh_tokens.begin(ctx, account.user_id), status=201)
 
@@ -114,13 +114,13 @@ async def sign_in(ctx: HttpContext[ChatDatabase], shown: Credentials) -> Respons
     """
     _require_json(ctx)
     site, name = attempts.site(ctx.remote_address), accounts.name_key(shown.name)
-    await attempts.take(ctx.db, _WRONG_OF_A_SITE, site)
-    await attempts.take(ctx.db, _WRONG_OF_A_NAME, name)
+    await attempts.take(ctx.db, WRONG_OF_A_SITE, site)
+    await attempts.take(ctx.db, WRONG_OF_A_NAME, name)
     account = await accounts.authenticate(ctx.db, shown.name, shown.password)
     if account is None:
         raise UnauthorizedError("Name or password is wrong.", type="WRONG_PASSWORD")
-    await attempts.give_back(ctx.db, _WRONG_OF_A_SITE, site)
-    await attempts.give_back(ctx.db, _WRONG_OF_A_NAME, name)
+    await attempts.give_back(ctx.db, WRONG_OF_A_SITE, site)
+    await attempts.give_back(ctx.db, WRONG_OF_A_NAME, name)
     return _signed_in(ctx, await refresh_tokens.begin(ctx, account.user_id))
 
 

@@ -113,17 +113,17 @@ async def test_two_users_share_a_browser(site: Chat, browser: Browser) -> None:
 
 async def test_invited_user_sees_the_room_at_once(site: Chat, browser: Browser) -> None:
     """It is in their list, and what is said in it is counted."""
-    room = await site.new_room(BOB, private=True, name="Surprise party")
+    room = await site.new_room(BOB, private=True, name="Birthday")
     async with window(browser, _address(site, ALICE)) as alice, site.window(BOB) as bob:
         await expect(alice.part("room-name")).to_have_text("General")
         await bob.ask("room.join", room=room)
         await bob.ask("room.invite", room=room, user="alice")
-        await expect(alice.part("notice")).to_have_text("Bob let you into Surprise party.")
+        await expect(alice.part("notice")).to_have_text("Bob let you into Birthday.")
         await bob.until_there(room, ALICE, BOB)
 
         await bob.ask("chat.send", room=room, message="Psst")
         await expect(alice.part(f"room-{room}")).to_contain_text("1 unread")
-        await alice.enter(room, "Surprise party")
+        await alice.enter(room, "Birthday")
         await expect(alice.message("Psst")).to_be_visible()
 
 
@@ -241,15 +241,15 @@ async def test_private_room_is_made_on_the_page(site: Chat, browser: Browser) ->
         window(browser, _address(site, BOB)) as bob,
     ):
         await alice.part("new-room").click()
-        await alice.part("new-room-name").fill("Birthday")
+        await alice.part("new-room-name").fill("Surprise")
         await alice.part("new-room-private").check()
         await alice.part("new-room-create").click()
-        await expect(alice.part("room-name")).to_have_text("Birthday")
+        await expect(alice.part("room-name")).to_have_text("Surprise")
         await alice.say("Bob must not know")
 
         await bob.page.reload()
         await expect(bob.part("room-name")).to_have_text("General")
-        await expect(bob.page.get_by_text("Birthday")).to_have_count(0)
+        await expect(bob.page.get_by_text("Surprise")).to_have_count(0)
 
 
 async def _fits(phone: Window) -> bool:
