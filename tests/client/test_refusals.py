@@ -1,4 +1,6 @@
-"""Servers that refuse the opening handshake, or answer it with something else: whether the client comes back, and when."""
+"""Servers that refuse the opening handshake, or answer it with something else: whether the client comes back, and
+when.
+"""
 
 from __future__ import annotations
 
@@ -197,7 +199,7 @@ async def test_redirects_lead_to_no_flood(status: int, location: str | None) -> 
         b"\x00" * 100,
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
         b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\nshort",
         b"HTTP/1.1 503 Busy\r\nContent-Length: -1\r\n\r\n",
         b"HTTP/1.1 xyz Busy\r\n\r\n",

@@ -57,6 +57,9 @@ def connect(
         ssl: How to trust the server, for ``wss``; ``None``: as the system does.
         queue_messages: How many messages may wait while there is no connection.
         queue_bytes: And how many bytes.
+
+    Raises:
+        ValueError: If ``url`` is no address, or none for TLS while ``ssl`` is given.
     """
     return Client(
         url,

@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
 
 from ..protocol.close import ABNORMAL, CloseCode, Reconnect, reconnect_after
 from .backoff import backoff
@@ -66,7 +67,7 @@ class Connections:
         report: Report,
     ) -> None:
         self.state = State.IDLE
-        self._url = f"ws{url.removeprefix('http')}" if url.startswith("http") else url
+        self._url = _address(url, ssl)
         self._session = session
         self._binary = binary
         self._tokens = tokens
@@ -194,10 +195,11 @@ class Connections:
             websocket = await self._open()
         except InvalidStatus as refused:
             return _refusal(refused)
-        except InvalidURI as error:
-            return CloseCode.NORMAL, str(error), 0.0
         except (OSError, InvalidHandshake, EOFError) as error:
             return ABNORMAL, str(error) or type(error).__name__, 0.0
+        except Exception as error:  # where the server redirects to, or the proxy of the system, is no address
+            self._report(error, "connect")
+            return CloseCode.NORMAL, "no connection can be made", 0.0
         return await self._serve(websocket, tasks)
 
     async def _open(self) -> ClientConnection:
@@ -298,6 +300,23 @@ class Connections:
     def _set(self, change: StateChange) -> None:
         self.state = change.state
         self._changed(change)
+
+
+def _address(url: str, ssl: ssl.SSLContext | None) -> str:
+    """Of a WebSocket, where ``url`` may be one for HTTP.
+
+    Raises:
+        ValueError: If it is no address, or none for TLS.
+    """
+    address = f"ws{url.removeprefix('http')}" if url.startswith("http") else url
+    try:
+        parsed = parse_uri(address)
+        parsed.host.encode("idna")
+    except (InvalidURI, ValueError) as cause:
+        raise ValueError(f"connect() takes an address such as wss://example.org/ws/chat, not {url!r}") from cause
+    if ssl is not None and not parsed.secure:
+        raise ValueError(f"an SSLContext is for addresses that begin with wss:// or https://, not for {url!r}")
+    return address
 
 
 def _comes_back(code: int) -> bool:

@@ -512,7 +512,6 @@ class Session:
             settle(error, data)
 
 
-
 def encode(codec: Codec, value: Any) -> bytes:
     """A value as the data of a message."""
     return msgspec.msgpack.encode(value) if codec.binary else msgspec.json.encode(value)
