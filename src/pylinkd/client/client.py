@@ -59,7 +59,7 @@ def connect(
         queue_bytes: And how many bytes.
 
     Raises:
-        ValueError: If ``url`` is no address, or none for TLS while ``ssl`` is given.
+        ValueError: If ``url`` is no address, or none for TLS while ``ssl`` is given; if ``token`` can be none.
     """
     return Client(
         url,
@@ -111,6 +111,7 @@ class Client:
         self._streams: set[EventStream] = set()
         self._answerers: dict[str, Callable[[Event], object]] = {}
         self._answering = 0
+        self._renewing = False
         self._on_state: Handlers[StateChange] = Handlers(self.report)
         self._on_gap: Handlers[Gap] = Handlers(self.report)
         self._on_error: Handlers[Failure] = Handlers(_log_failure)
@@ -201,9 +202,12 @@ class Client:
         for room in self._rooms.values():
             room.presence.lost()
 
-    async def _renew_token(self) -> None:
-        if not self._tokens.renewable:
-            return
+    def _renew_token(self) -> None:
+        if self._tokens.renewable and not self._renewing:
+            self._renewing = True
+            self.start(self._renew_token_now())
+
+    async def _renew_token_now(self) -> None:
         try:
             token = await self._tokens.ask("expiring")
             if token is not None:
@@ -213,6 +217,8 @@ class Client:
             pass  # the next session begins with a token of its own
         except Exception as error:  # an application's
             self.report(error, "token")
+        finally:
+            self._renewing = False
 
     # messages
 
@@ -506,7 +512,7 @@ class _Owner:
     def control(self, message: Received) -> None:
         client = self._client
         if message.type == AuthExpiring.type:
-            client.start(client._renew_token())
+            client._renew_token()
             return
         try:
             data = decode(client._codec, message.data)

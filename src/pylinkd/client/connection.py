@@ -28,7 +28,6 @@ _CLOSING = 5.0
 _WAKE_PAUSE = 2.0
 _LONGEST_ASKED = 600.0
 _MAX_MESSAGE = 16 * 1024 * 1024
-_NO_TOKEN = "there is no other token"  # noqa: S105  no password
 _REFUSED = {401: int(CloseCode.UNAUTHORIZED), 403: int(CloseCode.FORBIDDEN)}
 _FAILED = {CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_TEXT, CloseCode.MESSAGE_TOO_BIG}
 """Codes with which a connection is failed for what came over it (RFC 6455 §7.1.7)."""
@@ -102,7 +101,7 @@ class Connections:
                 self._failures = 0
             self._opened_at = None
             self._failures += 1
-            if code == CloseCode.UNAUTHORIZED and self._tokens.renewable and reason != _NO_TOKEN:
+            if code == CloseCode.UNAUTHORIZED and self._tokens.renewable:
                 self._tokens.wanted = "refused"
             elif not _comes_back(code):
                 return reason, code
@@ -189,7 +188,7 @@ class Connections:
                 self._report(error, "token")
                 return ABNORMAL, "no token", 0.0
             if token is None and wanted == "refused":
-                return CloseCode.UNAUTHORIZED, _NO_TOKEN, 0.0
+                return CloseCode.UNAUTHORIZED, "there is no other token", 0.0
             self._tokens.token, self._tokens.wanted = token, None
         try:
             websocket = await self._open()
