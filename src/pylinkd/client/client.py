@@ -17,7 +17,7 @@ from ..protocol.control import Gap as RoomGap
 from ..protocol.envelope import JSON, MSGPACK, SUBPROTOCOLS, Received
 from ..protocol.errors import BadRequestError, InternalError, LinkdError, NotFoundError, RateLimitedError
 from ..protocol.rooms import Position
-from .connection import Connections
+from .connection import ENDED, Connections
 from .errors import ConnectionLost, Timeout
 from .events import Event, EventStream, Handlers
 from .protocol import Outgoing, Session, Welcome, decode, encode
@@ -121,7 +121,9 @@ class Client:
         self._changed = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
         self._tasks: asyncio.TaskGroup | None = None
-        self._early: list[Coroutine[Any, Any, None]] = []  # to be started with the client
+        self._early: list[
+            tuple[Callable[..., Coroutine[Any, Any, None]], tuple[Any, ...]]
+        ] = []  # for when it is entered
 
     # its life
 
@@ -136,7 +138,7 @@ class Client:
         return self._session.pending
 
     async def __aenter__(self) -> Self:
-        if self._runner is not None:
+        if self._runner is not None or self.state is State.CLOSED:
             raise RuntimeError("a client is entered once: call connect() for another")
         self._runner = asyncio.get_running_loop().create_task(self._run())
         return self
@@ -146,13 +148,13 @@ class Client:
 
     async def close(self) -> None:
         """End the session, behind what was sent. What has no answer yet fails with ``ConnectionLost``."""
-        if self._runner is None:
-            return
         try:
             await self._connections.drain()
         finally:
-            self._runner.cancel()
-            await asyncio.wait([self._runner])
+            if self._runner is not None:
+                self._runner.cancel()
+                await asyncio.wait([self._runner])
+            self._end(ENDED, None)  # where that had not begun
 
     async def wait(self, state: State = State.OPEN) -> None:
         """Wait until the client is in a state.
@@ -172,11 +174,11 @@ class Client:
             self._connections.wake()
 
     async def _run(self) -> None:
-        reason, code = "closed by this client", None
+        reason, code = ENDED, None
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                for coroutine in self._early:
-                    self._tasks.create_task(coroutine)
+                for function, arguments in self._early:
+                    self.start(function, *arguments)
                 self._early.clear()
                 reason, code = await self._connections.run(self._tasks)
                 raise _Over
@@ -187,8 +189,11 @@ class Client:
             log.exception(reason)
         finally:
             self._tasks = None
-            for coroutine in self._early:
-                coroutine.close()
+            self._end(reason, code)
+
+    def _end(self, reason: str, code: int | None) -> None:
+        if self.state is not State.CLOSED:
+            self._early.clear()
             self._connections.end(reason, code)
             for stream in list(self._streams):
                 stream.close()
@@ -205,7 +210,7 @@ class Client:
     def _renew_token(self) -> None:
         if self._tokens.renewable and not self._renewing:
             self._renewing = True
-            self.start(self._renew_token_now())
+            self.start(self._renew_token_now)
 
     async def _renew_token_now(self) -> None:
         try:
@@ -338,7 +343,7 @@ class Client:
         if not inspect.iscoroutinefunction(handler):
             return self._events.add(type, handler)
         stream = self.events(type)
-        self.start(self._consume(stream, handler, type))
+        self.start(self._consume, stream, handler, type)
         return stream.close
 
     def events(self, type: str = "*", *, limit: int = 1000) -> EventStream:
@@ -425,7 +430,7 @@ class Client:
             self._reply(message.id, RateLimitedError())
         else:
             self._answering += 1
-            self.start(self._answer(message, event, answerer, self._sessions))
+            self.start(self._answer, message, event, answerer, self._sessions)
 
     async def _answer(self, message: Received, event: Event, answerer: Callable[[Event], object], session: int) -> None:
         error: LinkdError | None = None
@@ -460,14 +465,17 @@ class Client:
         """Whether there is a connection."""
         return self.state is State.OPEN
 
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run something in the background, until the client is closed."""
+    def start(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> asyncio.Task[None] | None:
+        """Run something in the background, until the client is closed. Returns its task, if it runs already."""
         if self._tasks is not None:
-            self._tasks.create_task(coroutine)
+            coroutine = function(*arguments)
+            try:
+                return self._tasks.create_task(coroutine)
+            except RuntimeError:  # the client is about to be closed
+                coroutine.close()
         elif self.state is State.IDLE:
-            self._early.append(coroutine)
-        else:
-            coroutine.close()
+            self._early.append((function, arguments))
+        return None
 
     def stream(self, handlers: Handlers[Event], type: str, limit: int) -> EventStream:
         """Events of some handlers, one after the other, until the client is closed."""

@@ -21,6 +21,8 @@ from .protocol import Session
 from .state import State, StateChange
 from .tokens import Tokens
 
+ENDED = "closed by this client"
+
 _STABLE = 10.0  # a connection that lasted so long was a good one; the next failure is the first
 _STABLE_RESUMED = 2.0
 _OPENING = 10.0
@@ -80,6 +82,7 @@ class Connections:
         self._stable_after = _STABLE
         self._not_before = 0.0
         self._woken_at = float("-inf")
+        self._ending = False
         self._wake = asyncio.Event()
         self._websocket: ClientConnection | None = None
         self._outbox: list[bytes] = []
@@ -96,6 +99,8 @@ class Connections:
                 code, reason, asked = await self._attempt(tasks)
             finally:
                 self._drop()
+            if self._ending:
+                return ENDED, None
             now = loop.time()
             if self._opened_at is not None and now - self._opened_at >= self._stable_after:
                 self._failures = 0
@@ -124,7 +129,8 @@ class Connections:
             pass
 
     async def drain(self) -> None:
-        """Write what may be written, and close the connection, if there is one, with 1000."""
+        """Write what may be written, and close the connection, if there is one, with 1000. There will be no other."""
+        self._ending = True
         websocket = self._websocket
         if websocket is None or self.state is not State.OPEN:
             return
@@ -236,7 +242,7 @@ class Connections:
             return websocket.close_code or ABNORMAL, websocket.close_reason or "", 0.0
         reason, fault = broken.result()
         if fault:
-            tasks.create_task(websocket.close(CloseCode.NORMAL))  # the server may forget the session
+            tasks.create_task(_close(websocket))  # the server may forget the session
             self._drop(abort=False)
         return ABNORMAL, reason, 0.0
 
@@ -253,9 +259,12 @@ class Connections:
                 self._session.receive(payload.encode() if isinstance(payload, str) else payload, loop.time())
                 self.flush()
         except ConnectionClosed as closed:
-            # With the same session the same would come again.
-            if closed.rcvd is None and closed.sent is not None and closed.sent.code in _FAILED:
-                self._session.fault(closed.sent.reason)
+            if closed.sent is None:
+                return
+            if closed.rcvd_then_sent is False and closed.sent.code == CloseCode.NORMAL:
+                self._session.arrived()  # what the server has answered is behind all the rest
+            elif closed.rcvd is None and closed.sent.code in _FAILED:
+                self._session.fault(closed.sent.reason)  # with the same session the same would come again
 
     async def _write(self, websocket: ClientConnection) -> None:
         outbox = self._outbox
@@ -275,6 +284,7 @@ class Connections:
         websocket, self._websocket = self._websocket, None
         self._session.detach()
         self._arm()
+        self._emptied.set()
         if websocket is not None:
             if abort:  # not closed, which takes minutes where it is dead; and the server keeps the session
                 websocket.transport.abort()
@@ -316,6 +326,13 @@ def _address(url: str, ssl: ssl.SSLContext | None) -> str:
     if ssl is not None and not parsed.secure:
         raise ValueError(f"an SSLContext is for addresses that begin with wss:// or https://, not for {url!r}")
     return address
+
+
+async def _close(websocket: ClientConnection) -> None:
+    try:
+        await websocket.close(CloseCode.NORMAL)
+    finally:
+        websocket.transport.abort()
 
 
 def _comes_back(code: int) -> bool:

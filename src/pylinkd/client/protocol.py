@@ -198,6 +198,10 @@ class Session:
         self._known = False
         self._token = ""
 
+    def arrived(self) -> None:
+        """Everything that was written has reached the server."""
+        self._confirm(self._written)
+
     def probe(self, now: float) -> None:
         """Ask for a sign of life."""
         if self._live:

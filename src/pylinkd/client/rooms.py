@@ -50,8 +50,8 @@ class Owner(Protocol):
     async def request(self, type: str, data: Any) -> Any:
         """Send a control message and return its answer."""
 
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run something in the background, until the client is closed."""
+    def start(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> asyncio.Task[None] | None:
+        """Run something in the background, until the client is closed. Returns its task, if it runs already."""
 
     def report(self, error: Exception, source: str) -> None:
         """Something failed that nobody waits for."""
@@ -174,7 +174,7 @@ class Room:
         if self._join is not None:
             self._entries += 1
             self._entering = True
-            self._owner.start(self._join_now(self._join, self._entries))
+            self._owner.start(self._join_now, self._join, self._entries)
 
     async def _join_now(self, join: Join, mine: int) -> None:
         await self._persist(join, "join", lambda: mine == self._entries)
@@ -185,7 +185,7 @@ class Room:
         assert self._load is not None
         self._reads += 1
         self._held = []
-        self._owner.start(self._load_now(self._load, self._reads))
+        self._owner.start(self._load_now, self._load, self._reads)
 
     async def _load_now(self, load: Load, mine: int) -> None:
         await self._persist(load, "load", lambda: mine == self._reads)
