@@ -234,11 +234,13 @@ async def test_session_ends_behind_what_was_sent() -> None:
     """The close frame of 1000 comes behind it. What the server has read then has come, and is no failure."""
     heard: list[Any] = []
     codes: list[int | None] = []
+    over = asyncio.Event()
 
     async def script(peer: Peer) -> None:
         await peer.welcome()
         heard.extend(message["data"] for message in await peer.hear_all())
         codes.append(await peer.closed())
+        over.set()
 
     async with serve(script) as server:
         client = connect(server.url)
@@ -249,6 +251,7 @@ async def test_session_ends_behind_what_was_sent() -> None:
                 await client.send("test.send", number)
             call = asyncio.create_task(client.call("test.call", 60))
             await asyncio.sleep(0)
+        await over.wait()
 
         assert heard == list(range(61))
         assert codes == [1000]

@@ -1,4 +1,4 @@
-"""Functions of the application that a task of the client's awaits."""
+"""Calling functions of the application, so that whatever becomes of them the caller goes on."""
 
 from __future__ import annotations
 
@@ -7,13 +7,38 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+_CANCELLED = "what it waited for was cancelled"
 
-async def call(function: Callable[..., Any], *arguments: Any) -> Any:
+
+def is_coroutine_function(function: Callable[..., object]) -> bool:
+    """Whether calling it makes a coroutine, as far as can be known before."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def run_plain(function: Callable[..., object], *arguments: Any) -> None:
+    """Call a function that is not to be awaited.
+
+    Raises:
+        RuntimeError: If it raised CancelledError, as the result of a task does that was cancelled. That would end the
+            task that calls, without a word.
+        TypeError: If it made a coroutine, which nobody would await.
+        Exception: What else it raises.
+    """
+    try:
+        result = function(*arguments)
+    except asyncio.CancelledError as cause:
+        raise RuntimeError(_CANCELLED) from cause
+    if inspect.iscoroutine(result):
+        result.close()
+        raise TypeError("a plain function is wanted, which makes no coroutine")
+
+
+async def run(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function, and await what it returns where that can be awaited.
 
     Raises:
-        RuntimeError: If it raised CancelledError though nobody cancels this task, such as where it waits for a task
-            that somebody cancelled. Passed on it would end this task without a word.
+        RuntimeError: If it raised CancelledError though nobody cancels this task.
+        Exception: What else it raises.
     """
     try:
         result = function(*arguments)
@@ -22,4 +47,4 @@ async def call(function: Callable[..., Any], *arguments: Any) -> Any:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        raise RuntimeError("what it waited for was cancelled") from cause
+        raise RuntimeError(_CANCELLED) from cause

@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
-from .callbacks import call
+from .callbacks import run
 
 TokenReason = Literal["connect", "refused", "expiring"]
 """Why a token is wanted: for the first connection, since the last one was refused, or since it ends soon."""
@@ -51,7 +51,7 @@ class Tokens:
         if not callable(self._source):
             return self._source
         async with asyncio.timeout(_PATIENCE):
-            token = _check(await call(self._source, reason))
+            token = _check(await run(self._source, reason))
         if token is None and reason == "refused":
             self.renewable = False
         return token
