@@ -21,6 +21,8 @@ from websockets.typing import Subprotocol
 QUICK = {"baseMs": 50, "capMs": 100, "jitter": 0, "attempts": 0}
 """A policy of coming back that costs a test little."""
 
+_ACKNOWLEDGED = 16  # messages that a server acknowledges together
+
 Refusal = Callable[[Request], Response | None]
 
 
@@ -85,10 +87,28 @@ class Peer:
             if message["type"] == "linkd.ack":
                 self.acks.append(message["data"])
                 if message["data"].get("echo"):
-                    await self.say("linkd.ack", {"received": self.received, "sent": self.sent})
+                    await self._acknowledge()
                 continue
-            self.received += not message["type"].startswith("linkd.")
+            if not message["type"].startswith("linkd."):
+                self.received += 1
+                if self.received % _ACKNOWLEDGED == 0:
+                    await self._acknowledge()
             return message
+
+    async def _acknowledge(self) -> None:
+        with contextlib.suppress(ConnectionClosed):  # what came before the end is still read
+            await self.say("linkd.ack", {"received": self.received, "sent": self.sent})
+
+    async def hear_answers(self, count: int) -> list[dict[str, Any]]:
+        """The next answers of the client's; what it asks meanwhile gets its own data."""
+        answers: list[dict[str, Any]] = []
+        while len(answers) < count:
+            message = await self.hear()
+            if message["type"] in ("response", "error"):
+                answers.append(message)
+            elif "id" in message:
+                await self.answer(message, message.get("data"))
+        return answers
 
     async def hear_all(self) -> list[dict[str, Any]]:
         """Every message until the connection ends."""

@@ -157,13 +157,6 @@ async def test_server_that_answers_no_handshake() -> None:
     server.close()
 
 
-async def test_wrong_address_is_an_end() -> None:
-    """With its reason; nothing is tried again."""
-    async with connect("http//nonsense") as client:
-        with pytest.raises(ConnectionLost):
-            await client.wait(State.OPEN)
-
-
 async def test_floods_leave_memory_as_it_is() -> None:
     """Events that nobody reads, questions, rooms and presence that nobody has asked for."""
 
@@ -204,7 +197,6 @@ async def test_callbacks_that_raise_break_nothing() -> None:
     async def broken_later(*_: Any) -> Any:
         raise RuntimeError("on purpose")
 
-    client = connect("")
     async with Host(behave).run() as host:
         client = connect(host.url, token=lambda _: None)
         for register in (client.on_state, client.on_gap, client.on_error):

@@ -219,7 +219,6 @@ async def test_handlers_hear_by_type_and_pattern_whatever_another_raises() -> No
         heard.append(("slow", event.data))
         raise RuntimeError("slow")
 
-    client = connect("")
     async with Host(behave).run() as host:
         client = connect(host.url)
         client.on_error(failures.append)
@@ -236,15 +235,6 @@ async def test_handlers_hear_by_type_and_pattern_whatever_another_raises() -> No
                     await asyncio.sleep(0.005)
     assert heard == [("any", n) for n in range(3)] + [("slow", n) for n in range(3)]
     assert sorted(str(failure.error) for failure in failures) == ["plain"] * 3 + ["slow"] * 3
-
-
-@pytest.mark.parametrize("url", ["ws://[::1/x", "nonsense", "ftp://x/y", "ws://127.0.0.1:99999/x"])
-async def test_address_that_is_none_is_an_end_with_its_reason(url: str) -> None:
-    """In words."""
-    async with connect(url) as client:
-        with pytest.raises(ConnectionLost) as lost:
-            await client.wait()
-    assert lost.value.message
 
 
 async def test_what_was_written_before_closing_is_no_failure() -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import random
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Literal, Self, TypeVar, overload
 
 import msgspec
@@ -15,9 +14,17 @@ import msgspec
 from ..protocol.control import Auth, AuthExpiring, Presence, RoomNotice
 from ..protocol.control import Gap as RoomGap
 from ..protocol.envelope import JSON, MSGPACK, SUBPROTOCOLS, Received
-from ..protocol.errors import BadRequestError, InternalError, LinkdError, NotFoundError, RateLimitedError
+from ..protocol.errors import (
+    BadRequestError,
+    InternalError,
+    LinkdError,
+    NotFoundError,
+    PayloadTooLargeError,
+    RateLimitedError,
+)
 from ..protocol.rooms import Position
-from .connection import Connections
+from .callbacks import is_coroutine_function, run
+from .connection import ENDED, Connections
 from .errors import ConnectionLost, Timeout
 from .events import Event, EventStream, Handlers
 from .protocol import Outgoing, Session, Welcome, decode, encode
@@ -30,6 +37,7 @@ log = logging.getLogger("pylinkd.client")
 T = TypeVar("T")
 
 _LATE = 1.0  # a timer that is late by so much was held up with everything else
+_WAITING = 1000  # events, for a coroutine function
 _ANSWERING = 256  # questions of the server's that are answered at a time
 
 
@@ -57,6 +65,9 @@ def connect(
         ssl: How to trust the server, for ``wss``; ``None``: as the system does.
         queue_messages: How many messages may wait while there is no connection.
         queue_bytes: And how many bytes.
+
+    Raises:
+        ValueError: If ``url`` is no address, or none for TLS while ``ssl`` is given; if ``token`` can be none.
     """
     return Client(
         url,
@@ -108,6 +119,7 @@ class Client:
         self._streams: set[EventStream] = set()
         self._answerers: dict[str, Callable[[Event], object]] = {}
         self._answering = 0
+        self._renewing = False
         self._on_state: Handlers[StateChange] = Handlers(self.report)
         self._on_gap: Handlers[Gap] = Handlers(self.report)
         self._on_error: Handlers[Failure] = Handlers(_log_failure)
@@ -117,7 +129,9 @@ class Client:
         self._changed = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
         self._tasks: asyncio.TaskGroup | None = None
-        self._early: list[Coroutine[Any, Any, None]] = []  # to be started with the client
+        self._early: list[
+            tuple[Callable[..., Coroutine[Any, Any, None]], tuple[Any, ...]]
+        ] = []  # for when it is entered
 
     # its life
 
@@ -132,7 +146,7 @@ class Client:
         return self._session.pending
 
     async def __aenter__(self) -> Self:
-        if self._runner is not None:
+        if self._runner is not None or self.state is State.CLOSED:
             raise RuntimeError("a client is entered once: call connect() for another")
         self._runner = asyncio.get_running_loop().create_task(self._run())
         return self
@@ -142,13 +156,13 @@ class Client:
 
     async def close(self) -> None:
         """End the session, behind what was sent. What has no answer yet fails with ``ConnectionLost``."""
-        if self._runner is None:
-            return
         try:
             await self._connections.drain()
         finally:
-            self._runner.cancel()
-            await asyncio.wait([self._runner])
+            if self._runner is not None:
+                self._runner.cancel()
+                await asyncio.wait([self._runner])
+            self._end(ENDED, None)  # where that had not begun
 
     async def wait(self, state: State = State.OPEN) -> None:
         """Wait until the client is in a state.
@@ -168,11 +182,11 @@ class Client:
             self._connections.wake()
 
     async def _run(self) -> None:
-        reason, code = "closed by this client", None
+        reason, code = ENDED, None
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                for coroutine in self._early:
-                    self._tasks.create_task(coroutine)
+                for function, arguments in self._early:
+                    self.start(function, *arguments)
                 self._early.clear()
                 reason, code = await self._connections.run(self._tasks)
                 raise _Over
@@ -183,8 +197,11 @@ class Client:
             log.exception(reason)
         finally:
             self._tasks = None
-            for coroutine in self._early:
-                coroutine.close()
+            self._end(reason, code)
+
+    def _end(self, reason: str, code: int | None) -> None:
+        if self.state is not State.CLOSED:
+            self._early.clear()
             self._connections.end(reason, code)
             for stream in list(self._streams):
                 stream.close()
@@ -198,9 +215,12 @@ class Client:
         for room in self._rooms.values():
             room.presence.lost()
 
-    async def _renew_token(self) -> None:
-        if not self._tokens.renewable:
-            return
+    def _renew_token(self) -> None:
+        if self._tokens.renewable and not self._renewing:
+            self._renewing = True
+            self.start(self._renew_token_now)
+
+    async def _renew_token_now(self) -> None:
         try:
             token = await self._tokens.ask("expiring")
             if token is not None:
@@ -210,6 +230,8 @@ class Client:
             pass  # the next session begins with a token of its own
         except Exception as error:  # an application's
             self.report(error, "token")
+        finally:
+            self._renewing = False
 
     # messages
 
@@ -326,11 +348,7 @@ class Client:
         A plain function is called at once. A coroutine function runs in a task of its own, one event after the other;
         at most 1,000 events wait for it. Returns what ends that.
         """
-        if not inspect.iscoroutinefunction(handler):
-            return self._events.add(type, handler)
-        stream = self.events(type)
-        self.start(self._consume(stream, handler, type))
-        return stream.close
+        return self.listen(self._events, type, handler)
 
     def events(self, type: str = "*", *, limit: int = 1000) -> EventStream:
         """Events of a type, one after the other, until the client is closed.
@@ -386,12 +404,12 @@ class Client:
     def _forget_room(self, name: str) -> None:
         self._rooms.pop(name, None)
 
-    async def _consume(self, stream: EventStream, handler: Callable[[Event], Awaitable[object]], type: str) -> None:
+    async def _consume(self, stream: EventStream, handler: Callable[[Event], object], type: str) -> None:
         async for event in stream:
             if event.dropped:
                 self._on_gap.call("gap", Gap("dropped", event.dropped))
             try:
-                await handler(event)
+                await run(handler, event)
             except Exception as error:  # an application's
                 self.report(error, type)
 
@@ -401,7 +419,7 @@ class Client:
         except msgspec.DecodeError as error:  # such as a number that no float holds
             self.report(error, message.type)
             if message.id is not None:
-                self._reply(message.id, BadRequestError())
+                self._reply(self._codec.error(message.id, BadRequestError()), message)
             return
         room = self._rooms.get(message.room) if message.room is not None else None
         taken = self._events.call(event.type, event)
@@ -410,38 +428,50 @@ class Client:
         if message.id is None:
             return
         answerer = self._answerers.get(message.type)
-        if answerer is None:
-            self._reply(message.id, None if taken else NotFoundError("Nobody listens to this."))
-        elif self._answering >= _ANSWERING:
-            self._reply(message.id, RateLimitedError())
-        else:
+        if answerer is not None and self._answering < _ANSWERING:
             self._answering += 1
-            self.start(self._answer(message, event, answerer, self._sessions))
+            self.start(self._answer, message, message.id, event, answerer, self._sessions)
+        elif answerer is not None:
+            self._reply(self._codec.error(message.id, RateLimitedError()), message)
+        elif taken:
+            self._reply(self._codec.response(message.id, b""), message)
+        else:
+            self._reply(self._codec.error(message.id, NotFoundError("Nobody listens to this.")), message)
 
-    async def _answer(self, message: Received, event: Event, answerer: Callable[[Event], object], session: int) -> None:
-        error: LinkdError | None = None
-        data = b""
+    async def _answer(
+        self, message: Received, id: int | str, event: Event, answerer: Callable[[Event], object], session: int
+    ) -> None:
         try:
-            result = answerer(event)
-            if inspect.isawaitable(result):
-                result = await result
-            data = encode(self._codec, result)
+            payload = self._codec.response(id, encode(self._codec, await run(answerer, event)))
         except LinkdError as raised:
-            error = raised
-        except Exception as raised:  # an application's
+            payload = self._refusal(id, raised, message)
+        except Exception as raised:  # an application's, or of what it returned
             self.report(raised, message.type)
-            error = InternalError()
+            payload = self._codec.error(id, InternalError())
         finally:
             self._answering -= 1
-        if session == self._sessions and message.id is not None:
-            self._reply(message.id, error, data)
+        if session == self._sessions:
+            self._reply(payload, message)
 
-    def _reply(self, id: int | str, error: LinkdError | None, data: bytes = b"") -> None:
-        payload = self._codec.response(id, data) if error is None else self._codec.error(id, error)
+    def _refusal(self, id: int | str, error: LinkdError, message: Received) -> bytes:
+        try:
+            return self._codec.error(id, error)
+        except (TypeError, ValueError, OverflowError, RecursionError) as unwritable:  # its details are
+            self.report(unwritable, message.type)
+            return self._codec.error(id, InternalError())
+
+    def _reply(self, payload: bytes, message: Received) -> None:
+        assert message.id is not None
+        if len(payload) > self._session.largest:
+            error = PayloadTooLargeError(
+                "The answer is too large to be sent.", details={"limit": self._session.largest}
+            )
+            self.report(error, message.type)
+            payload = self._codec.error(message.id, error)
         try:
             self._session.enqueue(Outgoing(payload, reply=True))
         except LinkdError as full:
-            self.report(full, "response")
+            self.report(full, message.type)
         self._connections.flush()
 
     # for rooms
@@ -451,14 +481,25 @@ class Client:
         """Whether there is a connection."""
         return self.state is State.OPEN
 
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run something in the background, until the client is closed."""
+    def start(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> asyncio.Task[None] | None:
+        """Run something in the background, until the client is closed. Returns its task, if it runs already."""
         if self._tasks is not None:
-            self._tasks.create_task(coroutine)
+            coroutine = function(*arguments)
+            try:
+                return self._tasks.create_task(coroutine)
+            except RuntimeError:  # the client is about to be closed
+                coroutine.close()
         elif self.state is State.IDLE:
-            self._early.append(coroutine)
-        else:
-            coroutine.close()
+            self._early.append((function, arguments))
+        return None
+
+    def listen(self, handlers: Handlers[Event], type: str, handler: Callable[[Event], object]) -> Callable[[], None]:
+        """Have a function called with each event of a type; see ``on``."""
+        if not is_coroutine_function(handler):
+            return handlers.add(type, handler)
+        stream = self.stream(handlers, type, _WAITING)
+        self.start(self._consume, stream, handler, type)
+        return stream.end
 
     def stream(self, handlers: Handlers[Event], type: str, limit: int) -> EventStream:
         """Events of some handlers, one after the other, until the client is closed."""
@@ -503,7 +544,7 @@ class _Owner:
     def control(self, message: Received) -> None:
         client = self._client
         if message.type == AuthExpiring.type:
-            client.start(client._renew_token())
+            client._renew_token()
             return
         try:
             data = decode(client._codec, message.data)

@@ -10,8 +10,9 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
 
 from ..protocol.close import ABNORMAL, CloseCode, Reconnect, reconnect_after
 from .backoff import backoff
@@ -20,6 +21,8 @@ from .protocol import Session
 from .state import State, StateChange
 from .tokens import Tokens
 
+ENDED = "closed by this client"
+
 _STABLE = 10.0  # a connection that lasted so long was a good one; the next failure is the first
 _STABLE_RESUMED = 2.0
 _OPENING = 10.0
@@ -27,7 +30,6 @@ _CLOSING = 5.0
 _WAKE_PAUSE = 2.0
 _LONGEST_ASKED = 600.0
 _MAX_MESSAGE = 16 * 1024 * 1024
-_NO_TOKEN = "there is no other token"  # noqa: S105  no password
 _REFUSED = {401: int(CloseCode.UNAUTHORIZED), 403: int(CloseCode.FORBIDDEN)}
 _FAILED = {CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_TEXT, CloseCode.MESSAGE_TOO_BIG}
 """Codes with which a connection is failed for what came over it (RFC 6455 §7.1.7)."""
@@ -66,7 +68,7 @@ class Connections:
         report: Report,
     ) -> None:
         self.state = State.IDLE
-        self._url = f"ws{url.removeprefix('http')}" if url.startswith("http") else url
+        self._url = _address(url, ssl)
         self._session = session
         self._binary = binary
         self._tokens = tokens
@@ -80,6 +82,7 @@ class Connections:
         self._stable_after = _STABLE
         self._not_before = 0.0
         self._woken_at = float("-inf")
+        self._ending = False
         self._wake = asyncio.Event()
         self._websocket: ClientConnection | None = None
         self._outbox: list[bytes] = []
@@ -87,7 +90,6 @@ class Connections:
         self._emptied = asyncio.Event()
         self._broken: asyncio.Future[tuple[str, bool]] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._drained = False  # everything was written, and closed behind
 
     async def run(self, tasks: asyncio.TaskGroup) -> tuple[str, int | None]:
         """Connect, and again after each break, until that makes no sense. Returns why, and the last close code."""
@@ -97,12 +99,14 @@ class Connections:
                 code, reason, asked = await self._attempt(tasks)
             finally:
                 self._drop()
+            if self._ending:
+                return ENDED, None
             now = loop.time()
             if self._opened_at is not None and now - self._opened_at >= self._stable_after:
                 self._failures = 0
             self._opened_at = None
             self._failures += 1
-            if code == CloseCode.UNAUTHORIZED and self._tokens.renewable and reason != _NO_TOKEN:
+            if code == CloseCode.UNAUTHORIZED and self._tokens.renewable:
                 self._tokens.wanted = "refused"
             elif not comes_back(code):
                 return reason, code
@@ -125,7 +129,8 @@ class Connections:
             pass
 
     async def drain(self) -> None:
-        """Write what may be written, and close the connection, if there is one, with 1000."""
+        """Write what may be written, and close the connection, if there is one, with 1000. There will be no other."""
+        self._ending = True
         websocket = self._websocket
         if websocket is None or self.state is not State.OPEN:
             return
@@ -136,14 +141,13 @@ class Connections:
                     self._emptied.clear()
                     await self._emptied.wait()
                 await websocket.close()
-            self._drained = True
         except (TimeoutError, ConnectionClosed):
             pass
 
     def end(self, reason: str, code: int | None) -> None:
         """There will be no further connection."""
         self._drop()
-        self._session.end(reason, left=self._drained)
+        self._session.end(reason)
         self._set(StateChange(State.CLOSED, reason, code))
 
     def wake(self) -> None:
@@ -190,16 +194,17 @@ class Connections:
                 self._report(error, "token")
                 return ABNORMAL, "no token", 0.0
             if token is None and wanted == "refused":
-                return CloseCode.UNAUTHORIZED, _NO_TOKEN, 0.0
+                return CloseCode.UNAUTHORIZED, "there is no other token", 0.0
             self._tokens.token, self._tokens.wanted = token, None
         try:
             websocket = await self._open()
         except InvalidStatus as refused:
             return _refusal(refused)
-        except (InvalidURI, InvalidProxy, ValueError) as error:  # nothing that another attempt would change
-            return CloseCode.NORMAL, str(error), 0.0
         except (OSError, InvalidHandshake, EOFError) as error:
             return ABNORMAL, str(error) or type(error).__name__, 0.0
+        except Exception as error:  # where the server redirects to, or the proxy of the system, is no address
+            self._report(error, "connect")
+            return CloseCode.NORMAL, "no connection can be made", 0.0
         return await self._serve(websocket, tasks)
 
     async def _open(self) -> ClientConnection:
@@ -237,7 +242,7 @@ class Connections:
             return websocket.close_code or ABNORMAL, websocket.close_reason or "", 0.0
         reason, fault = broken.result()
         if fault:
-            tasks.create_task(websocket.close(CloseCode.NORMAL))  # the server may forget the session
+            tasks.create_task(_close(websocket))  # the server may forget the session
             self._drop(abort=False)
         return ABNORMAL, reason, 0.0
 
@@ -254,9 +259,12 @@ class Connections:
                 self._session.receive(payload.encode() if isinstance(payload, str) else payload, loop.time())
                 self.flush()
         except ConnectionClosed as closed:
-            # With the same session the same would come again.
-            if closed.rcvd is None and closed.sent is not None and closed.sent.code in _FAILED:
-                self._session.fault(closed.sent.reason)
+            if closed.sent is None:
+                return
+            if closed.rcvd_then_sent is False and closed.sent.code == CloseCode.NORMAL:
+                self._session.arrived()  # what the server has answered is behind all the rest
+            elif closed.rcvd is None and closed.sent.code in _FAILED:
+                self._session.fault(closed.sent.reason)  # with the same session the same would come again
 
     async def _write(self, websocket: ClientConnection) -> None:
         outbox = self._outbox
@@ -276,6 +284,7 @@ class Connections:
         websocket, self._websocket = self._websocket, None
         self._session.detach()
         self._arm()
+        self._emptied.set()
         if websocket is not None:
             if abort:  # not closed, which takes minutes where it is dead; and the server keeps the session
                 websocket.transport.abort()
@@ -300,6 +309,30 @@ class Connections:
     def _set(self, change: StateChange) -> None:
         self.state = change.state
         self._changed(change)
+
+
+def _address(url: str, ssl: ssl.SSLContext | None) -> str:
+    """Of a WebSocket, where ``url`` may be one for HTTP.
+
+    Raises:
+        ValueError: If it is no address, or none for TLS.
+    """
+    address = f"ws{url.removeprefix('http')}" if url.startswith("http") else url
+    try:
+        parsed = parse_uri(address)
+        parsed.host.encode("idna")
+    except (InvalidURI, ValueError) as cause:
+        raise ValueError(f"connect() takes an address such as wss://example.org/ws/chat, not {url!r}") from cause
+    if ssl is not None and not parsed.secure:
+        raise ValueError(f"an SSLContext is for addresses that begin with wss:// or https://, not for {url!r}")
+    return address
+
+
+async def _close(websocket: ClientConnection) -> None:
+    try:
+        await websocket.close(CloseCode.NORMAL)
+    finally:
+        websocket.transport.abort()
 
 
 def comes_back(code: int) -> bool:

@@ -9,6 +9,8 @@ from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
+from .callbacks import is_coroutine_function, run_plain
+
 E = TypeVar("E")
 
 Report = Callable[[Exception, str], None]
@@ -44,7 +46,13 @@ class Handlers(Generic[E]):
         self._functions: dict[str, list[Callable[[E], object]]] = {}
 
     def add(self, type: str, function: Callable[[E], object]) -> Callable[[], None]:
-        """Have a function called with each event of a type. Returns what ends that."""
+        """Have a plain function called with each event of a type. Returns what ends that.
+
+        Raises:
+            TypeError: If it is a coroutine function.
+        """
+        if is_coroutine_function(function):
+            raise TypeError("a plain function is wanted here: one that starts a task, where something is to be awaited")
         functions = self._functions.setdefault(type, [])
         entry = lambda event: function(event)  # noqa: E731  the same function may be given twice
         functions.append(entry)
@@ -62,7 +70,7 @@ class Handlers(Generic[E]):
         called = [function for pattern in _patterns(type) for function in self._functions.get(pattern, ())]
         for function in called:
             try:
-                function(event)
+                run_plain(function, event)
             except Exception as error:  # an application's: the next function is called all the same
                 self._report(error, type)
         return bool(called)
@@ -101,6 +109,11 @@ class EventStream:
             self._remove()
             self._more.set()
             self._ended(self)
+
+    def end(self) -> None:
+        """No further events, and none of those that wait."""
+        self._waiting.clear()
+        self.close()
 
     def __aiter__(self) -> Self:
         return self

@@ -5,7 +5,7 @@ See docs/protocol.md.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -70,9 +70,7 @@ class Presence:
         stale: The members are those of before the connection broke, or none have come yet.
     """
 
-    def __init__(
-        self, room: str, request: Request, start: Callable[[Coroutine[Any, Any, None]], None], report: Report
-    ) -> None:
+    def __init__(self, room: str, request: Request, start: Callable[..., object], report: Report) -> None:
         self.stale = True
         self._room = room
         self._request = request
@@ -192,7 +190,7 @@ class Presence:
         self._asked = self.stale = False
         if not self._repeated:
             self._repeated = True
-            self._start(self._ask(PresenceSet.type, {"room": self._room, **self._said}))
+            self._start(self._ask, PresenceSet.type, {"room": self._room, **self._said})
         if changed:
             self._members = MappingProxyType(members)
             self._handlers.call("change", change)
@@ -201,7 +199,7 @@ class Presence:
         if not self._asked:
             self._asked = True
             since = {} if self._seq is None else {"since": self._seq}
-            self._start(self._ask(PresenceSync.type, {"room": self._room, **since}))
+            self._start(self._ask, PresenceSync.type, {"room": self._room, **since})
 
     async def _ask(self, type: str, data: dict[str, Any]) -> None:
         try:

@@ -130,6 +130,7 @@ class Session:
 
     Attributes:
         retry: How the server wants its clients to come back.
+        largest: Bytes that a message may have.
     """
 
     def __init__(
@@ -169,7 +170,7 @@ class Session:
         self._unacknowledged_size = 0
         self._ack_at = self._ping_at = self._dead_at = self._pace_at = _NEVER
         self._ack_messages, self._ack_size, self._ack_delay = 64, 64 * 1024, 5.0
-        self._silence, self._window, self._largest = 25.0, 64, 64 * 1024
+        self._silence, self._window, self.largest = 25.0, 64, 64 * 1024
         self._burst = self._allowance = _NEVER
         self._rate, self._paced_at = 0.0, 0.0
 
@@ -191,18 +192,16 @@ class Session:
         self._controls = []
         self._ack_at = self._ping_at = self._dead_at = self._pace_at = _NEVER
 
-    def end(self, reason: str, *, left: bool = False) -> None:
-        """Nothing more will come. Everything that waits fails; where the client has left, what was written goes before
-        that.
-        """
-        if left:
-            for entry in self._kept[: self._written - self._acked]:
-                if entry.id is None and entry.settle is None:
-                    entry.settle = _ignore
+    def end(self, reason: str) -> None:
+        """Nothing more will come. Everything that waits fails."""
         self._lose(reason, None, ended=True)
         self.detach()
         self._known = False
         self._token = ""
+
+    def arrived(self) -> None:
+        """Everything that was written has reached the server."""
+        self._confirm(self._written)
 
     def probe(self, now: float) -> None:
         """Ask for a sign of life."""
@@ -300,10 +299,10 @@ class Session:
                 break
             index = self._written - self._acked
             entry = self._kept[index]
-            if len(entry.payload) > self._largest:
+            if len(entry.payload) > self.largest:
                 self._remove(index)
                 self._forget(entry)
-                limit = {"limit": self._largest}
+                limit = {"limit": self.largest}
                 self._fail(entry, PayloadTooLargeError("The message is too large to be sent.", details=limit))
                 continue
             self._allowance -= 1
@@ -439,7 +438,7 @@ class Session:
         self._ack_delay = _number(ack.get("ms"), 0, 600_000, 5_000) / 1000
         self._silence = _number(welcome.ping_ms, 1_000, 3_600_000, 25_000) / 1000
         self._window = int(_number(welcome.window, 1, 1e6, 64))
-        self._largest = int(_number(welcome.max_message_size, 1, 1e9, 65_536))
+        self.largest = int(_number(welcome.max_message_size, 1, 1e9, 65_536))
         try:
             count, period = parse_rate(welcome.message_rate)
         except (ValueError, TypeError):
@@ -516,10 +515,6 @@ class Session:
         settle, entry.settle = entry.settle, None
         if settle:
             settle(error, data)
-
-
-def _ignore(error: LinkdError | None, data: msgspec.Raw) -> None:
-    """Nobody wants to hear of it."""
 
 
 def encode(codec: Codec, value: Any) -> bytes:

@@ -11,6 +11,7 @@ import msgspec
 from ..protocol.control import HistoryRequest
 from ..protocol.errors import LinkdError
 from ..protocol.rooms import Position
+from .callbacks import run
 from .events import Event, EventStream, Handlers
 from .presence import Presence
 from .protocol import Welcome
@@ -50,8 +51,8 @@ class Owner(Protocol):
     async def request(self, type: str, data: Any) -> Any:
         """Send a control message and return its answer."""
 
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run something in the background, until the client is closed."""
+    def start(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> asyncio.Task[None] | None:
+        """Run something in the background, until the client is closed. Returns its task, if it runs already."""
 
     def report(self, error: Exception, source: str) -> None:
         """Something failed that nobody waits for."""
@@ -61,6 +62,9 @@ class Owner(Protocol):
 
     def hand_over(self, message: Any) -> None:
         """Hand over an event that was held."""
+
+    def listen(self, handlers: Handlers[Event], type: str, handler: Callable[[Event], object]) -> Callable[[], None]:
+        """Have a function called with each event of a type."""
 
     def stream(self, handlers: Handlers[Event], type: str, limit: int) -> EventStream:
         """Events one after the other, until the client is closed."""
@@ -88,11 +92,13 @@ class Room:
         self._held: list[Any] | None = None  # while the state is read
         self._reads = 0
         self._entries = 0
+        self._joining: asyncio.Task[None] | None = None
+        self._loading: asyncio.Task[None] | None = None
         self._entering = False
 
     def on(self, type: str, handler: Callable[[Event], object]) -> Callable[[], None]:
-        """Have a function called with each event of a type in this room. Returns what ends that."""
-        return self._handlers.add(type, handler)
+        """Have a function called with each event of a type in this room, as ``Client.on`` does."""
+        return self._owner.listen(self._handlers, type, handler)
 
     def events(self, type: str = "*", *, limit: int = 1000) -> EventStream:
         """Events of a type in this room, one after the other."""
@@ -174,7 +180,8 @@ class Room:
         if self._join is not None:
             self._entries += 1
             self._entering = True
-            self._owner.start(self._join_now(self._join, self._entries))
+            _cancel(self._joining)
+            self._joining = self._owner.start(self._join_now, self._join, self._entries)
 
     async def _join_now(self, join: Join, mine: int) -> None:
         await self._persist(lambda: join(self.position), "join", lambda: mine == self._entries)
@@ -185,7 +192,8 @@ class Room:
         assert self._load is not None
         self._reads += 1
         self._held = []
-        self._owner.start(self._load_now(self._load, self.position, self._reads))
+        _cancel(self._loading)
+        self._loading = self._owner.start(self._load_now, self._load, self.position, self._reads)
 
     async def _load_now(self, load: Load, position: Position | None, mine: int) -> None:
         await self._persist(lambda: load(position), "load", lambda: mine == self._reads)
@@ -198,7 +206,7 @@ class Room:
         """Do it once more where the server says when."""
         while True:
             try:
-                await what()
+                await run(what)
                 return
             except Exception as error:  # an application's
                 if not wanted():
@@ -210,3 +218,9 @@ class Room:
                 await asyncio.sleep(max(pause, _LEAST_PAUSE))
                 if not wanted():
                     return
+
+
+def _cancel(task: asyncio.Task[None] | None) -> None:
+    """What a task would find out is known to be out of date."""
+    if task is not None:
+        task.cancel()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
+import re
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import Any, Literal
+
+from .callbacks import run
 
 TokenReason = Literal["connect", "refused", "expiring"]
 """Why a token is wanted: for the first connection, since the last one was refused, or since it ends soon."""
@@ -14,6 +16,7 @@ Token = str | None
 TokenSource = Token | Callable[[TokenReason], Token | Awaitable[Token]]
 
 _PATIENCE = 30.0
+_FORM = re.compile(r"[!-~]{1,8192}")  # what a header can carry; beside others, in a head of 16 KiB
 
 
 class Tokens:
@@ -25,29 +28,37 @@ class Tokens:
     Attributes:
         token: The one that is shown.
         wanted: Why another one is needed before the next connection; ``None``: none is.
+        renewable: Whether there can be another.
+
+    Raises:
+        ValueError: If ``source`` is neither.
     """
 
     def __init__(self, source: TokenSource) -> None:
-        self._source = source
+        self._source = source if callable(source) else _check(source)
         self.token: Token = None
         self.wanted: TokenReason | None = "connect"
-
-    @property
-    def renewable(self) -> bool:
-        """Whether there can be another."""
-        return callable(self._source)
+        self.renewable = callable(source)
 
     async def ask(self, reason: TokenReason) -> Token:
-        """Another one.
+        """Another one. ``None`` in place of one that was refused: there will be no other.
 
         Raises:
             TimeoutError: If it takes more than 30 s.
+            ValueError: If the source returns something else.
             Exception: What the source raises.
         """
         if not callable(self._source):
             return self._source
-        token = self._source(reason)
-        if inspect.isawaitable(token):
-            async with asyncio.timeout(_PATIENCE):
-                token = await token
+        async with asyncio.timeout(_PATIENCE):
+            token = _check(await run(self._source, reason))
+        if token is None and reason == "refused":
+            self.renewable = False
         return token
+
+
+def _check(token: Any) -> Token:
+    # The token is a secret, and no part of the text.
+    if token is not None and not (isinstance(token, str) and _FORM.fullmatch(token)):
+        raise ValueError("a token is a str of 1 to 8,192 visible ASCII characters, or None")
+    return token
