@@ -210,34 +210,6 @@ async def test_callbacks_that_raise_break_nothing() -> None:
             assert client.state is State.OPEN
 
 
-async def test_client_that_is_left_in_the_middle_leaves_nothing() -> None:
-    """Cancelled at any moment."""
-
-    async def behave(guest: Guest) -> None:
-        await guest.welcome()
-        await guest.serve()
-
-    async def use(url: str) -> None:
-        async with connect(url) as client:
-            client.on("*", lambda event: None)
-            async for _ in client.events():
-                pass
-
-    async with Host(behave).run() as host:
-        before = asyncio.all_tasks()
-        for moment in (0.0, 0.001, 0.005, 0.02, 0.1):
-            task = asyncio.create_task(use(host.url))
-            await asyncio.sleep(moment)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-        async with asyncio.timeout(5):
-            while asyncio.all_tasks() - before - {guest.connection.keepalive_task for guest in host.guests}:
-                if all(guest.connection.close_code is not None for guest in host.guests):
-                    break
-                await asyncio.sleep(0.005)
-
-
 @pytest.mark.timeout(120)
 async def test_many_reconnects_leave_nothing_behind() -> None:
     """No task, no timer, no socket, no memory that grows."""
