@@ -144,9 +144,11 @@ async def test_misbehaving_servers_are_met_with_growing_delays(kind: str) -> Non
 async def test_server_that_answers_no_handshake() -> None:
     """The attempt has its time, and others follow."""
 
+    came: list[asyncio.StreamWriter] = []
+
     async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        await asyncio.sleep(30)
+        came.append(writer)
+        await reader.read()
 
     server = await asyncio.start_server(mute, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -155,6 +157,9 @@ async def test_server_that_answers_no_handshake() -> None:
         await asyncio.sleep(0.1)
     assert client.state is State.CLOSED
     server.close()
+    for writer in came:
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_floods_leave_memory_as_it_is() -> None:

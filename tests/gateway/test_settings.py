@@ -291,7 +291,7 @@ KUBERNETES = {
 @pytest.mark.parametrize("kind", [ProcessSettings, Settings])
 def test_variables_of_others_are_ignored(monkeypatch: pytest.MonkeyPatch, kind: type[ProcessSettings]) -> None:
     """Those that Kubernetes makes, and any that is not nearly a setting's name; they are named in the log."""
-    foreign = {**KUBERNETES, "LINKD_CMD": "x", "LINKD_IMAGE": "x", "LINKD_TOKEN": "x", "LINKD_DATABASE_URL": "x"}
+    foreign = {**KUBERNETES, "LINKD_CMD": "x", "LINKD_IMAGE": "x", "LINKD_FLAVOUR": "x", "LINKD_DATABASE_URL": "x"}
     for name, value in foreign.items():
         monkeypatch.setenv(name, value)
 

@@ -19,14 +19,6 @@ def documented() -> dict[int, str]:
     return {int(code): what for code, what in re.findall(r"^\| (\d{4}) \|.*\| ([^|]*) \|$", section, re.MULTILINE)}
 
 
-def page_set(name: str) -> set[int]:
-    """A set of codes in the chat's page."""
-    source = (ROOT / "examples/chat/page/connection.js").read_text()
-    match = re.search(rf"{name} = new Set\(\[([\d, ]+)\]\)", source)
-    assert match is not None
-    return {int(code) for code in match[1].split(",")}
-
-
 @pytest.mark.parametrize("code", CODES)
 def test_documentation_says_the_same(code: int) -> None:
     """Every code is documented, with what a client does after it."""
@@ -39,13 +31,6 @@ def test_documentation_says_the_same(code: int) -> None:
         Reconnect.NO: said.startswith(("no", "later, if the user asks")),
     }
     assert expected[reconnect_after(code)], f"{code}: {said!r}"
-
-
-def test_page_of_the_chat_does_the_same() -> None:
-    """It comes back after the codes that say so, and asks for a new token after those that want one."""
-    assert page_set("RECONNECT_CODES") == {code for code in CODES if reconnect_after(code) is Reconnect.YES}
-    assert {code for code in CODES if reconnect_after(code) is Reconnect.WITH_NEW_TOKEN} <= page_set("REFUSED_CODES")
-    assert not page_set("RECONNECT_CODES") & page_set("REFUSED_CODES")
 
 
 def test_codes_of_services_are_theirs() -> None:

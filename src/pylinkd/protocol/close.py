@@ -1,7 +1,7 @@
 """Why a WebSocket ends, as a number, and whether its client should come back (RFC 6455 §7.4).
 
-One table: gateway, services and clients take it from here, and a test holds the documentation and the page of the chat
-to it.
+One table: gateway, services and the Python client take it from here, and tests hold the documentation and the client in
+TypeScript to it.
 """
 
 from __future__ import annotations
