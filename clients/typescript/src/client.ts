@@ -266,7 +266,8 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
 
   /** Writes what is to be written, and sees to it that what has a time is done then. */
   function flush(): void {
-    for (const payload of session.take(now())) socket!.send(payload);
+    const current = socket; // a handler of errors may close the client
+    for (const payload of session.take(now())) if (current === socket) current!.send(payload);
     arm();
   }
 

@@ -283,6 +283,17 @@ describe("calls", () => {
     await expect(client.call("a.b")).rejects.toMatchObject({ type: "QUEUE_FULL" });
   });
 
+  test("a handler of errors may close the client", async () => {
+    make();
+    client.onError(() => client.close());
+    client.send("a.b", "x".repeat(200));
+    client.send("a.c", 1);
+    client.connect();
+    await settled();
+    FakeSocket.last.welcome({ maxMessageSize: 100 });
+    expect(client.state).toBe("closed");
+  });
+
   test("what is volatile does not wait", async () => {
     make();
     client.send("a.b", 1, { volatile: true });
