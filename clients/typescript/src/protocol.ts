@@ -113,7 +113,7 @@ export function createSession(
   let ackMessages: number, ackSize: number, ackDelay: number, silence: number, window: number, largest: number;
   let burst: number, rate: number, allowance: number, pacedAt: number;
   const part = 0.5 + random() / 2; // of the delay of acknowledgements, so that those of one room do not all come at once
-  const session = { retry: DEFAULT_RETRY, offers, dial, detach, end, receive, take, due, probe, enqueue, request, giveUp, waiting, pending };
+  const session = { retry: DEFAULT_RETRY, offers, dial, detach, end, receive, take, due, probe, enqueue, request, giveUp, waiting, pending, limit };
   return session;
 
   /** The subprotocols of the next handshake, beside a token's. */
@@ -150,6 +150,11 @@ export function createSession(
 
   function pending(): number {
     return kept.length;
+  }
+
+  /** Bytes of the largest message that the server takes. */
+  function limit(): number {
+    return largest;
   }
 
   /** Adds a message to what is sent. Throws `QUEUE_FULL`. */

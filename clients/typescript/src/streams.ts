@@ -10,8 +10,10 @@ export interface UploadOptions {
   timeout?: number;
 }
 
-/** Bytes of a chunk: below the largest frame that gateways take unless told otherwise. */
+/** Bytes of a chunk, where the server takes such messages. */
 const CHUNK = 32_768;
+/** Bytes that an encoding may add to a chunk. */
+const ADDED = 16;
 /** Bytes that wait in the socket. More would make progress a fiction, and the answers to other messages late. */
 const WAITING = 131_072;
 const PAUSE = 20;
@@ -42,9 +44,10 @@ export async function upload<R = unknown>(client: CoreClient<any>, type: string,
 
   async function send(socket: WebSocketLike, mine: number): Promise<void> {
     const open = () => !answered && mine === streaming && socket === core.socket();
+    const size = Math.max(1, Math.min(CHUNK, core.session.limit() - ADDED));
     try {
-      for (let start = 0; start < blob.size; start += CHUNK) {
-        const chunk = new Uint8Array(await blob.slice(start, start + CHUNK).arrayBuffer());
+      for (let start = 0; start < blob.size; start += size) {
+        const chunk = new Uint8Array(await blob.slice(start, start + size).arrayBuffer());
         while (open() && socket.bufferedAmount > WAITING) await new Promise((resolve) => setTimeout(resolve, PAUSE));
         if (!open()) return;
         write(socket, chunk);
