@@ -132,6 +132,17 @@ async def test_queue_is_bounded() -> None:
         assert client.pending == 2
 
 
+async def test_control_messages_are_no_calls() -> None:
+    """The two sides would count differently."""
+    async with Host(friendly).run() as host, connect(host.url) as client:
+        for send in (client.call, client.send):
+            with pytest.raises(ValueError, match="control"):
+                await send("linkd.history", {})
+        with pytest.raises(ValueError, match="control"):
+            await client.request("chat.send", {})
+        assert await client.call("a.b", 1) == 1
+
+
 async def test_volatile_is_now_or_never() -> None:
     """And takes no place in the queue."""
     async with Host(friendly).run() as host:

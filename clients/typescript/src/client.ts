@@ -191,7 +191,7 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
       open(mine);
     } catch (error) {
       report(error, "connect");
-      finish("no connection can be made");
+      finish("no connection");
     }
   }
 
@@ -359,7 +359,7 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
   // messages
 
   function send(type: string, data?: unknown, { volatile = false } = {}): void {
-    if (change.state === "closed") throw new ConnectionLost("closed", false);
+    check(type);
     const entry = session.enqueue({ type, data });
     flush();
     if (volatile) session.giveUp(entry);
@@ -368,7 +368,7 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
   function ask(message: Message & { stream?: boolean }, { timeout = 30_000, signal, idempotent = false }: CallOptions = {}, written?: () => void): Promise<any> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) throw signal.reason;
-      if (change.state === "closed") throw new ConnectionLost("closed", false);
+      check(message.type);
       const entry: Outgoing = session.enqueue(message, { idempotent, written, settle }, true);
       const due = now() + timeout;
       let timer = timeout ? setTimeout(expire, timeout) : undefined;
@@ -398,6 +398,12 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
         reject(signal!.reason);
       }
     });
+  }
+
+  function check(type: string): void {
+    // Control messages are not counted: one among the others, and the two sides count differently.
+    if (type.startsWith("linkd.")) throw new TypeError(`${type} is the protocol's own`);
+    if (change.state === "closed") throw new ConnectionLost("closed", false);
   }
 
   function request(type: string, data: unknown): Promise<any> {

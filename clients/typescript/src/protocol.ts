@@ -65,6 +65,8 @@ export interface SessionOwner {
 }
 
 const UNCONFIRMED = 256;
+/** Calls and control messages together; those of an application are fewer by the bounds of the queue. */
+const UNANSWERED = 1_024;
 /** Within it a server that lives says something, when asked and in the beginning. */
 const ALIVE = 8_000;
 const ALIVE_WHEN_FULL = 40_000;
@@ -163,7 +165,7 @@ export function createSession(
     const payload = codec.encode(id === undefined ? message : { ...message, id });
     const backlog = waiting();
     if (backlog >= messages || (backlog > 0 && keptSize + size(payload) > characters)) {
-      throw new LinkdError({ code: 503, type: "QUEUE_FULL", message: "too much waits to be sent" });
+      throw full();
     }
     const entry: Outgoing = id === undefined ? { ...outgoing, payload } : { ...outgoing, payload, id };
     kept.push(entry);
@@ -174,6 +176,7 @@ export function createSession(
 
   /** Sends a control message that is answered, over as many connections as it takes. */
   function request(type: string, data: unknown, settle: Outgoing["settle"]): Outgoing {
+    if (calls.size >= UNANSWERED) throw full();
     const id = ++lastId;
     const entry: Outgoing = { id, control: true, settle, payload: codec.encode({ type, data, id }) };
     calls.set(id, entry);
@@ -190,6 +193,10 @@ export function createSession(
     remove(index);
     calls.delete(entry.id!);
     return false;
+  }
+
+  function full(): LinkdError {
+    return new LinkdError({ code: 503, type: "QUEUE_FULL", message: "queue full" });
   }
 
   function remove(index: number): Outgoing {

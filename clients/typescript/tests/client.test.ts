@@ -283,6 +283,13 @@ describe("calls", () => {
     await expect(client.call("a.b")).rejects.toMatchObject({ type: "QUEUE_FULL" });
   });
 
+  test("the protocol's own types are not the application's", async () => {
+    const socket = await connected();
+    expect(() => client.send("linkd.ack", {})).toThrow(TypeError);
+    await expect(client.call("linkd.history", {})).rejects.toBeInstanceOf(TypeError);
+    expect(socket.sent).toEqual([]);
+  });
+
   test("a handler of errors may close the client", async () => {
     make();
     client.onError(() => client.close());

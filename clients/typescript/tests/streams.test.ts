@@ -9,7 +9,7 @@ let client: Client;
 const bytes = new Uint8Array(100_000).map((_, index) => index % 251);
 const chunks = () => FakeSocket.last.sent.filter((one) => one instanceof Uint8Array);
 const joined = () => chunks().flatMap((chunk) => [...chunk]);
-const until = (holds: () => boolean) => vi.waitUntil(holds, { interval: 1 });
+const until = (holds: () => boolean) => vi.waitUntil(holds, { interval: 1, timeout: 8_000 });
 
 beforeEach(async () => {
   fresh();

@@ -25,7 +25,7 @@ from ..protocol.errors import (
 from ..protocol.rooms import Position
 from .callbacks import is_coroutine_function, run
 from .connection import ENDED, Connections
-from .errors import ConnectionLost, Timeout
+from .errors import ConnectionLost, QueueFull, Timeout
 from .events import Event, EventStream, Handlers
 from .protocol import Outgoing, Session, Welcome, decode, encode
 from .rooms import Join, Load, Room
@@ -273,10 +273,10 @@ class Client:
             Timeout: If no answer came in time.
             ConnectionLost: If the session was lost, with whether the message had come.
             QueueFull: If there is no connection, and too much waits for one.
+            ValueError: If ``type`` is a control message's.
             msgspec.DecodeError: If the answer cannot be read; ValidationError, which is one, if it is of another type.
         """
-        if self.state is State.CLOSED:
-            raise ConnectionLost("closed", False)
+        self._check(type, control=False)
         id = self._session.next_id()
         answer: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
         payload = self._codec.request(type, encode(self._codec, data), id)
@@ -291,11 +291,16 @@ class Client:
         Raises:
             QueueFull: If there is no connection, and too much waits for one.
             ConnectionLost: If the client was closed.
+            ValueError: If ``type`` is a control message's.
         """
-        if self.state is State.CLOSED:
-            raise ConnectionLost("closed", False)
+        self._check(type, control=False)
         entry = Outgoing(self._codec.request(type, encode(self._codec, data)))
-        self._session.enqueue(entry)
+        try:
+            self._session.enqueue(entry)
+        except QueueFull:
+            if volatile:
+                return
+            raise
         self._connections.flush()
         if volatile:
             self._session.give_up(entry)
@@ -305,8 +310,11 @@ class Client:
 
         Raises:
             LinkdError: What the server answered.
-            ConnectionLost: If the session was lost.
+            ConnectionLost: If the session was lost, or the client closed.
+            QueueFull: If too many wait already.
+            ValueError: If ``type`` is none of a control message.
         """
+        self._check(type, control=True)
         id = self._session.next_id()
         answer: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
         payload = self._codec.request(type, encode(self._codec, data), id)
@@ -314,6 +322,14 @@ class Client:
         self._session.request(entry)
         self._connections.flush()
         return decode(self._codec, await self._await_answer(entry, answer, None))
+
+    def _check(self, type: str, *, control: bool) -> None:
+        # Control messages are not counted: one in the place of the other, and the two sides count differently.
+        if type.startswith("linkd.") is not control:
+            right = "call() or send()" if control else "request()"
+            raise ValueError(f"{type!r} is sent with {right}: control messages, linkd.*, are another kind than others")
+        if self.state is State.CLOSED:
+            raise ConnectionLost("closed", False)
 
     async def _await_answer(
         self, entry: Outgoing, answer: asyncio.Future[msgspec.Raw], timeout: float | None
@@ -329,6 +345,8 @@ class Client:
                 timer.cancel()
             if entry.settle is not None:  # cancelled
                 self._session.give_up(entry)
+            elif answer.done() and not answer.cancelled():
+                answer.exception()  # is looked at, also where the caller was cancelled in this moment
 
     def _expire(self, entry: Outgoing, answer: asyncio.Future[msgspec.Raw], due: float) -> None:
         # A timer that is late by far was held up with everything else: the answer may wait to be read.

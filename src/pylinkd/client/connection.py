@@ -29,6 +29,7 @@ _OPENING = 10.0
 _CLOSING = 5.0
 _WAKE_PAUSE = 2.0
 _LONGEST_ASKED = 600.0
+_UNWRITTEN = 1024  # messages that wait for the socket; windows allow fewer, beside acknowledgements
 _MAX_MESSAGE = 16 * 1024 * 1024
 _REFUSED = {401: int(CloseCode.UNAUTHORIZED), 403: int(CloseCode.FORBIDDEN)}
 _FAILED = {CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_TEXT, CloseCode.MESSAGE_TOO_BIG}
@@ -250,6 +251,10 @@ class Connections:
         loop = asyncio.get_running_loop()
         try:
             while True:
+                while len(self._outbox) > _UNWRITTEN and websocket is self._websocket:
+                    # The server takes nothing: acknowledgements of what it says would pile up.
+                    self._emptied.clear()
+                    await self._emptied.wait()
                 payload = await websocket.recv()
                 if websocket is not self._websocket:
                     return

@@ -24,6 +24,7 @@ from .errors import ConnectionLost, QueueFull, Sent
 Outcome = Callable[[LinkdError | None, msgspec.Raw], None]
 
 _UNCONFIRMED = 256  # messages
+_UNANSWERED = 1024  # calls and control messages together; those of an application are fewer by the bounds of the queue
 _ALIVE = 8.0  # within it a server that lives says something, when asked and in the beginning
 _ALIVE_WHEN_FULL = 40.0
 _ALIVE_AFTER_WAKE = 4.0  # the same for one whose network may have changed
@@ -245,8 +246,14 @@ class Session:
             self._calls[entry.id] = entry
 
     def request(self, entry: Outgoing) -> None:
-        """Send a control message that is answered, over as many connections of the session as it takes."""
+        """Send a control message that is answered, over as many connections of the session as it takes.
+
+        Raises:
+            QueueFull: If too many wait for their answers.
+        """
         assert entry.id is not None
+        if len(self._calls) >= _UNANSWERED:
+            raise QueueFull()
         self._calls[entry.id] = entry
         self._controls.append(entry)
 
