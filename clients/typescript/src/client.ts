@@ -140,7 +140,7 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
   function connect(): void {
     if (wanted) return;
     address();
-    if (!WebSocketClass()) throw new Error("there is no WebSocket here: pass a class as the option WebSocket");
+    if (!WebSocketClass()) throw new Error("no WebSocket here: pass a class as the option WebSocket");
     wanted = true;
     failures = notBefore = 0;
     tokenReason = "connect";
@@ -333,7 +333,7 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
     // From the back/forward cache a page comes back with a connection that was closed when it went there.
     listen(global, "pageshow", ({ persisted }) => {
       if (!persisted) return;
-      if (socket) lost(ABNORMAL, "the page was away");
+      if (socket) lost(ABNORMAL, "away");
       wake();
     });
     listen(global, "pagehide", ({ persisted }) => persisted || socket?.close(NORMAL));
@@ -402,7 +402,7 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
 
   function check(type: string): void {
     // Control messages are not counted: one among the others, and the two sides count differently.
-    if (type.startsWith("linkd.")) throw new TypeError(`${type} is the protocol's own`);
+    if (type.startsWith("linkd.")) throw new TypeError(`${type} is reserved`);
     if (change.state === "closed") throw new ConnectionLost("closed", false);
   }
 
@@ -421,7 +421,7 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
     if (id === undefined || id === null) return;
     const answerer = answerers.get(type);
     if (answerer) void answer(id, type, () => answerer(data, event));
-    else reply({ id, ...(taken ? { type: "response" } : { type: "error", error: { code: 404, type: "NOT_FOUND", message: "nobody listens" } }) });
+    else reply({ id, ...(taken ? { type: "response" } : { type: "error", error: { code: 404, type: "NOT_FOUND", message: "unheard" } }) });
   }
 
   async function answer(id: string | number, source: string, answerer: () => unknown): Promise<void> {
