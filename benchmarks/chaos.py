@@ -137,7 +137,10 @@ async def cause_chaos(plan: Plan, folder: Path) -> Outcome:
         proxy = ChaosProxy(running.port, random.Random(dice.random()), draw=lambda dice: draw(dice, plan.after))
         await proxy.start()
         url = running.url(_PATH).replace(f":{running.port}/", f":{proxy.port}/")
-        crew = Crew(plan.clients, url, running.trust, random.Random(dice.random()), outcome.ledger, plan.client)
+        authority = None if running.certificate is None else running.certificate.certfile
+        crew = Crew(
+            plan.clients, url, running.trust, random.Random(dice.random()), outcome.ledger, plan.client, authority
+        )
         try:
             crew.begin()
             await _trouble(running, instance, plan, outcome)

@@ -8,6 +8,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -235,10 +236,18 @@ class Crew:
         dice: Of all that is random in them.
         ledger: Where they write down what comes.
         kind: ``own``: the tests' core on sockets of its own; ``python``, ``typescript``: the client libraries.
+        authority: The certificate that they trust, as a file, for those that are in another process.
     """
 
     def __init__(
-        self, count: int, url: str, trust: ssl.SSLContext | None, dice: random.Random, ledger: Ledger, kind: str = "own"
+        self,
+        count: int,
+        url: str,
+        trust: ssl.SSLContext | None,
+        dice: random.Random,
+        ledger: Ledger,
+        kind: str = "own",
+        authority: Path | None = None,
     ) -> None:
         self._broadcasts = _BROADCASTS / (count * _RATE * sum(_BURSTS) / len(_BURSTS))
         self._dice = dice
@@ -253,7 +262,7 @@ class Crew:
         else:
             self._libraries = [LibraryClient(number, random.Random(dice.random()), ledger) for number in range(count)]
             self.clients = list(self._libraries)
-        self._kind, self._url, self._trust = kind, url, trust
+        self._kind, self._url, self._trust, self._authority = kind, url, trust, authority
 
     def begin(self) -> None:
         """Connect and ask."""
@@ -264,7 +273,7 @@ class Crew:
             for one in self._libraries:
                 one.library = PythonLibrary(self._url, self._trust, one, self._living)
         else:
-            node = Node(self._url)
+            node = Node(self._url, self._authority)
             for number, one in enumerate(self._libraries):
                 one.library = node.make(number, one)
             self._living.add(asyncio.create_task(node.run()))

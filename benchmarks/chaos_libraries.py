@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import random
 import ssl
 import subprocess
@@ -198,10 +199,10 @@ class Node:
 
     Args:
         url: Where they connect.
-        certificate: Whom they trust, over TLS; ``None``: it is plain.
+        authority: The certificate that they trust, over TLS; ``None``: it is plain.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, authority: Path | None) -> None:
         client = typescript_client()
         script = Path(mkdtemp(prefix="linkd-crew-")) / "crew.mjs"
         bundle = ["--bundle", "--platform=node", "--format=esm", "--target=node20", "--log-level=warning"]
@@ -212,6 +213,7 @@ class Node:
         esbuild = client / "node_modules" / ".bin" / "esbuild"
         subprocess.run([esbuild, client / "tests" / "crew.ts", *bundle, f"--outfile={script}"], check=True)
         self._command = ["node", str(script), url]
+        self._environment = {**os.environ, **({} if authority is None else {"NODE_EXTRA_CA_CERTS": str(authority)})}
         self._clients: dict[int, LibraryClient] = {}
         self._process: asyncio.subprocess.Process | None = None
         self._early: list[bytes] = []
@@ -219,7 +221,11 @@ class Node:
     async def run(self) -> None:
         """Run it, until cancelled."""
         self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**22
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=2**22,
+            env=self._environment,
         )
         assert self._process.stdout is not None
         assert self._process.stdin is not None
