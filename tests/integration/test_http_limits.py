@@ -365,10 +365,11 @@ async def test_slow_reader_gets_all_of_its_answer(tmp_path: Path, more: str) -> 
     """However long it takes, as long as it reads; who does not read is cut."""
     env = {"LINKD_HEAD_TIMEOUT_MS": "100"}
     async with platform(tmp_path, WEB, env=env) as running, connections(running, 2) as clients:
-        for reader, writer in clients:
+        for _, writer in clients:
             connection = writer.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
             writer.write(f"GET /huge HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode())
+        for reader, _ in clients:
             await reader.readuntil(b"\r\n\r\n")
         reader, left, began = clients[0][0], 12_000_000, time.monotonic()
         while left:
