@@ -113,11 +113,14 @@ class Dispatcher:
         max_concurrent: Most handlers that may be suspended at once; further jobs wait. A call is begun beyond it for
             each handler that waits in ``ctx.call``, until four times as many handlers (at least 64) are suspended.
             Calls that come when all of those wait for calls are refused.
+
+    Attributes:
+        context: What context variables are where a job begins.
     """
 
     def __init__(self, max_concurrent: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._context = copy_context()  # that every job begins in
+        self.context = copy_context()  # that every job begins in
         contain(self._loop)
         self._max_concurrent = max_concurrent
         self._most = max(_CALL_FACTOR * max_concurrent, _FEWEST_WITH_CALLS)
@@ -201,10 +204,11 @@ class Dispatcher:
         place, for however many answers it waits.
         """
         worker = _worker.get()
-        if worker is not None:
-            worker.calls += 1
-            if worker.calls > 1:
-                return
+        if worker is None:
+            return  # it is no handler, and has no place
+        worker.calls += 1
+        if worker.calls > 1:
+            return
         self._awaited += 1
         if self._calls:
             self._schedule_check()
@@ -212,11 +216,11 @@ class Dispatcher:
     def call_ended(self) -> None:
         """It has the answer, or waits no more."""
         worker = _worker.get()
-        if worker is not None:
-            worker.calls -= 1
-            if worker.calls:
-                return
-        self._awaited -= 1
+        if worker is None:
+            return
+        worker.calls -= 1
+        if not worker.calls:
+            self._awaited -= 1
 
     async def drain(self, timeout: float) -> bool:
         """Wait until nothing is unfinished; ``False``: not within ``timeout`` seconds."""
@@ -266,7 +270,7 @@ class Dispatcher:
             worker = _Worker()
             self._workers.add(worker)
             self._active += 1
-            worker.task = self._loop.create_task(self._work(worker), name="linkd-handler", context=self._context.copy())
+            worker.task = self._loop.create_task(self._work(worker), name="linkd-handler", context=self.context.copy())
         self._schedule_check()
 
     def _room(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from .background import Background
 from .dispatch import Dispatcher
 from .link import Asker
 from .validation import Schema
@@ -16,11 +17,13 @@ class Host(Protocol):
         link: Where its questions go.
         anything: Reads data without checking it against a type.
         dispatcher: What runs its handlers.
+        background: Tasks beside them.
     """
 
     link: Asker
     anything: Schema
     dispatcher: Dispatcher
+    background: Background
 
     @property
     def name(self) -> str:
@@ -29,3 +32,13 @@ class Host(Protocol):
     @property
     def db(self) -> Any:
         """The service's database."""
+
+
+class Unstarted:
+    """The host of a service that does not run."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        raise RuntimeError(f"the service {self.name!r} does not run: use this in its hooks, handlers and tasks")

@@ -23,6 +23,7 @@ from ..protocol.link_pb2 import CODEC_MSGPACK, Frame, Registered
 from ..protocol.link_pb2 import Session as WireSession
 from ..protocol.link_values import read_identity
 from .actions import Actions
+from .background import Background
 from .context import WsContext
 from .dispatch import Dispatcher, Job, Mailbox
 from .events import Events
@@ -101,6 +102,7 @@ class Runtime:
         anything: See host.Host.
         sockets: The sessions that the gateway announced, by id.
         leaving: Whether the service stops: where it registers once more, it gets nothing new.
+        background: Tasks that are no handlers.
     """
 
     def __init__(self, service: Offer, max_concurrent: int) -> None:
@@ -110,6 +112,7 @@ class Runtime:
         self.sockets: dict[str, Socket] = {}
         self.leaving = False
         self.dispatcher = Dispatcher(max_concurrent)
+        self.background = Background(self.dispatcher.context)
         self._streams: dict[int, Stream] = {}
         self._presence_mailbox = Mailbox()
         # Sessions whose handlers ran when the link broke: ours again only if the gateway says so.
@@ -213,6 +216,10 @@ class Runtime:
         for socket in sockets.values():
             if socket.id not in self._ended:
                 self._end(socket, _Nobody(), 0, EndReason.GATEWAY_LOST, ())
+
+    async def stop_background(self) -> int:
+        """Cancel the background tasks; how many ignored that. Later calls do nothing."""
+        return await self.background.close(_CANCEL_TIMEOUT)
 
     async def stop(self, timeout: float) -> int:
         """Let what is being handled end within ``timeout`` seconds, then cancel it; how much ignored even that.

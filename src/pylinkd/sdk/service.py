@@ -17,12 +17,15 @@ from ..protocol.link_pb2 import Frame
 from ..protocol.patterns import check_name
 from ..protocol.rendezvous import Address, Rendezvous
 from .actions import Actions
+from .background import Portal
 from .connector import Connector
 from .context import DB
 from .events import Events
 from .handled_log import runtime_class
+from .host import Unstarted
 from .limits import ONE_SESSION, Limits, Reconnect
 from .options import check_options
+from .outbound import Outbound
 from .presence import Presence
 from .process import ServiceProcess, end_at_once
 from .rooms import History, Rooms
@@ -47,9 +50,10 @@ _DRAINING_TIMEOUT = 2.0  # seconds that the gateway may take to send nothing new
 Hook = Callable[..., Awaitable[None]]
 H = TypeVar("H", bound=Hook)
 P = TypeVar("P", bound=Callable[..., Awaitable[Any]])
+T = TypeVar("T")
 
 
-class Service(Generic[DB]):
+class Service(Outbound, Generic[DB]):
     """A service behind a gateway.
 
     Args:
@@ -156,6 +160,7 @@ class Service(Generic[DB]):
             )
         if path is None and (limits or reconnect or one_session_per_user):
             raise RegistrationError(f"{place}: limits are of the sessions on the service's path: give it one")
+        super().__init__(Unstarted(name))
         self.limits = limits
         self.reconnect = reconnect
         self.one_session_per_user = one_session_per_user
@@ -180,6 +185,7 @@ class Service(Generic[DB]):
         self._max_concurrent = max_concurrent
         self._stop_timeout = stop_timeout
         self._stuck = 0
+        self._portal: Portal | None = None
         self._hooks: dict[str, list[Hook]] = {"before_start": [], "after_start": [], "before_stop": []}
 
     @property
@@ -273,6 +279,38 @@ class Service(Generic[DB]):
         if not hooks.cancelled():
             hooks.result()
 
+    # beside handlers
+
+    def background(self, work: Coroutine[Any, Any, T], *, name: str | None = None) -> asyncio.Task[T]:
+        """Run a coroutine beside the handlers, such as one that sends prices as they change.
+
+        The error that ends it is logged. It is cancelled when the service begins to stop, and may clean up for 2 s. It
+        sees neither the context variables of who starts it, nor its transaction.
+
+        Args:
+            work: The coroutine.
+            name: For logs.
+
+        Raises:
+            RuntimeError: If the service does not run.
+            ServiceUnavailableError: If 10,000 such tasks run already, or the service stops.
+        """
+        if self._portal is None:
+            work.close()
+        started: asyncio.Task[T] = self._host.background.start(work, name)
+        return started
+
+    @property
+    def portal(self) -> Portal:
+        """The way for other threads into the service's loop: ``service.portal.run(service.everyone.emit("tick"))``.
+
+        Raises:
+            RuntimeError: If the service does not run.
+        """
+        if self._portal is None:
+            raise RuntimeError(f"the service {self.name!r} does not run")
+        return self._portal
+
     # life
 
     @contextlib.asynccontextmanager
@@ -285,12 +323,15 @@ class Service(Generic[DB]):
             await self._database.start()
         try:
             await self.run_hooks("before_start")
-            runtime = runtime_class()(self, self._max_concurrent)
+            self._host = runtime = runtime_class()(self, self._max_concurrent)
+            self._portal = Portal(runtime.background)
             try:
                 yield runtime
             finally:
+                self._stuck += await runtime.stop_background()
                 await runtime.stop(self._stop_timeout)
                 await self._run_before_stop()
+                self._host, self._portal = Unstarted(self.name), None
         finally:
             if self._database is not None:
                 await self._database.stop()
@@ -370,6 +411,7 @@ class Service(Generic[DB]):
     async def _leave(self, runtime: Runtime, connector: Connector) -> None:
         log.info("service_stopping", service=self.name, unfinished=runtime.dispatcher.unfinished)
         runtime.leaving = True
+        self._stuck += await runtime.stop_background()
         deadline = monotonic() + self._stop_timeout
         await self._end_orphaned(runtime, connector)
         if connector.link is not None:
@@ -386,11 +428,11 @@ class Service(Generic[DB]):
             finished = await connector.finish(_ANSWERS_TIMEOUT)
             runtime.dispatcher.resume()
         if finished:
-            self._stuck = await runtime.close()
+            self._stuck += await runtime.close()
             return
         if await self._end_orphaned(runtime, connector):  # the gateway died meanwhile
             left = max(left, _LAST_ENDS_TIMEOUT)
-        self._stuck = await runtime.stop(left)
+        self._stuck += await runtime.stop(left)
         await connector.finish(_ANSWERS_TIMEOUT)
 
     async def _end_orphaned(self, runtime: Runtime, connector: Connector) -> bool:
