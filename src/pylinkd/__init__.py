@@ -6,6 +6,7 @@ The database layer is ``pylinkd.db``, clean text ``pylinkd.text``, what a servic
 from .protocol.close import CloseCode
 from .protocol.errors import (
     BadRequestError,
+    CallLoopError,
     ConflictError,
     ForbiddenError,
     HandlerTimeoutError,
@@ -18,6 +19,7 @@ from .protocol.errors import (
     RateLimitedError,
     ServiceUnavailableError,
     SetupError,
+    TransientError,
     UnauthorizedError,
     UnknownActionError,
     UnknownMessageTypeError,
@@ -26,6 +28,7 @@ from .protocol.errors import (
 from .protocol.identity import Identity
 from .protocol.rooms import Position
 from .sdk.answers import Answer, Answers, Member
+from .sdk.breaker import Breaker
 from .sdk.connector import RefusedError
 from .sdk.context import Context, EventContext, HttpContext, WsContext
 from .sdk.limits import Limits, Reconnect
@@ -33,6 +36,7 @@ from .sdk.middleware import Middleware, Next
 from .sdk.presence import Presence, PresenceChange, Present
 from .sdk.remote_session import RemoteSession
 from .sdk.response import Response
+from .sdk.retry import Retry
 from .sdk.rooms import History, HistoryPage, Joined, PastEvent
 from .sdk.service import Service
 from .sdk.socket import Socket
@@ -46,6 +50,8 @@ __all__ = [
     "Answer",
     "Answers",
     "BadRequestError",
+    "Breaker",
+    "CallLoopError",
     "CloseCode",
     "ConflictError",
     "Context",
@@ -79,6 +85,7 @@ __all__ = [
     "RegistrationError",
     "RemoteSession",
     "Response",
+    "Retry",
     "Service",
     "ServiceUnavailableError",
     "SetupError",
@@ -88,6 +95,7 @@ __all__ = [
     "StreamIdleError",
     "Target",
     "TextPolicy",
+    "TransientError",
     "UnauthorizedError",
     "UnknownActionError",
     "UnknownMessageTypeError",

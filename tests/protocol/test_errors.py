@@ -24,6 +24,8 @@ TABLE = {
     "RateLimitedError": (429, "RATE_LIMITED"),
     "InternalError": (500, "INTERNAL_ERROR"),
     "ServiceUnavailableError": (503, "SERVICE_UNAVAILABLE"),
+    "TransientError": (503, "TRY_AGAIN"),
+    "CallLoopError": (508, "CALL_LOOP"),
     "NotAcknowledgedError": (504, "NOT_ACKNOWLEDGED"),
 }
 

@@ -60,7 +60,7 @@ async def test_service_that_does_not_run_says_so() -> None:
         with pytest.raises(RuntimeError, match="'board' does not run"):
             await service.everyone.emit("board.note")
         with pytest.raises(RuntimeError, match="'board' does not run"):
-            service.background(asyncio.sleep(0))
+            _ = service.background(asyncio.sleep(0))
         with pytest.raises(RuntimeError, match="'board' does not run"):
             _ = service.portal
         async with run(service):
@@ -69,7 +69,8 @@ async def test_service_that_does_not_run_says_so() -> None:
 
 async def test_background_task_ends_with_the_service() -> None:
     """It is cancelled, and may clean up."""
-    service, seen = board(), []
+    service = board()
+    seen: list[object] = []
 
     async def ticking() -> None:
         try:
@@ -81,7 +82,7 @@ async def test_background_task_ends_with_the_service() -> None:
 
     async with run(service) as gateway:
         await gateway.connect()
-        service.background(ticking())
+        _ = service.background(ticking())
         while len(seen) < 3:
             await asyncio.sleep(0)
 
@@ -117,7 +118,7 @@ async def test_background_task_sees_nothing_of_the_handler_that_starts_it() -> N
     @service.ws.on("board.begin")
     async def begin(ctx: WsContext) -> None:
         variable.set("set")
-        service.background(later())
+        _ = service.background(later())
 
     async with run(service) as gateway:
         client = await gateway.connect()
@@ -135,7 +136,7 @@ async def test_service_that_stops_takes_no_background_task() -> None:
     @service.before_stop
     async def last(service: Service) -> None:
         try:
-            service.background(asyncio.sleep(0))
+            _ = service.background(asyncio.sleep(0))
         except ServiceUnavailableError as error:
             refused.append(error)
 

@@ -59,7 +59,7 @@ async def short_thread(ctx: WsContext) -> None:
 
 @service.ws.on("stopping.task")
 async def task(ctx: WsContext) -> None:
-    service.background = asyncio.create_task(ignore())  # type: ignore[attr-defined]
+    service.kept = asyncio.create_task(ignore())  # type: ignore[attr-defined]
 
 
 @service.ws.on("stopping.blocks")

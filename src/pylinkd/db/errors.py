@@ -35,7 +35,13 @@ from collections.abc import Iterable
 
 
 class DatabaseError(Exception):
-    """Base of everything this package raises on purpose."""
+    """Base of everything this package raises on purpose.
+
+    Attributes:
+        is_transient: Whether the same may succeed when it is tried again.
+    """
+
+    is_transient: bool = False
 
 
 class DatabaseSetupError(DatabaseError):
@@ -197,6 +203,11 @@ class TransactionAbortedError(TransactionError):
     The earlier failure is the ``__cause__``.
     """
 
+    @property
+    def is_transient(self) -> bool:  # type: ignore[override]
+        """Whether the earlier failure is."""
+        return getattr(self.__cause__, "is_transient", False) is True
+
     def __init__(self) -> None:
         super().__init__(
             "an earlier statement of this transaction failed, so all of it is rolled back; "
@@ -207,9 +218,13 @@ class TransactionAbortedError(TransactionError):
 class DatabaseBusyError(DatabaseError):
     """The database was too busy, or chose this transaction to resolve a deadlock. Trying again is right."""
 
+    is_transient = True
+
 
 class DatabaseUnavailableError(DatabaseError):
     """The database cannot be reached, or the connection broke in the middle of a statement."""
+
+    is_transient = True
 
 
 class StatementError(DatabaseError):

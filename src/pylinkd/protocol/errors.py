@@ -15,6 +15,8 @@
     ├── RateLimitedError             429   RATE_LIMITED
     ├── InternalError                500   INTERNAL_ERROR
     ├── ServiceUnavailableError      503   SERVICE_UNAVAILABLE
+    │   └── TransientError           503   TRY_AGAIN
+    ├── CallLoopError                508   CALL_LOOP
     └── NotAcknowledgedError         504   NOT_ACKNOWLEDGED
 
 A handler raises one of these to answer with it; anything else that a handler raises becomes an InternalError
@@ -184,6 +186,21 @@ class ServiceUnavailableError(LinkdError):
     default_message = "The service is not available now."
 
 
+class TransientError(ServiceUnavailableError):
+    """Something that a handler needs does not work now, and trying again may succeed."""
+
+    default_type = "TRY_AGAIN"
+    default_message = "This does not work now, try again."
+
+
+class CallLoopError(LinkdError):
+    """Services call each other too deeply, as they do in a circle."""
+
+    default_code = 508
+    default_type = "CALL_LOOP"
+    default_message = "Services call each other too deeply."
+
+
 class NotAcknowledgedError(LinkdError):
     """A client has not answered in time what a service sent it."""
 
@@ -207,6 +224,8 @@ _CLASSES: tuple[type[LinkdError], ...] = (
     RateLimitedError,
     InternalError,
     ServiceUnavailableError,
+    TransientError,
+    CallLoopError,
     NotAcknowledgedError,
 )
 _BY_TYPE: dict[tuple[int, str], type[LinkdError]] = {(cls.default_code, cls.default_type): cls for cls in _CLASSES}

@@ -690,18 +690,24 @@ class HttpResponse(_message.Message):
     def __init__(self, status: _Optional[int] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., body: _Optional[bytes] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("service", "action", "params", "identity", "caller")
+    __slots__ = ("service", "action", "params", "identity", "caller", "depth", "timeout_ms", "traceparent")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     service: str
     action: str
     params: bytes
     identity: Identity
     caller: str
-    def __init__(self, service: _Optional[str] = ..., action: _Optional[str] = ..., params: _Optional[bytes] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., caller: _Optional[str] = ...) -> None: ...
+    depth: int
+    timeout_ms: int
+    traceparent: str
+    def __init__(self, service: _Optional[str] = ..., action: _Optional[str] = ..., params: _Optional[bytes] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., caller: _Optional[str] = ..., depth: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class CallResult(_message.Message):
     __slots__ = ("data",)

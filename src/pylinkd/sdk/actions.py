@@ -48,10 +48,10 @@ class ActionHandler(Handler):
     def endpoint(self, ctx: HttpContext[Any]) -> Awaitable[Any]:
         """See Handler. Data is the body, for GET and DELETE over HTTP the query."""
         if self.schema is None:
-            return self.function(ctx)
+            return self.invoke(ctx)
         if ctx.caller is None and ctx.method in _BODYLESS:
-            return self.function(ctx, self.schema.convert(ctx.query))
-        return self.function(ctx, self.schema.read(ctx.body))
+            return self.invoke(ctx, self.schema.convert(ctx.query))
+        return self.invoke(ctx, self.schema.read(ctx.body))
 
 
 class Actions:

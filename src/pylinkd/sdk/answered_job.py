@@ -19,16 +19,21 @@ from ..protocol.errors import (
     PayloadTooLargeError,
     RateLimitedError,
     ServiceUnavailableError,
+    TransientError,
     UnknownActionError,
 )
 from ..protocol.link import MAX_FRAME_SIZE, LinkProtocolError
 from ..protocol.link_pb2 import Frame
 from .dispatch import Job, torn_down
+from .failures import FailureClass, class_of
 from .gateway_questions import is_fault
 from .host import Host
 from .safe_log import report
 
 log = structlog.get_logger("linkd.service")
+
+_FAULTS = 500  # and above
+_TRANSIENT_DELAY = 1.0  # seconds after which a client may try again what failed for a busy database or the like
 
 _ABOUT_THE_MESSAGE = frozenset({PayloadTooLargeError.default_code, RateLimitedError.default_code})
 """Codes that tell a client of its own message: too large, or too many and therefore not handled. Where ``ctx`` raised
@@ -65,12 +70,12 @@ class AnsweredJob(Job):
                 self._link.answer(self._request_id, frame)
                 self._answered = True
         except LinkdError as error:
-            self._fail(error if error.target is None else self._unhandled(error))
+            self._fail(self._said(error))
         except LinkProtocolError:
             self._fail(self._too_large())
         except BaseExceptionGroup as group:
             only = _only_error(group)
-            self._fail(self._internal(group) if only is None else self._unhandled(only))
+            self._fail(self._internal(group) if only is None else self._said(only))
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -78,7 +83,13 @@ class AnsweredJob(Job):
             # KeyboardInterrupt are no exception: one message may not end the process for all clients.
             if torn_down(error):
                 raise
-            self._fail(self._internal(error))
+            is_transient = class_of(error, self._retry_on) is FailureClass.TRANSIENT
+            self._fail(self._transient(error) if is_transient else self._internal(error))
+
+    @property
+    def _retry_on(self) -> tuple[type[BaseException], ...]:
+        """Errors that the handler's author calls transient."""
+        return ()
 
     async def _handle(self) -> Frame:
         """Run the handler and return the answer."""
@@ -107,22 +118,40 @@ class AnsweredJob(Job):
 
     def _internal(self, error: BaseException, **fields: Any) -> InternalError:
         error_id = secrets.token_hex(8)
-        report(log.error, "handler_failed", error_id=error_id, exc_info=error, **fields, **self._what())
+        fields = {**fields, **self._what()}
+        report(log.error, "handler_failed", failure="bug", error_id=error_id, exc_info=error, **fields)
         internal = InternalError(details={"errorId": error_id})
         internal.__cause__ = error  # for the tests of a service; it is not sent
         return internal
 
-    def _unhandled(self, error: LinkdError) -> LinkdError:
-        """The answer where a handler did not catch what its context raised; the log names the target, once."""
+    def _transient(self, error: BaseException) -> TransientError:
+        """The answer to an error of a database or the like that will pass."""
+        error_id = secrets.token_hex(8)
+        name = f"{type(error).__module__}.{type(error).__qualname__}"
+        report(log.warning, "handler_failed", failure="transient", error_id=error_id, error=name, **self._what())
+        transient = TransientError(details={"errorId": error_id}, retry_after=_TRANSIENT_DELAY)
+        transient.__cause__ = error
+        return transient
+
+    def _said(self, error: LinkdError) -> LinkdError:
+        """The answer where a handler raised a typed error: its author's own, or what its context raised and it did not
+        catch. The log names the latter's target, once.
+        """
         target, error.target = error.target, None
         if target is None:
+            if error.code >= _FAULTS and "errorId" not in (error.details or ()):  # else it is in the log
+                self._note(log.warning, error)
             return error
         if error.code in _ABOUT_THE_MESSAGE or isinstance(error, UnknownActionError):
             return self._internal(error, target=target)
         # What a client can bring about as often as it likes is no warning.
         write = log.warning if is_fault(error) else log.info
-        report(write, "handler_failed", target=target, code=error.code, error=error.type, **self._what())
+        self._note(write, error, target=target)
         return error
+
+    def _note(self, write: Callable[..., Any], error: LinkdError, **fields: Any) -> None:
+        failure = class_of(error).value
+        report(write, "handler_failed", failure=failure, code=error.code, error=error.type, **fields, **self._what())
 
     def _too_large(self) -> InternalError:
         error_id = secrets.token_hex(8)

@@ -13,6 +13,7 @@ from ..protocol.close import CloseCode
 from ..protocol.errors import UnauthorizedError
 from ..protocol.identity import Identity
 from ..protocol.rooms import Position
+from ..protocol.trace import trace_of
 from .host import Host
 from .outbound import Outbound
 from .rooms import Joined
@@ -65,9 +66,11 @@ class Context(Outbound, Generic[DB]):
 
     @property
     def logger(self) -> Any:
-        """A structlog logger that carries service, user and what is handled."""
+        """A structlog logger that carries service, user and what is handled, and the trace where there is one."""
         user = None if self.identity is None else self.identity.user
-        return structlog.get_logger("linkd.handler").bind(service=self._host.name, handler=self.name, user=user)
+        logger = structlog.get_logger("linkd.handler").bind(service=self._host.name, handler=self.name, user=user)
+        trace = trace_of(self.traceparent)
+        return logger.bind(trace=trace) if trace else logger
 
 
 class WsContext(Context[DB]):
@@ -243,7 +246,9 @@ class HttpContext(Context[DB]):
         caller: The service that called; ``None``: it came over HTTP.
     """
 
-    __slots__ = ("body", "caller", "cookies", "headers", "method", "params", "path", "query", "remote_address")
+    __slots__ = (
+        "_calls", "body", "caller", "cookies", "headers", "method", "params", "path", "query", "remote_address",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -260,8 +265,10 @@ class HttpContext(Context[DB]):
         body: bytes = b"",
         remote_address: str = "",
         caller: str | None = None,
+        calls: int = 0,
     ) -> None:
         super().__init__(host, name, identity)
+        self._calls = calls
         self.method = method
         self.path = path
         self.params = params or {}
@@ -271,6 +278,15 @@ class HttpContext(Context[DB]):
         self.body = body
         self.remote_address = remote_address
         self.caller = caller
+
+    @property
+    def traceparent(self) -> str:
+        """See Outbound."""
+        return self.headers.get("traceparent", "")
+
+    @property
+    def _depth(self) -> int:
+        return self._calls
 
 
 class EventContext(Context[DB]):

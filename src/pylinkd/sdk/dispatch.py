@@ -13,6 +13,7 @@ the call may have come back to this service, directly or over others, and would 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar, copy_context
@@ -104,6 +105,14 @@ class _Worker:
 
 _worker: ContextVar[_Worker | None] = ContextVar("linkd_worker", default=None)
 """Whose handler this is, also in the tasks that the handler started."""
+
+
+def time_left() -> float:
+    """Seconds until the handler that runs is cancelled; infinite: it has no limit, or this is none."""
+    worker = _worker.get()
+    if worker is None or worker.job is None or worker.job.timeout is None:
+        return math.inf
+    return worker.deadline - monotonic()
 
 
 class Dispatcher:

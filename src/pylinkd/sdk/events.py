@@ -36,8 +36,8 @@ class EventHandler(Handler):
     def endpoint(self, ctx: EventContext[Any]) -> Awaitable[Any]:
         """See Handler."""
         if self.schema is None:
-            return self.function(ctx)
-        return self.function(ctx, self.schema.read(ctx.raw))
+            return self.invoke(ctx)
+        return self.invoke(ctx, self.schema.read(ctx.raw))
 
 
 class Events:

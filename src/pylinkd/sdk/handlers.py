@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, TypedDict, TypeVar
 
 from ..protocol.identity import Requirement
+from .breaker import Breaker, Circuit, guarded
 from .dispatch import DEFAULT_TIMEOUT
+from .failures import ErrorClasses, error_classes
 from .middleware import Next
 from .options import check_options, listed_roles, role_names
+from .retry import Retry, retried
 from .signatures import check_name_given, schema_of
 from .text import DEFAULT_POLICY, TextPolicy
 from .validation import Function, RegistrationError, where
+
+Part = TypeVar("Part", Retry, Breaker)
 
 
 class SharedOptions(TypedDict, total=False):
@@ -35,10 +40,16 @@ class Options(SharedOptions, total=False):
     Attributes:
         description: For people and generated documentation.
         validate: The schema of the data, where the annotation does not say it.
+        retry: How often it is tried again after a transient failure, within its ``timeout``. By default it is not.
+        retry_on: Errors that are transient beside those that are known to be.
+        breaker: When its callers are refused because it fails again and again. By default they are not.
     """
 
     description: str
     validate: Any
+    retry: Retry | None
+    retry_on: ErrorClasses
+    breaker: Breaker | None
 
 
 class Handler:
@@ -51,10 +62,12 @@ class Handler:
         timeout: Seconds after which it is cancelled; ``None``: never.
         description: For people.
         schema: How its data is read; ``None``: it takes none.
+        retry_on: Errors that are transient beside those that are known to be.
+        invoke: Runs the function, with what its author asked for around it: tries, and a circuit breaker.
         call: Runs middleware, validation and the function.
     """
 
-    __slots__ = ("call", "description", "function", "name", "requirement", "schema", "timeout")
+    __slots__ = ("call", "description", "function", "invoke", "name", "requirement", "retry_on", "schema", "timeout")
 
     context: ClassVar[type]
     """The class of what it is given."""
@@ -69,6 +82,9 @@ class Handler:
         timeout: float | None = DEFAULT_TIMEOUT,
         description: str = "",
         validate: Any = None,
+        retry: Retry | None = None,
+        retry_on: ErrorClasses = (),
+        breaker: Breaker | None = None,
         text: TextPolicy = DEFAULT_POLICY,
     ) -> None:
         roles = listed_roles(roles)
@@ -79,6 +95,8 @@ class Handler:
         self.timeout = timeout
         self.description = description
         self.schema = schema_of(function, self.context, validate=validate, text=text)
+        self.retry_on = error_classes(where(function), retry_on)
+        self.invoke = _invoked(name, function, retry, self.retry_on, breaker)
         self.call: Next = self.endpoint
 
     def compile(self, around: Callable[[str, Next], Next], *, by: str | None = None) -> None:
@@ -98,6 +116,34 @@ class Handler:
     def endpoint(self, ctx: Any) -> Awaitable[Any]:
         """Validate and run the function. Validation is innermost, so that middleware sees its errors."""
         raise NotImplementedError
+
+
+def _invoked(
+    name: str,
+    function: Function,
+    retry: Retry | None,
+    retry_on: tuple[type[BaseException], ...],
+    breaker: Breaker | None,
+) -> Function:
+    """The function with tries and breaker around it: the breaker outside, so that an open one ends the tries."""
+    place, call = where(function), function
+    if retry is not None:
+        call = retried(call, checked_part(place, "retry", retry, Retry), retry_on)
+    if breaker is not None:
+        call = guarded(call, Circuit(checked_part(place, "breaker", breaker, Breaker), name), retry_on)
+    return call
+
+
+def checked_part(place: str, option: str, given: Any, kind: type[Part]) -> Part:
+    """An option that is a struct of its own, looked at.
+
+    Raises:
+        RegistrationError: If it is another kind of value, or one of its values makes no sense.
+    """
+    if not isinstance(given, kind):
+        raise RegistrationError(f"{place}: {option} is {kind.__name__}(…), not {given!r}")
+    given.check(place)
+    return given
 
 
 def checked_group(prefix: str, options: Any, allowed: type, decorator: str, example: str) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .background import Background
 from .dispatch import Dispatcher
 from .link import Asker
 from .validation import Schema
+
+if TYPE_CHECKING:
+    from .calls import Circuits
 
 
 class Host(Protocol):
@@ -17,12 +20,14 @@ class Host(Protocol):
         link: Where its questions go.
         anything: Reads data without checking it against a type.
         dispatcher: What runs its handlers.
+        circuits: Of what it calls.
         background: Tasks beside them.
     """
 
     link: Asker
     anything: Schema
     dispatcher: Dispatcher
+    circuits: Circuits
     background: Background
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -70,6 +71,10 @@ class MessageJob(AnsweredJob):
 
     def _context(self) -> WsContext[Any]:
         return WsContext(self._host, self._type, self._socket, self._data)
+
+    @property
+    def _retry_on(self) -> tuple[type[BaseException], ...]:
+        return self._handler.retry_on
 
     def _what(self) -> dict[str, Any]:
         return {"type": self._type, **_who(self._socket)}
@@ -220,8 +225,19 @@ class ActionJob(AnsweredJob):
     @classmethod
     def of_call(cls, host: Host, link: Answerable, request_id: int, handler: ActionHandler, call: Call) -> ActionJob:
         """The job for another service's call."""
-        ctx: HttpContext[Any] = HttpContext(host, handler.name, _identity(call), body=call.params, caller=call.caller)
-        return CallJob(host, link, request_id, handler, ctx)
+        ctx: HttpContext[Any] = HttpContext(
+            host,
+            handler.name,
+            _identity(call),
+            headers={"traceparent": call.traceparent} if call.traceparent else None,
+            body=call.params,
+            caller=call.caller,
+            calls=call.depth,
+        )
+        job = CallJob(host, link, request_id, handler, ctx)
+        if call.timeout_ms:
+            job.timeout = min(call.timeout_ms / 1000, job.timeout or math.inf)
+        return job
 
     async def _handle(self) -> Frame:
         handler, ctx = self._handler, self._ctx
@@ -242,6 +258,10 @@ class ActionJob(AnsweredJob):
         for cookie in response.cookies:
             frame.http_response.headers.add(name="Set-Cookie", value=cookie)
         return frame
+
+    @property
+    def _retry_on(self) -> tuple[type[BaseException], ...]:
+        return self._handler.retry_on
 
     def _what(self) -> dict[str, Any]:
         user = None if self._ctx.identity is None else self._ctx.identity.user

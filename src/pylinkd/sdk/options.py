@@ -87,6 +87,16 @@ def _count(name: str, value: Any) -> None:
         raise ValueError(f"{name} is a positive whole number, 1 or more, not {value!r}")
 
 
+def check_count(place: str, name: str, value: Any, most: int) -> None:
+    """Look at a whole number from 1 to ``most``.
+
+    Raises:
+        RegistrationError: If it is something else.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise RegistrationError(f"{place}: {name} is a whole number from 1 to {most}, not {value!r}")
+
+
 def _order(name: str, value: Any) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool) or value != value:  # NaN is in no order
         raise ValueError(f"{name} is a number, not {value!r}")

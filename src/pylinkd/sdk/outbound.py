@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
 from ..protocol.close import CloseCode
 from ..protocol.identity import Identity
 from ..protocol.link_pb2 import Frame
 from ..protocol.link_values import fill_identity
 from ..protocol.patterns import check_name
 from .answers import Member, read_member
+from .calls import Calling, call
 from .gateway_questions import asked
 from .host import Host
 from .presence import Present, read_present
@@ -38,6 +37,16 @@ class Outbound:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+
+    @property
+    def traceparent(self) -> str:
+        """Of the trace that this belongs to (W3C Trace Context); empty: of none that is known."""
+        return ""
+
+    @property
+    def _depth(self) -> int:
+        """How many calls of services led here."""
+        return 0
 
     @property
     def _origin(self) -> str:
@@ -128,39 +137,34 @@ class Outbound:
         frame.session_command.reason = reason
         await asked(self._host, frame, "disconnect")
 
-    async def call(self, service: str, action: str, params: Any = None) -> Any:
+    async def call(self, service: str, action: str, params: Any = None, *, timeout: float | None = None) -> Any:
         """Have another service's action answer, on behalf of whoever is asking here.
+
+        The called action has as much time as its own ``timeout``, this one and what is left of the handler's allow.
+        A target that has failed 20 times within 10 s is left alone for a second at a time (``Service(call_breaker=)``).
 
         Args:
             service: The other service's name.
             action: The action's name there.
             params: What its handler gets as body; anything that JSON can carry.
+            timeout: Seconds to wait; ``None``: as long as the handler may.
 
         Returns:
             What the action returned, decoded from JSON.
 
         Raises:
             UnknownActionError: If there is no such action.
+            HandlerTimeoutError: If it took too long.
+            CallLoopError: If 16 calls led here already, as they do where services call each other in a circle.
             PayloadTooLargeError: If the params take more than 16 MiB; ``details["limit"]`` has the bytes. Not caught,
                 it is answered with 500.
-            ServiceUnavailableError: If no instance of the service takes calls now, or it ended during this one.
+            ServiceUnavailableError: If no instance of the service takes calls now, it ended during this one, or it has
+                failed too often.
             LinkdError: Whatever the action raised. Not caught, it is the answer to the client, except for 413 and 429:
                 they would speak of the client's message, and are answered with 500.
         """
-        frame = Frame()
-        frame.call.service = service
-        frame.call.action = action
-        frame.call.params = encode(params)
-        if self.identity is not None:
-            fill_identity(frame.call.identity, self.identity)
-        dispatcher = self._host.dispatcher
-        dispatcher.call_began()
-        try:
-            answer = await asked(self._host, frame, f"call {service}.{action}")
-        finally:
-            dispatcher.call_ended()
-        result = answer.call_result.data
-        return msgspec.json.decode(result) if result else None
+        calling = Calling(identity=self.identity, depth=self._depth, traceparent=self.traceparent)
+        return await call(self._host, calling, service, action, params, timeout)
 
     async def emit(self, type: str, data: Any = None) -> Receipt:
         """Tell other services that something happened; ``reached`` counts those that were handed it.

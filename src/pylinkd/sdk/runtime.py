@@ -24,6 +24,8 @@ from ..protocol.link_pb2 import Session as WireSession
 from ..protocol.link_values import read_identity
 from .actions import Actions
 from .background import Background
+from .breaker import Breaker
+from .calls import Circuits
 from .context import WsContext
 from .dispatch import Dispatcher, Job, Mailbox
 from .events import Events
@@ -64,6 +66,7 @@ class Offer(Protocol):
     reconnect: Reconnect | None
     one_session_per_user: Any
     text: TextPolicy
+    call_breaker: Breaker | None
 
     @property
     def db(self) -> Any:
@@ -103,6 +106,7 @@ class Runtime:
         sockets: The sessions that the gateway announced, by id.
         leaving: Whether the service stops: where it registers once more, it gets nothing new.
         background: Tasks that are no handlers.
+        circuits: Of what its handlers call.
     """
 
     def __init__(self, service: Offer, max_concurrent: int) -> None:
@@ -113,6 +117,7 @@ class Runtime:
         self.leaving = False
         self.dispatcher = Dispatcher(max_concurrent)
         self.background = Background(self.dispatcher.context)
+        self.circuits = Circuits(service.call_breaker)
         self._streams: dict[int, Stream] = {}
         self._presence_mailbox = Mailbox()
         # Sessions whose handlers ran when the link broke: ours again only if the gateway says so.

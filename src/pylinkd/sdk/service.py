@@ -18,10 +18,13 @@ from ..protocol.patterns import check_name
 from ..protocol.rendezvous import Address, Rendezvous
 from .actions import Actions
 from .background import Portal
+from .breaker import Breaker
+from .calls import DEFAULT_BREAKER
 from .connector import Connector
 from .context import DB
 from .events import Events
 from .handled_log import runtime_class
+from .handlers import checked_part
 from .host import Unstarted
 from .limits import ONE_SESSION, Limits, Reconnect
 from .options import check_options
@@ -75,6 +78,8 @@ class Service(Outbound, Generic[DB]):
         one_session_per_user: What becomes of a user's second session on its path: it takes the place of the first
             (``replace``), which is closed with 4409; it is closed with 4429 (``refuse``), unless the first one's client
             is away or does not answer a ping; ``None``: nothing, within the limits on connections.
+        call_breaker: When actions that ``ctx.call`` asks are left alone since they fail; each has a circuit of its own.
+            ``None``: never.
 
     Raises:
         RegistrationError: If a name, a path or a limit is malformed.
@@ -97,6 +102,7 @@ class Service(Outbound, Generic[DB]):
         limits: Limits | None = None,
         reconnect: Reconnect | None = None,
         one_session_per_user: Literal["replace", "refuse"] | None = None,
+        call_breaker: Breaker | None = DEFAULT_BREAKER,
     ) -> None: ...
 
     @overload
@@ -116,6 +122,7 @@ class Service(Outbound, Generic[DB]):
         limits: Limits | None = None,
         reconnect: Reconnect | None = None,
         one_session_per_user: Literal["replace", "refuse"] | None = None,
+        call_breaker: Breaker | None = DEFAULT_BREAKER,
     ) -> None: ...
 
     def __init__(
@@ -134,6 +141,7 @@ class Service(Outbound, Generic[DB]):
         limits: Limits | None = None,
         reconnect: Reconnect | None = None,
         one_session_per_user: Literal["replace", "refuse"] | None = None,
+        call_breaker: Breaker | None = DEFAULT_BREAKER,
     ) -> None:
         if not isinstance(name, str):
             raise RegistrationError(f"Service({name!r}): the name is a text such as 'chat'")
@@ -161,6 +169,9 @@ class Service(Outbound, Generic[DB]):
         if path is None and (limits or reconnect or one_session_per_user):
             raise RegistrationError(f"{place}: limits are of the sessions on the service's path: give it one")
         super().__init__(Unstarted(name))
+        if call_breaker is not None:
+            checked_part(place, "call_breaker", call_breaker, Breaker)
+        self.call_breaker = call_breaker
         self.limits = limits
         self.reconnect = reconnect
         self.one_session_per_user = one_session_per_user

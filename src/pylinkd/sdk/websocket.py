@@ -78,8 +78,8 @@ class MessageHandler(Handler):
     def endpoint(self, ctx: WsContext[Any]) -> Awaitable[Any]:
         """See Handler."""
         if self.schema is None:
-            return self.function(ctx)
-        return self.function(ctx, self.schema.read(ctx.raw, ctx.socket._msgpack))
+            return self.invoke(ctx)
+        return self.invoke(ctx, self.schema.read(ctx.raw, ctx.socket._msgpack))
 
 
 class StreamHandler(MessageHandler):
@@ -110,7 +110,7 @@ class StreamHandler(MessageHandler):
 
     def endpoint(self, ctx: WsContext[Any]) -> Awaitable[Any]:
         """Run the function with the chunks."""
-        return self.function(ctx, ctx.stream)
+        return self.invoke(ctx, ctx.stream)
 
 
 class WebSocket:

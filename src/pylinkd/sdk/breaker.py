@@ -1,0 +1,146 @@
+"""Circuit breakers: what fails again and again is left alone for a while.
+
+A circuit is *closed* while calls go through, *open* while they are refused, and *half-open* while single calls try
+whether it works again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from enum import StrEnum
+from functools import wraps
+from time import monotonic
+from typing import Any
+
+import msgspec
+import structlog
+
+from ..protocol.errors import ServiceUnavailableError
+from .failures import FailureClass, class_of
+from .options import check_count, is_seconds
+from .safe_log import report
+from .validation import Function, RegistrationError
+
+log = structlog.get_logger("linkd.service")
+
+_MOST_FAILURES = 10_000
+
+
+class Breaker(msgspec.Struct, frozen=True, kw_only=True):
+    """When calls of something that fails are refused, and when they are tried again.
+
+    Attributes:
+        failures: So many within ``window`` open the circuit. Failures are transient ones, bugs and timeouts, not what
+            is the caller's fault.
+        window: Seconds.
+        reset_after: Seconds after which an open circuit lets a single call try. If that fails, it stays open for as
+            long again.
+    """
+
+    failures: int = 5
+    window: float = 30.0
+    reset_after: float = 10.0
+
+    def check(self, place: str) -> None:
+        """Look at the values.
+
+        Raises:
+            RegistrationError: If one makes no sense.
+        """
+        check_count(place, "Breaker.failures", self.failures, _MOST_FAILURES)
+        for name in ("window", "reset_after"):
+            if not is_seconds(getattr(self, name)) or not getattr(self, name):
+                raise RegistrationError(f"{place}: Breaker.{name} is a positive number of seconds")
+
+
+class State(StrEnum):
+    """Whether calls go through."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Circuit:
+    """The state of one breaker. The time is an argument: seconds of any clock that only goes forward.
+
+    Args:
+        breaker: Its limits.
+        name: What it protects, for logs.
+    """
+
+    __slots__ = ("_breaker", "_failures", "_name", "_opened_at", "_trying", "state")
+
+    def __init__(self, breaker: Breaker, name: str) -> None:
+        self._breaker = breaker
+        self._name = name
+        self._failures: deque[float] = deque(maxlen=breaker.failures)
+        self._opened_at = 0.0
+        self._trying = False
+        self.state = State.CLOSED
+
+    def enter(self, now: float) -> None:
+        """A call begins. ``succeeded``, ``failed`` or ``undecided`` has to follow.
+
+        Raises:
+            ServiceUnavailableError: If it may not; ``retry_after`` says when one may.
+        """
+        if self.state is State.CLOSED:
+            return
+        left = self._opened_at + self._breaker.reset_after - now
+        if left > 0 or self._trying:
+            raise ServiceUnavailableError(
+                "This has failed too often and is tried again later.", retry_after=max(left, 0.1)
+            )
+        self.state = State.HALF_OPEN
+        self._trying = True
+
+    def succeeded(self) -> None:
+        """A call went well."""
+        if self.state is State.HALF_OPEN:
+            self._trying = False
+            self.state = State.CLOSED
+            self._failures.clear()
+            report(log.info, "circuit_closed", target=self._name)
+
+    def failed(self, now: float) -> None:
+        """A call failed."""
+        if self.state is State.HALF_OPEN:
+            self._open(now)
+        elif self.state is State.CLOSED:
+            self._failures.append(now)
+            if len(self._failures) == self._breaker.failures and now - self._failures[0] <= self._breaker.window:
+                self._open(now)
+
+    def undecided(self) -> None:
+        """A call ended in a way that says nothing: it was refused for the caller's fault, or given up."""
+        self._trying = False
+
+    def ended(self, error: BaseException, now: float, retry_on: tuple[type[BaseException], ...] = ()) -> None:
+        """A call ended with an error, of which a cancellation means that it took too long."""
+        if isinstance(error, asyncio.CancelledError) or class_of(error, retry_on) is not FailureClass.PERMANENT:
+            self.failed(now)
+        else:
+            self.undecided()
+
+    def _open(self, now: float) -> None:
+        self.state, self._opened_at, self._trying = State.OPEN, now, False
+        report(log.warning, "circuit_opened", target=self._name, seconds=self._breaker.reset_after)
+
+
+def guarded(function: Function, circuit: Circuit, retry_on: tuple[type[BaseException], ...]) -> Function:
+    """The function behind a circuit."""
+
+    @wraps(function)
+    async def call(*arguments: Any) -> Any:
+        circuit.enter(monotonic())
+        try:
+            result = await function(*arguments)
+        except BaseException as error:
+            circuit.ended(error, monotonic(), retry_on)
+            raise
+        circuit.succeeded()
+        return result
+
+    return call

@@ -1,0 +1,64 @@
+"""Classes of failures: what the caller has to change, what passes when it is tried again, and bugs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+from ..protocol.errors import HandlerTimeoutError, LinkdError
+from .validation import RegistrationError
+
+ErrorClasses = type[BaseException] | Sequence[type[BaseException]]
+
+_UNAVAILABLE = frozenset({503, 504})
+
+
+class FailureClass(StrEnum):
+    """What kind of failure an error is."""
+
+    PERMANENT = "permanent"
+    """It would fail again: the handler refused, or the data does not fit."""
+    TRANSIENT = "transient"
+    """Trying again may succeed: a database that is busy, a service that is not there."""
+    BUG = "bug"
+    """Everything else."""
+
+
+def error_classes(place: str, given: Any) -> tuple[type[BaseException], ...]:
+    """Classes of errors as they are given as an option: one, or several.
+
+    Raises:
+        RegistrationError: If they are something else.
+    """
+    classes = given if isinstance(given, tuple | list) else (given,)
+    for known in classes:
+        if not (isinstance(known, type) and issubclass(known, Exception)):
+            raise RegistrationError(f"{place}: retry_on is a class of errors or several of them, not {known!r}")
+    return tuple(classes)
+
+
+def class_of(error: BaseException, retry_on: tuple[type[BaseException], ...] = ()) -> FailureClass:
+    """What kind of failure an error is.
+
+    Args:
+        error: What left the handler.
+        retry_on: What is transient beside what is known to be.
+    """
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, retry_on) or is_transient(error):
+        return FailureClass.TRANSIENT
+    if isinstance(error, LinkdError) and error.code < 500:
+        return FailureClass.PERMANENT
+    return FailureClass.BUG
+
+
+def is_transient(error: Any) -> bool:
+    """Whether an error is known to pass: said by TransientError or 503, of a database, or a handler's time was up.
+
+    Errors of ``pylinkd.db`` say it themselves, so that a service without a database does not import it.
+    """
+    if isinstance(error, LinkdError):
+        return error.code in _UNAVAILABLE or isinstance(error, HandlerTimeoutError)
+    return getattr(error, "is_transient", False) is True
