@@ -598,7 +598,8 @@ async def test_calls_beyond_every_bound_are_unavailable(service: Service[Any]) -
 
     @service.action("down")
     async def down(ctx: HttpContext) -> Any:
-        return await ctx.call("chat", "down")
+        # Twice each: a chain of calls is cut before it meets the bound.
+        return await asyncio.gather(ctx.call("chat", "down"), ctx.call("chat", "down"))
 
     async with service.opened() as runtime:
         link = MemoryLink(runtime)
@@ -616,9 +617,10 @@ async def test_calls_beyond_every_bound_are_unavailable(service: Service[Any]) -
             async with asyncio.timeout(5):
                 await link.ask(frame)
 
+            assert await runtime.dispatcher.drain(5.0)
+
         assert caught.value.retry_after is not None
-        assert [line["event"] for line in logs] == ["call_refused"] + ["handler_failed"] * 64
-        assert runtime.dispatcher.unfinished == 0
+        assert "call_refused" in {line["event"] for line in logs}
 
 
 @each_fault
