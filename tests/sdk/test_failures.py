@@ -613,10 +613,10 @@ async def test_calls_beyond_every_bound_are_unavailable(service: Service[Any]) -
         runtime.link = Loop()
         frame = Frame()
         frame.call.action = "down"
-        with structlog.testing.capture_logs() as logs, pytest.raises(ServiceUnavailableError) as caught:
-            async with asyncio.timeout(5):
-                await link.ask(frame)
-
+        with structlog.testing.capture_logs() as logs:
+            with pytest.raises(ServiceUnavailableError) as caught:
+                async with asyncio.timeout(5):
+                    await link.ask(frame)
             assert await runtime.dispatcher.drain(5.0)
 
         assert caught.value.retry_after is not None
