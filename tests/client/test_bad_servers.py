@@ -65,7 +65,7 @@ async def test_refusals(status: int) -> None:
 async def _garbage(guest: Guest, text: str | bytes) -> None:
     await guest.welcome()
     await guest.connection.send(text)
-    await asyncio.sleep(30)
+    await guest.connection.wait_closed()
 
 
 def _raw(text: str | bytes) -> Callable[[Guest], Awaitable[None]]:

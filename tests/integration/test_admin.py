@@ -17,6 +17,8 @@ from tests.processes import ROOT, Platform, make_token, platform
 from .client import barred, client, refused
 from .test_metrics import scrape
 
+pytestmark = pytest.mark.plain("the same code over TLS; what is in it is not about the transport")
+
 LIMITED = "tests/services/limited.py"
 PATH = "/ws/limited"
 KEY = "a key for the admin API of 32 bytes"

@@ -20,6 +20,8 @@ from pylinkd.tokens import issue
 from ..processes import Platform, platform
 from .client import client, refused
 
+pytestmark = pytest.mark.plain("the same code over TLS; what is in it is not about the transport")
+
 ECHO = Path(__file__).parents[1] / "services" / "echo.py"
 ISSUER = "https://id.example.com"
 EVENT = "http://schemas.openid.net/event/backchannel-logout"

@@ -19,7 +19,10 @@ from tests.processes import ROOT, Platform, make_token, platform
 from .client import client
 from .connect_helpers import environment
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.plain("the same code over TLS; what is in it is not about the transport"),
+]
 
 WAIT = 30.0
 

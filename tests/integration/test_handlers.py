@@ -14,7 +14,10 @@ from tests.integration.client import client, error_of
 from tests.processes import Platform, Program, platform
 from tests.services.faults import FATAL, SECRET
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.plain("the same code over TLS; what is in it is not about the transport"),
+]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -10,6 +10,8 @@ import pytest
 
 from benchmarks.ledger import Plan, keep_ledger
 
+pytestmark = pytest.mark.plain("the same code over TLS; what is in it is not about the transport")
+
 
 @pytest.mark.plain  # the clients speak no TLS, and the faults are behind the gateway
 @pytest.mark.timeout(180)

@@ -17,6 +17,8 @@ from tests.processes import make_token, platform
 from .client import client, error_of, eventually, refused
 from .raw_websocket import TEXT, frame, opening, raw_connection, raw_websocket
 
+pytestmark = pytest.mark.plain("the same code over TLS; what is in it is not about the transport")
+
 ECHO = "tests/services/echo.py"
 MEMBERS = "tests/services/members.py"
 PATH = "/ws/members"
