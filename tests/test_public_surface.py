@@ -15,8 +15,8 @@ SURFACE = {
     "pylinkd": [
         "Answer", "Answers", "BadRequestError", "Breaker", "CallLoopError", "CloseCode", "ConflictError", "Context",
         "EventContext", "ForbiddenError", "HandlerTimeoutError", "History", "HistoryPage", "HttpContext", "Identity",
-        "InternalError", "InvalidJsonError", "Joined", "Limits", "LinkdError", "Member", "Middleware", "Next",
-        "NotAcknowledgedError", "NotFoundError", "PastEvent", "PayloadTooLargeError", "Position", "Presence",
+        "InternalError", "InvalidJsonError", "JobContext", "Joined", "Limits", "LinkdError", "Member", "Middleware",
+        "Next", "NotAcknowledgedError", "NotFoundError", "PastEvent", "PayloadTooLargeError", "Position", "Presence",
         "PresenceChange", "Present", "RateLimitedError", "Receipt", "Reconnect", "RefusedError", "RegistrationError",
         "RemoteSession", "Response", "Retry", "Service", "ServiceUnavailableError", "SetupError", "Socket", "Stream",
         "StreamAbortedError", "StreamIdleError", "Target", "TextPolicy", "TransientError", "UnauthorizedError",

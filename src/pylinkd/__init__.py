@@ -38,6 +38,7 @@ from .sdk.remote_session import RemoteSession
 from .sdk.response import Response
 from .sdk.retry import Retry
 from .sdk.rooms import History, HistoryPage, Joined, PastEvent
+from .sdk.scheduled import JobContext
 from .sdk.service import Service
 from .sdk.socket import Socket
 from .sdk.streams import Stream, StreamAbortedError, StreamIdleError
@@ -64,6 +65,7 @@ __all__ = [
     "Identity",
     "InternalError",
     "InvalidJsonError",
+    "JobContext",
     "Joined",
     "Limits",
     "LinkdError",

@@ -36,6 +36,7 @@ class ActionHandler(Handler):
     __slots__ = ("cookies", "method", "route")
 
     context = HttpContext
+    buried_as = "action"
 
     def __init__(
         self, name: str, function: Function, *, route: str, method: str, cookies: Sequence[str], **options: Any

@@ -294,11 +294,30 @@ class EventContext(Context[DB]):
 
     Attributes:
         source: The service that emitted it.
+        id: Of a durable event, the same each time that it is handled; empty: it is none.
+        raw: Its data, as JSON.
     """
 
-    __slots__ = ("raw", "source")
+    __slots__ = ("_traceparent", "id", "raw", "source")
 
-    def __init__(self, host: Host, name: str, identity: Identity | None, *, source: str, raw: bytes) -> None:
+    def __init__(
+        self,
+        host: Host,
+        name: str,
+        identity: Identity | None,
+        *,
+        source: str,
+        raw: bytes,
+        id: str = "",
+        traceparent: str = "",
+    ) -> None:
         super().__init__(host, name, identity)
         self.source = source
         self.raw = raw
+        self.id = id
+        self._traceparent = traceparent
+
+    @property
+    def traceparent(self) -> str:
+        """See Outbound."""
+        return self._traceparent

@@ -9,8 +9,10 @@ from typing_extensions import Unpack
 
 from ..protocol.patterns import Pattern
 from .context import EventContext
-from .handlers import Handler, Options
+from .handlers import Handler, Options, checked_part
 from .middleware import Middleware, Stack
+from .options import check_options
+from .retry import Retry
 from .signatures import check_name_given
 from .text import DEFAULT_POLICY, TextPolicy
 from .validation import Function, RegistrationError, where
@@ -18,20 +20,58 @@ from .validation import Function, RegistrationError, where
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 
+DURABLE_RETRY = Retry(attempts=20, delay=1.0, max_delay=300.0, jitter=1.0)
+"""How often a durable event is handled until that succeeds, unless its handler says otherwise: for over an hour."""
+
+
+class EventOptions(Options, total=False):
+    """How a handler of service events is run.
+
+    Attributes:
+        durable: Events that were emitted with ``durable=True`` are stored in the service's database, then handled until
+            that succeeds, ``retry`` at most, and become dead letters after that.
+        once: What a durable handler writes to the database, and that it has handled the event, is one transaction.
+    """
+
+    durable: bool
+    once: bool
+
+
 class EventHandler(Handler):
     """A handler of service events.
 
     Attributes:
         pattern: Of the events that it is for.
+        durable: Whether events are stored for it.
+        once: Whether it runs in a transaction with the note that it has.
+        policy: How often it is tried where it is durable.
+        id: By which the database knows it: its pattern and its name.
     """
 
-    __slots__ = ("pattern",)
+    __slots__ = ("durable", "id", "once", "pattern", "policy")
 
     context = EventContext
 
-    def __init__(self, pattern: Pattern, function: Function, **options: Any) -> None:
-        super().__init__(pattern.text, function, **options)
+    def __init__(
+        self,
+        pattern: Pattern,
+        function: Function,
+        *,
+        durable: bool = False,
+        once: bool = False,
+        retry: Retry | None = None,
+        **options: Any,
+    ) -> None:
+        place = where(function)
+        check_options(place, durable=durable, once=once)
+        if once and not durable:
+            raise RegistrationError(f"{place}: once=True is for handlers with durable=True: others run once at most")
+        super().__init__(pattern.text, function, retry=None if durable else retry, **options)
         self.pattern = pattern
+        self.durable = durable
+        self.once = once
+        self.policy = DURABLE_RETRY if retry is None else checked_part(place, "retry", retry, Retry)
+        self.id = f"{pattern.text}/{function.__qualname__}"
 
     def endpoint(self, ctx: EventContext[Any]) -> Awaitable[Any]:
         """See Handler."""
@@ -57,14 +97,14 @@ class Events:
         self.stack = Stack(self._compile, EventContext)
         self.changed: Callable[[], None] = lambda: None
 
-    def on(self, pattern: str, **options: Unpack[Options]) -> Callable[[F], F]:
+    def on(self, pattern: str, **options: Unpack[EventOptions]) -> Callable[[F], F]:
         """Handle service events, as a decorator on ``async def handler(ctx)`` or ``(ctx, data)``.
 
         One instance of the service gets each event; of its handlers every one that matches runs.
 
         Args:
             pattern: Such as ``user.created``, ``user.*`` or ``**``.
-            options: See handlers.Options. The caller is on whose behalf the event was emitted.
+            options: See EventOptions. The caller is on whose behalf the event was emitted.
 
         Raises:
             RegistrationError: If the pattern is none, or the handler is not of this form.
@@ -77,7 +117,10 @@ class Events:
                 compiled = Pattern(pattern)
             except ValueError as cause:
                 raise RegistrationError(f"{where(function)}: {cause}") from cause
-            self._handlers.append(EventHandler(compiled, function, text=self._text, **options))
+            handler = EventHandler(compiled, function, text=self._text, **options)
+            if handler.durable and any(known.durable and known.id == handler.id for known in self._handlers):
+                raise RegistrationError(f"{where(function)}: there is a durable handler {handler.id!r} already")
+            self._handlers.append(handler)
             self._compile()
             return function
 
@@ -111,8 +154,13 @@ class Events:
 
     @property
     def patterns(self) -> Iterable[str]:
-        """What the gateway has to send here."""
-        return sorted({handler.pattern.text for handler in self._handlers})
+        """What the gateway has to send here, and is handled at once."""
+        return sorted({handler.pattern.text for handler in self._handlers if not handler.durable})
+
+    @property
+    def durable_patterns(self) -> Iterable[str]:
+        """Durable events that the gateway has to send here."""
+        return sorted({handler.pattern.text for handler in self._handlers if handler.durable})
 
     def matching(self, name: str) -> Iterator[EventHandler]:
         """Who handles the event of this name."""

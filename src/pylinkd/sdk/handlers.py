@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypedDict, TypeVar
 
 from ..protocol.identity import Requirement
 from .breaker import Breaker, Circuit, guarded
+from .burying import buried
 from .dispatch import DEFAULT_TIMEOUT
 from .failures import ErrorClasses, error_classes
 from .middleware import Next
@@ -43,6 +44,8 @@ class Options(SharedOptions, total=False):
         retry: How often it is tried again after a transient failure, within its ``timeout``. By default it is not.
         retry_on: Errors that are transient beside those that are known to be.
         breaker: When its callers are refused because it fails again and again. By default they are not.
+        dead_letters: Whether what fails for good is kept in the service's database, beside answering its caller. Of
+            messages and actions nothing is by default; durable events and jobs always are, unless a job says no.
     """
 
     description: str
@@ -50,6 +53,7 @@ class Options(SharedOptions, total=False):
     retry: Retry | None
     retry_on: ErrorClasses
     breaker: Breaker | None
+    dead_letters: bool
 
 
 class Handler:
@@ -63,14 +67,21 @@ class Handler:
         description: For people.
         schema: How its data is read; ``None``: it takes none.
         retry_on: Errors that are transient beside those that are known to be.
-        invoke: Runs the function, with what its author asked for around it: tries, and a circuit breaker.
+        dead_letters: Whether what fails for good is kept.
+        invoke: Runs the function, with what its author asked for around it: tries, dead letters, a circuit breaker.
         call: Runs middleware, validation and the function.
     """
 
-    __slots__ = ("call", "description", "function", "invoke", "name", "requirement", "retry_on", "schema", "timeout")
+    __slots__ = (
+        "call", "dead_letters", "description", "function", "invoke", "name", "requirement", "retry_on", "schema",
+        "timeout",
+    )  # fmt: skip
 
     context: ClassVar[type]
     """The class of what it is given."""
+
+    buried_as: ClassVar[str] = ""
+    """The kind of its dead letters; empty: whoever runs it keeps them."""
 
     def __init__(
         self,
@@ -85,19 +96,35 @@ class Handler:
         retry: Retry | None = None,
         retry_on: ErrorClasses = (),
         breaker: Breaker | None = None,
+        dead_letters: bool = False,
         text: TextPolicy = DEFAULT_POLICY,
     ) -> None:
         roles = listed_roles(roles)
-        check_options(where(function), auth=auth, roles=roles, timeout=timeout, description=description)
+        place = where(function)
+        check_options(
+            place, auth=auth, roles=roles, timeout=timeout, description=description, dead_letters=dead_letters
+        )
         self.name = name
         self.function = function
         self.requirement = Requirement.of(auth, role_names(roles))
         self.timeout = timeout
         self.description = description
         self.schema = schema_of(function, self.context, validate=validate, text=text)
-        self.retry_on = error_classes(where(function), retry_on)
-        self.invoke = _invoked(name, function, retry, self.retry_on, breaker)
+        self.retry_on = error_classes(place, retry_on)
+        self.dead_letters = dead_letters
+        self.invoke = self._invoked(retry, breaker)
         self.call: Next = self.endpoint
+
+    def _invoked(self, retry: Retry | None, breaker: Breaker | None) -> Function:
+        """The function with tries, dead letters and breaker around it, from the inside out."""
+        place, call = where(self.function), self.function
+        if retry is not None:
+            call = retried(call, checked_part(place, "retry", retry, Retry), self.retry_on)
+        if self.dead_letters and self.buried_as:
+            call = buried(call, self.buried_as, self.name, self.retry_on)
+        if breaker is not None:
+            call = guarded(call, Circuit(checked_part(place, "breaker", breaker, Breaker), self.name), self.retry_on)
+        return call
 
     def compile(self, around: Callable[[str, Next], Next], *, by: str | None = None) -> None:
         """Put everything around the function that belongs there: the one place where ``call`` is made.
@@ -116,22 +143,6 @@ class Handler:
     def endpoint(self, ctx: Any) -> Awaitable[Any]:
         """Validate and run the function. Validation is innermost, so that middleware sees its errors."""
         raise NotImplementedError
-
-
-def _invoked(
-    name: str,
-    function: Function,
-    retry: Retry | None,
-    retry_on: tuple[type[BaseException], ...],
-    breaker: Breaker | None,
-) -> Function:
-    """The function with tries and breaker around it: the breaker outside, so that an open one ends the tries."""
-    place, call = where(function), function
-    if retry is not None:
-        call = retried(call, checked_part(place, "retry", retry, Retry), retry_on)
-    if breaker is not None:
-        call = guarded(call, Circuit(checked_part(place, "breaker", breaker, Breaker), name), retry_on)
-    return call
 
 
 def checked_part(place: str, option: str, given: Any, kind: type[Part]) -> Part:

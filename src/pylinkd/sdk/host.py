@@ -11,6 +11,7 @@ from .validation import Schema
 
 if TYPE_CHECKING:
     from .calls import Circuits
+    from .persistence import Persistence
 
 
 class Host(Protocol):
@@ -21,6 +22,7 @@ class Host(Protocol):
         anything: Reads data without checking it against a type.
         dispatcher: What runs its handlers.
         circuits: Of what it calls.
+        persistence: What it remembers in its database; ``None``: it has none.
         background: Tasks beside them.
     """
 
@@ -28,6 +30,7 @@ class Host(Protocol):
     anything: Schema
     dispatcher: Dispatcher
     circuits: Circuits
+    persistence: Persistence | None
     background: Background
 
     @property
@@ -47,3 +50,14 @@ class Unstarted:
 
     def __getattr__(self, attribute: str) -> Any:
         raise RuntimeError(f"the service {self.name!r} does not run: use this in its hooks, handlers and tasks")
+
+
+def persistence_of(host: Host) -> Persistence:
+    """What a service remembers in its database.
+
+    Raises:
+        RuntimeError: If it has none.
+    """
+    if host.persistence is None:
+        raise RuntimeError(f"this is stored, and the service {host.name!r} has no database: give Service(…) database=")
+    return host.persistence

@@ -19,7 +19,7 @@ from .answered_job import AnsweredJob
 from .context import Context, EventContext, HttpContext, WsContext
 from .dispatch import DEFAULT_TIMEOUT, Mailbox
 from .events import EventHandler
-from .host import Host
+from .host import Host, persistence_of
 from .presence import PresenceChange
 from .response import Response
 from .socket import Socket
@@ -292,10 +292,15 @@ class EventJob(AnsweredJob):
 
     async def _handle(self) -> Frame:
         event = self._event
+        if event.id:
+            durable = [handler for handler in self._handlers if handler.durable]
+            await persistence_of(self._host).take(event, durable)
+            return done()
         ctx: EventContext[Any] = EventContext(
             self._host, event.type, _identity(event), source=event.source, raw=event.data
         )
-        await self._run_all([partial(_timed, handler, ctx) for handler in self._handlers])
+        heard = [handler for handler in self._handlers if not handler.durable]
+        await self._run_all([partial(_timed, handler, ctx) for handler in heard])
         return done()
 
     def _what(self) -> dict[str, Any]:

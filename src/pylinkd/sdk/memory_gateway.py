@@ -147,7 +147,18 @@ class MemoryGateway:
                 return done()
             case "event":
                 answer.event_done.reached = self._event(frame.event)
+                if frame.event.id and answer.event_done.reached:
+                    answer.event_done.taken_by.append(self.service.name)
+                self._subscribe(answer)
+            case "subscribers_query":
+                self._subscribe(answer)
         return answer
+
+    def _subscribe(self, answer: Frame) -> None:
+        answer.event_done.SetInParent()
+        patterns = list(self.service.events.durable_patterns)
+        if patterns:
+            answer.event_done.subscribers.add(service=self.service.name, patterns=patterns)
 
     def _answers(self, event: Emitted) -> Frame:
         """What the clients answer to an event. Who is away answers too late, whenever it comes back."""
@@ -224,7 +235,8 @@ class MemoryGateway:
 
     def _event(self, event: Event) -> int:
         self.service_events.append((event.type, decode_result(event.data)))
-        if not any(True for _ in self.service.events.matching(event.type)):
+        takers = [one for one in self.service.events.matching(event.type) if one.durable == bool(event.id)]
+        if not takers:
             return 0
         # The service hears its own events too.
         heard = Event()

@@ -122,6 +122,9 @@ def _rate(name: str, value: Any) -> None:
 
 _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "auth": _flag,
+    "dead_letters": _flag,
+    "durable": _flag,
+    "once": _flag,
     "ordered": _flag,
     "roles": _roles,
     "timeout": _seconds_or_never,

@@ -13,12 +13,12 @@ from ..protocol.patterns import check_name
 from .answers import Member, read_member
 from .calls import Calling, call
 from .gateway_questions import asked
-from .host import Host
+from .host import Host, persistence_of
 from .presence import Present, read_present
 from .remote_session import RemoteSession
 from .rooms import HistoryPage, read_page
 from .target import Receipt, Target, several
-from .validation import encode
+from .validation import Function, encode
 
 
 class Outbound:
@@ -166,18 +166,58 @@ class Outbound:
         calling = Calling(identity=self.identity, depth=self._depth, traceparent=self.traceparent)
         return await call(self._host, calling, service, action, params, timeout)
 
-    async def emit(self, type: str, data: Any = None) -> Receipt:
+    async def after(self, delay: float, job: str | Function, data: Any = None, *, key: str | None = None) -> str:
+        """Run a job later, in whichever instance of the service gets to it; its id.
+
+        It is stored in the service's database, in the current transaction if there is one.
+
+        Args:
+            delay: Seconds.
+            job: A function that was registered with ``@service.job(…)``, or its name.
+            data: What it gets; anything that JSON can carry.
+            key: Of several jobs for one handler with the same key the last one counts.
+
+        Raises:
+            RuntimeError: If the service has no database, or the function is no job.
+            ValueError: If the delay or the key makes no sense.
+            DatabaseError: If it cannot be stored.
+        """
+        return await persistence_of(self._host).after(delay, job, data, key)
+
+    async def cancel_job(self, job: str | Function, key: str) -> bool:
+        """Do not run a job that was asked for with this key; ``False``: there is none, or none any more.
+
+        Raises:
+            RuntimeError: As ``after``.
+        """
+        return await persistence_of(self._host).cancel_job(job, key)
+
+    async def emit(self, type: str, data: Any = None, *, durable: bool = False) -> Receipt:
         """Tell other services that something happened; ``reached`` counts those that were handed it.
 
         One instance of each service that asked for it (``service.events.on``) gets it, this service's own included.
+
+        Args:
+            type: The event's type, such as ``order.placed``.
+            data: Anything that JSON can carry.
+            durable: Store it in the service's database, in the current transaction if there is one, and send it until
+                each service that takes it durably (``durable=True`` on its handler) has stored it. ``reached`` is 0:
+                that comes later. Services without such a handler do not get it.
 
         Raises:
             ValueError: If the type is no name.
             TypeError: If the data cannot be encoded.
             PayloadTooLargeError: If the event takes more than 16 MiB; ``details["limit"]`` has the bytes. Not caught,
                 it is answered with 500.
-            ServiceUnavailableError: If the gateway is gone.
+            ServiceUnavailableError: If the gateway is gone; a durable event does not need it.
+            RuntimeError: If a durable event is emitted by a service without a database.
         """
+        if durable:
+            from .work_headers import Headers
+
+            headers = Headers(identity=self.identity, traceparent=self.traceparent)
+            await persistence_of(self._host).emit(check_name(type), encode(data), headers)
+            return Receipt(0)
         frame = Frame()
         frame.event.type = check_name(type)
         frame.event.data = encode(data)

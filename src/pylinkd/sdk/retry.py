@@ -50,6 +50,15 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
             if not is_seconds(getattr(self, name)):
                 raise RegistrationError(f"{place}: Retry.{name} is a number of seconds from 0 to {LONGEST:g}")
 
+    def wait(self, attempt: int, chance: float) -> float:
+        """Seconds between an attempt, the first of which is 1, and the next.
+
+        Args:
+            attempt: Which.
+            chance: A random number in [0, 1).
+        """
+        return min(self.delay * 2.0 ** min(attempt - 1, 60), self.max_delay) + self.jitter * chance
+
 
 def retried(function: Function, retry: Retry, retry_on: tuple[type[BaseException], ...]) -> Function:
     """The function, tried again after a transient failure. Its arguments are the same each time."""

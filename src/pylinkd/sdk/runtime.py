@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -40,6 +40,9 @@ from .streams import Stream
 from .text import TextPolicy
 from .validation import Function, Schema
 from .websocket import StreamHandler, WebSocket
+
+if TYPE_CHECKING:
+    from .persistence import Persistence
 
 log = structlog.get_logger("linkd.service")
 
@@ -107,6 +110,7 @@ class Runtime:
         leaving: Whether the service stops: where it registers once more, it gets nothing new.
         background: Tasks that are no handlers.
         circuits: Of what its handlers call.
+        persistence: What it remembers in its database; ``None``: it has none.
     """
 
     def __init__(self, service: Offer, max_concurrent: int) -> None:
@@ -118,6 +122,7 @@ class Runtime:
         self.dispatcher = Dispatcher(max_concurrent)
         self.background = Background(self.dispatcher.context)
         self.circuits = Circuits(service.call_breaker)
+        self.persistence: Persistence | None = None
         self._streams: dict[int, Stream] = {}
         self._presence_mailbox = Mailbox()
         # Sessions whose handlers ran when the link broke: ours again only if the gateway says so.
@@ -193,6 +198,7 @@ class Runtime:
                 cookies=action.cookies,
             )
         register.events.extend(service.events.patterns)
+        register.durable_events.extend(service.events.durable_patterns)
         service.room_rules.fill(register)
         register.presence = bool(service.presence_handlers)
         if service.limits or service.reconnect or service.one_session_per_user:

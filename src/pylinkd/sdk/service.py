@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 import structlog
+from typing_extensions import Unpack
 
 from ..collector import freeze_collector
 from ..protocol.errors import ServiceUnavailableError
@@ -24,7 +25,7 @@ from .connector import Connector
 from .context import DB
 from .events import Events
 from .handled_log import runtime_class
-from .handlers import checked_part
+from .handlers import Handler, checked_part
 from .host import Unstarted
 from .limits import ONE_SESSION, Limits, Reconnect
 from .options import check_options
@@ -33,6 +34,7 @@ from .presence import Presence
 from .process import ServiceProcess, end_at_once
 from .rooms import History, Rooms
 from .runtime import Runtime
+from .scheduled import JobOptions, Jobs, ScheduleOptions
 from .signatures import check_context, is_async, positional_of
 from .text import DEFAULT_POLICY, TextPolicy
 from .validation import RegistrationError, where
@@ -42,6 +44,7 @@ from .websocket import WebSocket
 if TYPE_CHECKING:
     from ..db import UntypedDatabase
     from ..db.catalog import TableSource
+    from .persistence import Persistence
 
 log = structlog.get_logger("linkd.service")
 
@@ -184,6 +187,8 @@ class Service(Outbound, Generic[DB]):
         self.ws = WebSocket(text)
         self.action = Actions(text)
         self.events = Events(text)
+        self.jobs = Jobs(text)
+        self.dead_letter_hooks: list[Hook] = []
         self.room_rules = Rooms()
         self.presence_handlers: list[Callable[..., Awaitable[Any]]] = []
         if (database is None) != (tables is None):
@@ -264,6 +269,7 @@ class Service(Outbound, Generic[DB]):
         yield from self.ws.handler_names()
         yield from ((action.function, action.name) for action in self.action.handlers)
         yield from ((handler.function, handler.pattern.text) for handler in self.events.handlers)
+        yield from ((job.function, job.name) for job in self.jobs)
         yield from ((handler, f"presence {where(handler)}") for handler in self.presence_handlers)
         for stack in (self.ws.stack, self.action.stack, self.events.stack):
             yield from ((middleware, where(middleware)) for middleware in stack.middleware)
@@ -289,6 +295,54 @@ class Service(Outbound, Generic[DB]):
                 return
         if not hooks.cancelled():
             hooks.result()
+
+    # jobs
+
+    def job(self, name: str, **options: Unpack[JobOptions]) -> Callable[[H], H]:
+        """Have a job for ``ctx.after``, as a decorator on ``async def job(ctx)`` or ``(ctx, data)``.
+
+        It is run at least once: where its process dies meanwhile, another instance runs it again.
+
+        Args:
+            name: By which the database knows it, such as ``rooms.clean``.
+            options: See scheduled.JobOptions.
+
+        Raises:
+            RegistrationError: If the name is taken or none, or the function is not of this form.
+        """
+        return self.jobs.job(name, **options)
+
+    def every(self, seconds: float, **options: Unpack[ScheduleOptions]) -> Callable[[H], H]:
+        """Run ``async def job(ctx)`` at intervals, in one instance of the service at a time.
+
+        Args:
+            seconds: Between two times at which it is due; the first is so many seconds after the first start.
+            options: See scheduled.ScheduleOptions.
+
+        Raises:
+            RegistrationError: As ``job``.
+        """
+        return self.jobs.every(seconds, **options)
+
+    def cron(self, expression: str, *, timezone: str = "UTC", **options: Unpack[ScheduleOptions]) -> Callable[[H], H]:
+        """Run ``async def job(ctx)`` at times that a cron expression names, in one instance of the service at a time.
+
+        Args:
+            expression: Minute, hour, day, month and weekday: ``0 3 * * *`` is three o'clock each night.
+            timezone: In which these are meant, such as ``Europe/Berlin``.
+            options: See scheduled.ScheduleOptions.
+
+        Raises:
+            RegistrationError: As ``job``, or if the expression or the time zone is none.
+        """
+        return self.jobs.cron(expression, timezone=timezone, **options)
+
+    def on_dead_letter(self, hook: H) -> H:
+        """Run ``async def hook(service, letter)`` for each DeadLetter that is kept, after that."""
+        if len(positional_of(hook)) != 2 or not is_async(hook):
+            raise RegistrationError(f"{where(hook)}: it is 'async def name(service, letter)'")
+        self.dead_letter_hooks.append(hook)
+        return hook
 
     # beside handlers
 
@@ -336,16 +390,48 @@ class Service(Outbound, Generic[DB]):
             await self.run_hooks("before_start")
             self._host = runtime = runtime_class()(self, self._max_concurrent)
             self._portal = Portal(runtime.background)
+            if self._database is not None:
+                await self._begin_persistence(runtime)
+            else:
+                self._need_no_database()
             try:
                 yield runtime
             finally:
                 self._stuck += await runtime.stop_background()
                 await runtime.stop(self._stop_timeout)
+                if runtime.persistence is not None:
+                    await self._end_persistence(runtime.persistence)
                 await self._run_before_stop()
                 self._host, self._portal = Unstarted(self.name), None
         finally:
             if self._database is not None:
                 await self._database.stop()
+
+    def _need_no_database(self) -> None:
+        keepers: list[Handler] = [
+            *self.jobs,
+            *(handler for handler in self.events.handlers if handler.durable),
+            *(handler for handler in (*self.ws.handlers, *self.action.handlers) if handler.dead_letters),
+        ]
+        stored = next(iter(keepers), None)
+        if stored is not None:
+            raise RegistrationError(
+                f"{where(stored.function)}: jobs, durable events and dead letters are stored, and the service "
+                f"{self.name!r} has no database: give Service(…) database= and tables="
+            )
+
+    async def _begin_persistence(self, runtime: Runtime) -> None:
+        from .persistence import Persistence
+
+        await Persistence.prepare(self._database)
+        runtime.persistence = Persistence(self._database, runtime, self)
+        await runtime.persistence.start(runtime.background)
+
+    async def _end_persistence(self, persistence: Persistence) -> None:
+        try:
+            await persistence.stop()
+        except Exception as error:  # its leases end by themselves
+            log.warning("work_not_handed_on", error=type(error).__name__)
 
     async def serve(self, link: str | Path | Address, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set: connect to the gateway, stay connected, and leave in good order.
@@ -422,6 +508,8 @@ class Service(Outbound, Generic[DB]):
     async def _leave(self, runtime: Runtime, connector: Connector) -> None:
         log.info("service_stopping", service=self.name, unfinished=runtime.dispatcher.unfinished)
         runtime.leaving = True
+        if runtime.persistence is not None:
+            runtime.persistence.pause()
         self._stuck += await runtime.stop_background()
         deadline = monotonic() + self._stop_timeout
         await self._end_orphaned(runtime, connector)

@@ -142,9 +142,15 @@ class Gateway(MemoryGateway):
             fill_identity(frame.call.identity, identity)
         return decode_result((await self.tell(frame)).call_result.data)
 
-    async def emit(self, type: str, data: Any = None) -> None:
-        """Have another service emit an event, and wait until this one has handled it."""
-        await self.tell(Frame(event=Event(type=type, data=encode(data), source="test")))
+    async def emit(self, type: str, data: Any = None, *, id: str = "") -> None:
+        """Have another service emit an event, and wait until this one has handled it.
+
+        Args:
+            type: Of the event.
+            data: Anything that JSON can carry.
+            id: Of a durable event: it is stored when this returns, and then handled.
+        """
+        await self.tell(Frame(event=Event(type=type, data=encode(data), source="test", id=id)))
 
     def provide(self, service: str, action: str, answer: Callable[[Any], Awaitable[Any]]) -> None:
         """Answer ``ctx.call(service, action, params)`` with what ``answer(params)`` returns."""

@@ -66,6 +66,7 @@ class MessageHandler(Handler):
     __slots__ = ("ordered", "rate")
 
     context = WsContext
+    buried_as = "message"
 
     def __init__(
         self, type: str, function: Function, *, ordered: bool = True, rate: str | None = None, **options: Any

@@ -26,6 +26,7 @@ from .back_pressure import BackPressure
 from .client_answers import ClientAnswers, Timer
 from .commands import Commands
 from .connection_limit import ConnectionLimit, ConnectionLimitSettings
+from .durable_events import DurableEvents
 from .inbound import Inbound
 from .lifecycle import Lifecycle, ResumptionSettings
 from .link import ServiceLink
@@ -116,6 +117,7 @@ class Routing:
             lambda give_up: Parking(monotonic, schedule, give_up, settings.parking),
         )
         self.client_answers = ClientAnswers(schedule)
+        self.durable_events = DurableEvents(self.services)
         self.presences = RoomPresences(
             rules=self.services.room_rules,
             rooms=self.rooms,
@@ -224,10 +226,12 @@ class Routing:
                 delivery=delivery,
                 client_answers=self.client_answers,
                 histories=self.histories,
+                durable_events=self.durable_events,
             ),
             session_commands=SessionCommands(self.registry, self.rooms, self.histories, self.presences),
             histories=self.histories,
             presences=self.presences,
+            durable_events=self.durable_events,
             actions=self.actions,
             services=self.services,
             pressure=self.pressure,

@@ -8,6 +8,7 @@ from ...protocol.errors import BadRequestError
 from ...protocol.link_pb2 import Frame
 from .actions import Actions
 from .back_pressure import BackPressure
+from .durable_events import DurableEvents
 from .instance import Instance
 from .link import ServiceLink
 from .publishing import Publishing
@@ -36,6 +37,7 @@ class Commands:
         session_commands: SessionCommands,
         histories: RoomHistories,
         presences: RoomPresences,
+        durable_events: DurableEvents,
         actions: Actions,
         services: Services,
         pressure: BackPressure,
@@ -52,6 +54,7 @@ class Commands:
             "session_command": session_commands.disconnect,
             "history_query": histories.query,
             "presence_query": presences.query,
+            "subscribers_query": durable_events.subscribers,
             "presence_command": presences.change,
             "call": lambda instance, frame: actions.call(frame.call, instance.link, frame.request_id),
             "draining": registration.drain,

@@ -49,14 +49,20 @@ class Instance:
         self.protected = any(requirement.auth for requirement in self.handlers.values())
         self.catch_all = registration.catch_all
         self.events = [Pattern(text) for text in registration.events]
+        self.durable_events = [Pattern(text) for text in registration.durable_events]
         self.actions = {action.name: Requirement.of(action.auth, action.roles) for action in registration.actions}
 
     def wants(self, event: str) -> bool:
         """Whether it handles service events of this name."""
         return any(pattern.matches(event) for pattern in self.events)
 
+    def stores(self, event: str) -> bool:
+        """Whether it stores service events of this name, and handles them from there."""
+        return any(pattern.matches(event) for pattern in self.durable_events)
+
 
 def offers_of(registration: Register) -> set[str]:
     """The names of everything that a process handles."""
     names = {handler.type for handler in registration.handlers} | {action.name for action in registration.actions}
+    names |= {f"durable {pattern}" for pattern in registration.durable_events}
     return names | set(registration.events) | ({"*"} if registration.catch_all else set())

@@ -14,6 +14,7 @@ from ..core.outbox import Kind
 from ..core.registry import Registry
 from ..guard.limits import Limits
 from .client_answers import ClientAnswers
+from .durable_events import DurableEvents
 from .instance import Instance
 from .room_histories import RoomHistories
 from .services import Services
@@ -32,6 +33,7 @@ class Publishing:
         delivery: The door to clients.
         client_answers: Gathers the answers of clients.
         histories: Keep what is said in rooms that have one.
+        durable_events: Carries those for services that are stored.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Publishing:
         delivery: Delivery,
         client_answers: ClientAnswers,
         histories: RoomHistories,
+        durable_events: DurableEvents,
     ) -> None:
         self._registry = registry
         self._audiences = audiences
@@ -52,6 +55,7 @@ class Publishing:
         self._delivery = delivery
         self._client_answers = client_answers
         self._histories = histories
+        self._durable_events = durable_events
 
     def publish(self, instance: Instance, frame: Frame) -> None:
         """An event for clients."""
@@ -110,6 +114,9 @@ class Publishing:
         """An event for services: one instance of each that handles it gets it."""
         event = frame.event
         _check_event(event.type)
+        if event.id:
+            self._durable_events.emit(instance, frame)
+            return
         event.source = instance.service.name
         answer = Frame()
         answer.event_done.SetInParent()

@@ -1,0 +1,231 @@
+"""What a running service remembers in its database, and what works at it: due work, outgoing events, dead letters."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from time import time
+from typing import Any
+
+import structlog
+
+from ..protocol.link_pb2 import Event
+from ..protocol.link_values import read_identity
+from .background import Background
+from .events import EventHandler
+from .failures import class_of
+from .relay import Relay
+from .retry import Retry
+from .safe_log import report
+from .scheduled import JobHandler
+from .store import DeadLetters, Keys, Outbox, Work, migrate
+from .store.dead_letters import DeadLetter
+from .store.outbox import Outgoing
+from .store.work import Failure, Item
+from .validation import Function, encode
+from .work_headers import Headers, context_for, headers_of, write_headers
+from .work_runner import Assignment, WorkRunner
+
+log = structlog.get_logger("linkd.service")
+
+_MOST_DEAD_LETTERS = 10_000
+_LONGEST_DELAY = 10 * 366 * 86_400.0  # seconds
+_LONGEST_KEY = 200  # characters
+_SKIP_AFTER = 5.0  # seconds by which a job is late that is left out where it is
+_REPLAY = Retry(attempts=1)
+
+
+class Persistence:
+    """The SDK's tables in a service's database, while the service runs.
+
+    Args:
+        db: The database, which is started.
+        host: The running service.
+        service: What its author wrote.
+
+    Attributes:
+        work: Work that is due at some time.
+        outbox: Durable events on their way out.
+        dead_letters: What could not be handled.
+        keys: Of what was handled.
+    """
+
+    def __init__(self, db: Any, host: Any, service: Any) -> None:
+        self._db = db
+        self._host = host
+        self._service = service
+        self.work = Work(db)
+        self.outbox = Outbox(db)
+        self.dead_letters = DeadLetters(db)
+        self.keys = Keys(db)
+        self._runner = WorkRunner(
+            work=self.work,
+            db=db,
+            dispatcher=host.dispatcher,
+            assignments=self._assignments(),
+            context=lambda item: context_for(host, item),
+            bury=self.bury,
+        )
+        self._relay = Relay(self.outbox, host)
+
+    @staticmethod
+    async def prepare(db: Any) -> None:
+        """Bring the tables to this version."""
+        await migrate(db)
+
+    async def start(self, background: Background) -> None:
+        """Plan what runs by itself, and begin to work."""
+        await self._plan()
+        _ = background.start(self._runner.run(), "linkd-work")
+        _ = background.start(self._relay.run(), "linkd-relay")
+
+    def pause(self) -> None:
+        """Begin nothing more, since the service stops."""
+        self._runner.pause()
+
+    async def stop(self) -> None:
+        """Hand on what was not done. What works at it has been cancelled."""
+        await self._runner.stop()
+
+    # jobs
+
+    async def after(self, delay: float, job: str | Function, data: Any, key: str | None) -> str:
+        """See ``Outbound.after``."""
+        name = self._service.jobs.name_of(job)
+        if not 0 <= delay <= _LONGEST_DELAY:
+            raise ValueError(f"delay lies between 0 and {_LONGEST_DELAY:g} seconds, not {delay!r}")
+        if key is not None and not 0 < len(key) <= _LONGEST_KEY:
+            raise ValueError(f"a key is a text of 1 to {_LONGEST_KEY} characters, not {key!r}")
+        now = time()
+        item = Item(
+            id=secrets.token_hex(12), kind="job", name=name, key=key, data=encode(data) or b"null", due_at=now + delay
+        )
+        await self.work.add([item], now)
+        self._runner.wake()
+        return item.id
+
+    async def cancel_job(self, job: str | Function, key: str) -> bool:
+        """See ``Outbound.cancel_job``."""
+        return await self.work.remove(self._service.jobs.name_of(job), key)
+
+    async def _plan(self) -> None:
+        """Have the rows of all jobs that run by themselves, due when the code of this version says."""
+        now = time()
+        for handler in self._service.jobs:
+            if handler.schedule is None:
+                continue
+            id, first = _schedule_id(handler), handler.schedule.after(now)
+            known = await self.work.find(id)
+            if known is None:
+                await self.work.add([Item(id=id, kind="job", name=handler.name, due_at=first)], now)
+            elif known.due_at > first:
+                await self.work.set_due(id, first)  # it was planned by a version with longer intervals
+
+    # events
+
+    async def emit(self, type: str, data: bytes, headers: Headers) -> str:
+        """Write a durable event to the outbox; its id."""
+        now = time()
+        event = Outgoing(id=secrets.token_hex(16), type=type, data=data, headers=write_headers(headers), created_at=now)
+        await self.outbox.add(event)
+        self._relay.wake()
+        return event.id
+
+    async def take(self, event: Event, handlers: Sequence[EventHandler]) -> bool:
+        """Store an event that was received, once for each of its durable handlers; ``False``: it was there already."""
+        identity = read_identity(event.identity) if event.HasField("identity") else None
+        headers = write_headers(
+            Headers(type=event.type, identity=identity, source=event.source, traceparent=event.traceparent)
+        )
+        now = time()
+        items = [
+            Item(
+                id=f"{event.id}/{handler.id}",
+                kind="event",
+                name=handler.id,
+                data=event.data,
+                headers=headers,
+                due_at=now,
+            )
+            for handler in handlers
+        ]
+        added = await self.work.add(items, now)
+        self._runner.wake()
+        return added > 0
+
+    # dead letters
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Keep a dead letter, and tell the service's hooks."""
+        gone = await self.dead_letters.add(letter, _MOST_DEAD_LETTERS)
+        if gone:
+            log.error("dead_letters_lost", letters=gone, limit=_MOST_DEAD_LETTERS)
+        log.error("dead_letter", kind=letter.kind, name=letter.name, id=letter.id, attempts=len(letter.errors))
+        for hook in self._service.dead_letter_hooks:
+            _ = self._host.background.start(hook(self._service, letter), "linkd-dead-letter-hook")
+
+    async def bury_call(self, kind: str, name: str, ctx: Any, error: BaseException, trace: str) -> None:
+        """Keep a message or action that has failed; where that fails too, the log says so."""
+        data, headers = headers_of(ctx)
+        failure = Failure(
+            at=time(), error=f"{type(error).__name__}: {error}", trace=trace, failure=class_of(error).value
+        )
+        letter = DeadLetter(
+            id=secrets.token_hex(12),
+            kind=kind,
+            name=name,
+            data=data,
+            headers=headers,
+            errors=[failure],
+            failed_at=time(),
+        )
+        try:
+            await self.bury(letter)
+        except Exception as cause:
+            report(log.error, "dead_letter_lost", kind=kind, name=name, exc_info=cause)
+
+    # what this instance can do
+
+    def _assignments(self) -> dict[tuple[str, str], Assignment]:
+        found: dict[tuple[str, str], Assignment] = {}
+        for job in self._service.jobs:
+            found["job", job.name] = _of_job(job)
+        for event in self._service.events.handlers:
+            if event.durable:
+                found["event", event.id] = Assignment(event, event.policy, remembered=True, once=event.once)
+        # Dead letters that are replayed: tried once, since whoever replays looks at what comes of it. What fails again
+        # is kept as it was the first time (burying.py).
+        for message in self._service.ws.handlers:
+            if message.dead_letters:
+                found["message", message.name] = Assignment(message, _REPLAY, dead_letters=False)
+        for action in self._service.action.handlers:
+            if action.dead_letters:
+                found["action", action.name] = Assignment(action, _REPLAY, dead_letters=False)
+        return found
+
+
+def _of_job(job: JobHandler) -> Assignment:
+    return Assignment(
+        job,
+        job.policy,
+        dead_letters=job.dead_letters,
+        next_due=None if job.schedule is None else _next_due(job),
+        skips=_SKIP_AFTER if job.missed == "skip" and job.schedule is not None else None,
+    )
+
+
+def _next_due(job: JobHandler) -> Callable[[float, float], float]:
+    schedule = job.schedule
+    assert schedule is not None
+
+    def after(due_at: float, now: float) -> float:
+        following = schedule.after(due_at)
+        if job.missed == "all" or following > now:
+            return following
+        return schedule.after(now)
+
+    return after
+
+
+def _schedule_id(job: JobHandler) -> str:
+    return f"schedule:{job.name}"

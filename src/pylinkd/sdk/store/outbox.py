@@ -1,0 +1,114 @@
+"""Durable events on their way out: written with the emitter's own changes, removed once every service has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from ...db import Database
+from .tables import OUTBOX, SUBSCRIBERS
+
+
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+    """A durable event.
+
+    Attributes:
+        id: By which its receivers tell repetitions apart.
+        type: Of the event.
+        data: JSON.
+        headers: JSON: on whose behalf, and of which trace.
+        created_at: Unix seconds.
+        taken_by: Services that have stored it.
+        attempts: How often it was sent.
+    """
+
+    id: str
+    type: str
+    data: bytes
+    headers: bytes = b"{}"
+    created_at: float = 0.0
+    taken_by: frozenset[str] = frozenset()
+    attempts: int = 0
+
+
+class Outbox:
+    """The tables of outgoing events, and of the services that take them.
+
+    Args:
+        db: The service's database.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def add(self, event: Outgoing) -> None:
+        """Add an event, in the current transaction if there is one."""
+        row = {
+            "id": event.id,
+            "type": event.type,
+            "data": event.data,
+            "headers": event.headers,
+            "created_at": event.created_at,
+            "taken_by": b"[]",
+            "due_at": event.created_at,
+            "attempts": 0,
+        }
+        await self._db.execute(self._db.insert(OUTBOX).values(**row))
+
+    async def count(self) -> int:
+        """How many wait."""
+        return (await self._db.execute(sa.select(sa.func.count()).select_from(OUTBOX))).scalar_one()
+
+    async def lease(self, now: float, until: float, most: int) -> Sequence[Outgoing]:
+        """Take what is due, the oldest first; it is due again at ``until`` unless it is removed."""
+        due = (
+            sa.select(OUTBOX.c.position)
+            .where(OUTBOX.c.due_at <= now)
+            .order_by(OUTBOX.c.position)
+            .limit(most)
+            .with_for_update(skip_locked=True)
+        )
+        taken = (
+            sa.update(OUTBOX)
+            .where(OUTBOX.c.position.in_(due))
+            .values(due_at=until, attempts=OUTBOX.c.attempts + 1)
+            .returning(OUTBOX)
+        )
+        rows = sorted((await self._db.execute(taken)).all(), key=lambda row: row.position)
+        return [_read(row) for row in rows]
+
+    async def remove(self, id: str) -> None:
+        """Every service has it."""
+        await self._db.execute(sa.delete(OUTBOX).where(OUTBOX.c.id == id))
+
+    async def postpone(self, id: str, due_at: float, taken_by: Iterable[str]) -> None:
+        """Some service has still to take it."""
+        stored = msgspec.json.encode(sorted(taken_by))
+        await self._db.execute(sa.update(OUTBOX).where(OUTBOX.c.id == id).values(due_at=due_at, taken_by=stored))
+
+    async def next_due(self) -> float | None:
+        """When something is due; ``None``: there is nothing."""
+        found: float | None = (await self._db.execute(sa.select(sa.func.min(OUTBOX.c.due_at)))).scalar()
+        return found
+
+    async def subscribers(self) -> Mapping[str, Sequence[str]]:
+        """The services that take durable events, with their patterns."""
+        rows = (await self._db.execute(sa.select(SUBSCRIBERS.c.service, SUBSCRIBERS.c.patterns))).all()
+        return {service: msgspec.json.decode(patterns, type=list[str]) for service, patterns in rows}
+
+    async def note_subscribers(self, seen: Mapping[str, Sequence[str]], now: float, forget_before: float) -> None:
+        """Remember which services take durable events, and forget those that were not seen for long."""
+        async with self._db.transaction():
+            for service, patterns in seen.items():
+                values = {"patterns": msgspec.json.encode(list(patterns)), "seen_at": now}
+                insert = self._db.insert(SUBSCRIBERS).values(service=service, **values)
+                await self._db.execute(insert.on_conflict_do_update(index_elements=["service"], set_=values))
+            await self._db.execute(sa.delete(SUBSCRIBERS).where(SUBSCRIBERS.c.seen_at < forget_before))
+
+
+def _read(row: sa.Row[tuple[object, ...]]) -> Outgoing:
+    values = row._mapping
+    fields = {name: values[name] for name in ("id", "type", "data", "headers", "created_at", "attempts")}
+    return Outgoing(**fields, taken_by=frozenset(msgspec.json.decode(values["taken_by"], type=list[str])))

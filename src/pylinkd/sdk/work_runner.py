@@ -1,0 +1,313 @@
+"""Runs stored work when it is due: takes it from the database, runs its handlers, and writes down what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import traceback
+from collections.abc import Awaitable, Callable
+from time import monotonic, time
+from typing import Any, Protocol
+
+import structlog
+
+from ..protocol.errors import HandlerTimeoutError, LinkdError
+from .context import Context
+from .dispatch import Dispatcher, Job, torn_down
+from .failures import FailureClass, class_of
+from .retry import Retry
+from .safe_log import report
+from .store.dead_letters import DeadLetter
+from .store.work import Failure, Item, Work
+
+log = structlog.get_logger("linkd.service")
+
+_MOST_RUNNING = 64
+_LEASE = 30.0  # seconds that an instance has something, unless it renews that
+_RENEW_EVERY = 10.0
+_POLL = 1.0  # seconds; how late an instance notices what another has added or given up
+_SWEEP_EVERY = 60.0
+_REMEMBER = 7 * 86_400.0  # seconds for which the ids of what was done are kept
+_MOST_CRASHES = 3  # attempts beyond those that are asked for, where the process died in each
+
+
+class WorkHandler(Protocol):
+    """What the runner has to know of a handler (scheduled.JobHandler, events.EventHandler, and others)."""
+
+    timeout: float | None
+    call: Callable[[Any], Awaitable[Any]]
+    retry_on: tuple[type[BaseException], ...]
+
+
+class Assignment:
+    """How one kind and name of work is done.
+
+    Args:
+        handler: What runs.
+        policy: How often.
+        dead_letters: Whether what fails for good is kept.
+        remembered: Whether the ids of what was done are kept, by which repetitions are known.
+        once: Whether handler and note of it are one transaction.
+        next_due: When it is due again after a time at which it was; ``None``: never.
+        skips: Whether it is left out where it is late.
+    """
+
+    __slots__ = ("dead_letters", "handler", "next_due", "once", "policy", "remembered", "skips")
+
+    def __init__(
+        self,
+        handler: WorkHandler,
+        policy: Retry,
+        *,
+        dead_letters: bool = True,
+        remembered: bool = False,
+        once: bool = False,
+        next_due: Callable[[float, float], float] | None = None,
+        skips: float | None = None,
+    ) -> None:
+        self.handler = handler
+        self.policy = policy
+        self.dead_letters = dead_letters
+        self.remembered = remembered
+        self.once = once
+        self.next_due = next_due
+        self.skips = skips
+
+
+class WorkRunner:
+    """Runs what is due.
+
+    Args:
+        work: The table of work.
+        db: Its database.
+        dispatcher: Runs handlers.
+        assignments: What this instance can do, by kind and name.
+        context: Makes the context of a piece of work.
+        bury: Keeps a dead letter.
+    """
+
+    def __init__(
+        self,
+        *,
+        work: Work,
+        db: Any,
+        dispatcher: Dispatcher,
+        assignments: dict[tuple[str, str], Assignment],
+        context: Callable[[Item], Context[Any]],
+        bury: Callable[[DeadLetter], Awaitable[None]],
+    ) -> None:
+        self._work = work
+        self._db = db
+        self._dispatcher = dispatcher
+        self._assignments = assignments
+        self._context = context
+        self._bury = bury
+        self._owner = secrets.token_hex(8)
+        self._running: dict[str, Item] = {}
+        self._wake = asyncio.Event()
+        self._renewed_at = self._swept_at = 0.0
+        self._paused = False
+
+    def wake(self) -> None:
+        """Something may be due."""
+        self._wake.set()
+
+    def pause(self) -> None:
+        """Begin nothing more."""
+        self._paused = True
+
+    async def run(self) -> None:
+        """Run until it is cancelled."""
+        while True:
+            try:
+                delay = await self._step()
+            except Exception as error:
+                report(log.error, "work_failed", exc_info=error)
+                delay = _POLL
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(delay):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def stop(self) -> None:
+        """Give back what was not done, so that another instance goes on at once."""
+        self._paused = True
+        left, self._running = list(self._running), {}
+        if left:
+            await self._work.release(self._owner, left)
+
+    async def _step(self) -> float:
+        """Take what is due; how many seconds to wait before the next look."""
+        now = monotonic()
+        if self._running and now - self._renewed_at >= _RENEW_EVERY:
+            self._renewed_at = now
+            await self._work.renew(self._owner, list(self._running), time() + _LEASE)
+        if now - self._swept_at >= _SWEEP_EVERY:
+            self._swept_at = now
+            await self._sweep()
+        kinds = list(self._assignments)
+        due_at = await self._work.next_due(kinds)
+        room = _MOST_RUNNING - len(self._running)
+        if due_at is None or self._paused or room <= 0:
+            return _POLL
+        wait = due_at - time()
+        if wait > 0:
+            return min(wait, _POLL)
+        items = await self._work.lease(self._owner, kinds, time(), time() + _LEASE, room)
+        for item in items:
+            self._begin(item)
+        return 0.0 if len(items) == room else _POLL / 20
+
+    def _begin(self, item: Item) -> None:
+        if not self._running:
+            self._renewed_at = monotonic()
+        self._running[item.id] = item
+        self._dispatcher.add(_WorkJob(self, item, self._assignments[item.kind, item.name]))
+
+    async def _sweep(self) -> None:
+        await self._work.forget(time() - _REMEMBER)
+        for name in await self._work.unknown(list(self._assignments), time() - _REMEMBER):
+            log.warning("work_unhandled", name=name)
+
+    # what a job does
+
+    async def handle(self, item: Item, assignment: Assignment) -> None:
+        """Run the handler, and note that it is done."""
+        lateness = time() - item.due_at
+        if assignment.skips is not None and lateness > assignment.skips and item.attempts == 1:
+            log.info("work_skipped", name=item.name, late=round(lateness, 1))
+            await self._finish(item, assignment)
+            return
+        if item.attempts > assignment.policy.attempts + _MOST_CRASHES:
+            raise RuntimeError("the process ended during each attempt")
+        context = self._context(item)
+        if not assignment.once:
+            await assignment.handler.call(context)
+            await self._finish(item, assignment)
+            return
+        async with self._db.transaction():
+            await assignment.handler.call(context)
+            await self._finish(item, assignment)
+
+    async def _finish(self, item: Item, assignment: Assignment) -> None:
+        now = time()
+        if assignment.next_due is not None:
+            mine = await self._work.again(self._owner, item.id, assignment.next_due(item.due_at, now), (), fresh=True)
+        else:
+            mine = await self._work.finish(self._owner, item.id, now, keep=assignment.remembered)
+        if not mine:
+            log.warning("work_lease_lost", name=item.name, id=item.id)
+            if assignment.once:
+                raise LeaseLostError
+
+    async def failed(self, item: Item, assignment: Assignment, error: BaseException) -> None:
+        """Note that an attempt failed: it is due again, or has failed for good."""
+        failure = class_of(error, assignment.handler.retry_on)
+        errors = [*item.errors, _failure(error, failure)]
+        gives_up = failure is FailureClass.PERMANENT or item.attempts >= assignment.policy.attempts
+        fields = {"name": item.name, "id": item.id, "attempt": item.attempts, "failure": failure.value}
+        is_bug = failure is FailureClass.BUG
+        report(log.error if gives_up else log.warning, "work_attempt_failed", exc_info=error if is_bug else None,
+               error=type(error).__name__, gives_up=gives_up, **fields)  # fmt: skip
+        if not gives_up:
+            due_at = time() + assignment.policy.wait(item.attempts, random.random())  # noqa: S311
+            await self._work.again(self._owner, item.id, due_at, errors)
+            return
+        if assignment.dead_letters:
+            await self._bury(
+                DeadLetter(
+                    id=item.id if assignment.next_due is None else f"{item.id}@{item.due_at:.6f}",
+                    kind=item.kind,
+                    name=item.name,
+                    data=item.data,
+                    headers=item.headers,
+                    errors=errors,
+                    failed_at=time(),
+                )
+            )
+        await self._finish(item, assignment)
+
+    def ended(self, item: Item) -> None:
+        """Nothing of it runs any more."""
+        self._running.pop(item.id, None)
+        self._wake.set()
+
+
+class LeaseLostError(LinkdError):
+    """Another instance has what this one works at, so that its transaction is undone."""
+
+    default_code = 409
+    default_type = "LEASE_LOST"
+
+
+class _WorkJob(Job):
+    """One attempt."""
+
+    __slots__ = ("_assignment", "_item", "_runner")
+
+    def __init__(self, runner: WorkRunner, item: Item, assignment: Assignment) -> None:
+        super().__init__(None, assignment.handler.timeout)
+        self._runner = runner
+        self._item = item
+        self._assignment = assignment
+
+    async def run(self) -> None:
+        """See Job."""
+        try:
+            await self._runner.handle(self._item, self._assignment)
+        except LeaseLostError:
+            pass
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            if torn_down(error):
+                raise
+            await self._note(error)
+        self._runner.ended(self._item)
+
+    async def _note(self, error: BaseException) -> None:
+        try:
+            await self._runner.failed(self._item, self._assignment, error)
+        except Exception as cause:
+            # The lease ends, and it is done again.
+            report(log.error, "work_not_noted", name=self._item.name, id=self._item.id, exc_info=cause)
+
+    def failed(self, error: BaseException) -> None:
+        """See Job."""
+        report(log.error, "work_not_noted", name=self._item.name, id=self._item.id, exc_info=error)
+        self._runner.ended(self._item)
+
+    def expired(self) -> None:
+        """See Job."""
+        self._end_with(HandlerTimeoutError())
+
+    def cancelled(self) -> None:
+        """See Job."""
+        self._end_with(RuntimeError("the handler cancelled itself"))
+
+    def _end_with(self, error: Exception) -> None:
+        self._runner._dispatcher.add(_NoteJob(self, error))
+
+
+class _NoteJob(Job):
+    """Writes down that an attempt was cancelled, which its own task cannot any more."""
+
+    __slots__ = ("_error", "_of")
+
+    def __init__(self, of: _WorkJob, error: Exception) -> None:
+        super().__init__(None, None)
+        self._of = of
+        self._error = error
+
+    async def run(self) -> None:
+        """See Job."""
+        await self._of._note(self._error)
+        self._of._runner.ended(self._of._item)
+
+
+def _failure(error: BaseException, failure: FailureClass) -> Failure:
+    trace = "" if failure is FailureClass.PERMANENT else "".join(traceback.format_exception(error))
+    return Failure(at=time(), error=f"{type(error).__name__}: {error}", trace=trace, failure=failure.value)
