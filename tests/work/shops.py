@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -32,12 +33,12 @@ class ShopDatabase(Database):
     sales: Table[Sale]
 
 
-def shop(url: str, name: str = "shop") -> Service[ShopDatabase]:
+def shop(url: str, name: str = "shop") -> Service[Any]:
     """A service whose tables are made at its start."""
-    service: Service[ShopDatabase] = Service(name, database=url, tables=ShopDatabase)
+    service = Service(name, database=url, tables=ShopDatabase)
 
     @service.before_start
-    async def create(service: Service[ShopDatabase]) -> None:
+    async def create(service: Service[Any]) -> None:
         await service.db.create_all()
 
     return service
@@ -50,6 +51,6 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def sold(service: Service[ShopDatabase]) -> list[str]:
+async def sold(service: Service[Any]) -> list[str]:
     """What was sold, in order."""
     return [sale.item for sale in await service.db.sales.order_by("id").get()]

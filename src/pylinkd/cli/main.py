@@ -149,8 +149,10 @@ def connect(
 
 
 def _add_operator_commands() -> None:
+    from .dead_letters import dead_letters
     from .operator import bans, sessions
 
+    app.add_typer(dead_letters, name="dead-letters")
     app.add_typer(sessions, name="sessions")
     app.add_typer(bans, name="bans")
 
@@ -178,7 +180,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command; a mistake that a person can mend is one line on standard error and status 1."""
-    if {"sessions", "bans", "--help"} & set(sys.argv[1:2]) or len(sys.argv) == 1:
+    if {"sessions", "bans", "dead-letters", "--help"} & set(sys.argv[1:2]) or len(sys.argv) == 1:
         _add_operator_commands()
     try:
         app()

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import httpx
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ..gateway.settings import Settings
 from ..protocol.errors import SetupError
 from ..protocol.rate import parse_duration
+from .listing import moment, show
 from .settings import load_settings
 
 sessions = typer.Typer(no_args_is_help=True, help="Who is connected, and whom to believe no longer.")
@@ -49,18 +45,6 @@ def _ask(admin: str | None, method: str, path: str, **options: Any) -> Any:
     return body
 
 
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def _show(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(*columns, box=None)
-    for row in rows:
-        # Some of it came from clients: no markup, and no escape sequences for the terminal.
-        table.add_row(*(Text("".join(one if one.isprintable() else "?" for one in cell)) for cell in row))
-    Console(soft_wrap=True).print(table)
-
-
 @sessions.command("list")
 def list_sessions(
     user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
@@ -72,12 +56,12 @@ def list_sessions(
     found = _ask(admin, "GET", "/sessions", params=parameters)
     rows = [
         (
-            one["id"], one["user"] or "-", one["address"], _moment(one["connectedAt"] / 1000),
+            one["id"], one["user"] or "-", one["address"], moment(one["connectedAt"] / 1000),
             ", ".join(one["rooms"]) or "-", one["userAgent"],
         )
         for one in found["sessions"]
     ]  # fmt: skip
-    _show(("session", "user", "address", "since", "rooms", "device"), rows)
+    show(("session", "user", "address", "since", "rooms", "device"), rows)
     print(f"{len(rows)} of {found['total']} sessions")
 
 
@@ -98,8 +82,8 @@ def revoke(
 def list_bans(admin: AdminUrl = None) -> None:
     """Show the bans in force."""
     found = _ask(admin, "GET", "/bans")["bans"]
-    rows = [(one["network"], "-" if one["until"] is None else _moment(one["until"]), one["reason"]) for one in found]
-    _show(("network", "until", "reason"), rows)
+    rows = [(one["network"], "-" if one["until"] is None else moment(one["until"]), one["reason"]) for one in found]
+    show(("network", "until", "reason"), rows)
     print(f"{len(rows)} bans")
 
 
