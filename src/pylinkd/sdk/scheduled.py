@@ -11,7 +11,7 @@ import msgspec
 from typing_extensions import Unpack
 
 from ..protocol.patterns import check_name
-from .context import Context
+from .context import DB, Context
 from .handlers import Handler, Options, checked_part
 from .host import Host
 from .options import is_seconds
@@ -28,7 +28,7 @@ _MISSED = ("once", "skip", "all")
 _ONCE = Retry(attempts=1)
 
 
-class JobContext(Context[Any]):
+class JobContext(Context[DB]):
     """What a job can do.
 
     Attributes:
@@ -107,7 +107,7 @@ class JobHandler(Handler):
         self.schedule = schedule
         self.missed = missed
 
-    def endpoint(self, ctx: JobContext) -> Awaitable[Any]:
+    def endpoint(self, ctx: JobContext[Any]) -> Awaitable[Any]:
         """See Handler."""
         return self.invoke(ctx) if self.schema is None else self.invoke(ctx, self.schema.read(ctx.raw))
 
