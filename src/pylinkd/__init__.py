@@ -33,6 +33,7 @@ from .sdk.connector import RefusedError
 from .sdk.context import Context, EventContext, HttpContext, WsContext
 from .sdk.limits import Limits, Reconnect
 from .sdk.middleware import Middleware, Next
+from .sdk.once import Once
 from .sdk.presence import Presence, PresenceChange, Present
 from .sdk.remote_session import RemoteSession
 from .sdk.response import Response
@@ -74,6 +75,7 @@ __all__ = [
     "Next",
     "NotAcknowledgedError",
     "NotFoundError",
+    "Once",
     "PastEvent",
     "PayloadTooLargeError",
     "Position",

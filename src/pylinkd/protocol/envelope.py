@@ -23,6 +23,7 @@ _Id = (
     | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
     | None
 )
+_Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)] | None
 _Type = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TYPE_LENGTH)]
 
 
@@ -30,8 +31,9 @@ _Type = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TYPE_LENGTH)]
 class Message(msgspec.Struct, gc=False, frozen=True):
     """What a client sent. ``data`` is undecoded; ``id`` is ``None`` where no answer is wanted.
 
-    With ``stream`` it announces chunks that follow. The types ``response`` and ``error`` answer an event that wants an
-    answer, and ``error`` is then undecoded, too.
+    With a ``key`` it may be a repetition, which a handler with ``once`` knows by it. With ``stream`` it announces
+    chunks that follow. The types ``response`` and ``error`` answer an event that wants an answer, and ``error`` is then
+    undecoded, too.
     """
 
     type: _Type
@@ -39,6 +41,7 @@ class Message(msgspec.Struct, gc=False, frozen=True):
     id: _Id = None
     stream: bool = False
     error: msgspec.Raw = msgspec.Raw()
+    key: _Key = None
 
 
 class ErrorBody(msgspec.Struct, gc=False, frozen=True, rename="camel"):

@@ -268,7 +268,7 @@ class HistoryRule(_message.Message):
     def __init__(self, messages: _Optional[int] = ..., period_ms: _Optional[int] = ..., bytes: _Optional[int] = ..., readable: _Optional[bool] = ...) -> None: ...
 
 class Handler(_message.Message):
-    __slots__ = ("type", "auth", "roles", "description", "stream", "rate_count", "rate_period_ms", "unordered")
+    __slots__ = ("type", "auth", "roles", "description", "stream", "rate_count", "rate_period_ms", "once", "unordered")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     AUTH_FIELD_NUMBER: _ClassVar[int]
     ROLES_FIELD_NUMBER: _ClassVar[int]
@@ -276,6 +276,7 @@ class Handler(_message.Message):
     STREAM_FIELD_NUMBER: _ClassVar[int]
     RATE_COUNT_FIELD_NUMBER: _ClassVar[int]
     RATE_PERIOD_MS_FIELD_NUMBER: _ClassVar[int]
+    ONCE_FIELD_NUMBER: _ClassVar[int]
     UNORDERED_FIELD_NUMBER: _ClassVar[int]
     type: str
     auth: bool
@@ -284,8 +285,9 @@ class Handler(_message.Message):
     stream: bool
     rate_count: int
     rate_period_ms: int
+    once: bool
     unordered: bool
-    def __init__(self, type: _Optional[str] = ..., auth: _Optional[bool] = ..., roles: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., stream: _Optional[bool] = ..., rate_count: _Optional[int] = ..., rate_period_ms: _Optional[int] = ..., unordered: _Optional[bool] = ...) -> None: ...
+    def __init__(self, type: _Optional[str] = ..., auth: _Optional[bool] = ..., roles: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., stream: _Optional[bool] = ..., rate_count: _Optional[int] = ..., rate_period_ms: _Optional[int] = ..., once: _Optional[bool] = ..., unordered: _Optional[bool] = ...) -> None: ...
 
 class Action(_message.Message):
     __slots__ = ("name", "method", "route", "auth", "roles", "description", "cookies")
@@ -358,14 +360,16 @@ class SessionResumed(_message.Message):
     def __init__(self, session: _Optional[str] = ..., remote_address: _Optional[str] = ..., user_agent: _Optional[str] = ...) -> None: ...
 
 class Inbound(_message.Message):
-    __slots__ = ("session", "type", "data")
+    __slots__ = ("session", "type", "data", "key")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
     session: str
     type: str
     data: bytes
-    def __init__(self, session: _Optional[str] = ..., type: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+    key: str
+    def __init__(self, session: _Optional[str] = ..., type: _Optional[str] = ..., data: _Optional[bytes] = ..., key: _Optional[str] = ...) -> None: ...
 
 class Response(_message.Message):
     __slots__ = ("data",)

@@ -12,8 +12,9 @@ from ..protocol.headers import check_cookie_name
 from ..protocol.patterns import check_name
 from ..protocol.routes import check_route, shape
 from .context import HttpContext
-from .handlers import Handler, Options, SharedOptions, checked_group
+from .handlers import Handler, Options, SharedOptions, checked_group, once_option
 from .middleware import Middleware, Reach, Stack
+from .once import Once
 from .signatures import check_name_given
 from .text import DEFAULT_POLICY, TextPolicy
 from .validation import Function, RegistrationError, where
@@ -24,6 +25,16 @@ _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _BODYLESS = frozenset({"GET", "HEAD", "DELETE"})
 
 
+class ActionOptions(Options, total=False):
+    """How an action is run, and for whom.
+
+    Attributes:
+        once: A request with an ``Idempotency-Key`` that was handled before is answered as then, and not handled again.
+    """
+
+    once: bool | Once
+
+
 class ActionHandler(Handler):
     """A handler of an action.
 
@@ -31,17 +42,27 @@ class ActionHandler(Handler):
         route: Its path; empty: it is for other services only.
         method: Of the requests that it answers.
         cookies: Names of the cookies that it reads.
+        once: Whether the keys of its requests are known for a time; ``None``: they are nothing to it.
     """
 
-    __slots__ = ("cookies", "method", "route")
+    __slots__ = ("cookies", "method", "once", "route")
 
     context = HttpContext
     buried_as = "action"
 
     def __init__(
-        self, name: str, function: Function, *, route: str, method: str, cookies: Sequence[str], **options: Any
+        self,
+        name: str,
+        function: Function,
+        *,
+        route: str,
+        method: str,
+        cookies: Sequence[str],
+        once: bool | Once = False,
+        **options: Any,
     ) -> None:
-        super().__init__(name, function, **options)
+        self.once = once_option(where(function), once)
+        super().__init__(name, function, once=self.once, **options)
         self.route = route
         self.method = method
         self.cookies = cookies
@@ -79,7 +100,7 @@ class Actions:
         route: str | None = None,
         method: str = "GET",
         cookies: Sequence[str] = (),
-        **options: Unpack[Options],
+        **options: Unpack[ActionOptions],
     ) -> Callable[[F], F]:
         """Answer HTTP requests, as a decorator on ``async def handler(ctx)`` or ``(ctx, data)``.
 
@@ -91,7 +112,7 @@ class Actions:
             route: Path, with variables in braces: ``/chat/rooms/{id}``. ``None``: for other services only.
             method: GET (which answers HEAD too), POST, PUT, PATCH or DELETE.
             cookies: Names of the cookies that it reads, in ``ctx.cookies``; all others stay with the gateway.
-            options: See handlers.Options.
+            options: See ActionOptions.
 
         Raises:
             RegistrationError: If the name or route is taken or malformed, or the handler is not of this form.
@@ -120,7 +141,7 @@ class Actions:
         route: str,
         method: str,
         cookies: Sequence[str],
-        **options: Unpack[Options],
+        **options: Unpack[ActionOptions],
     ) -> None:
         try:
             check_name(name)
@@ -190,11 +211,11 @@ class ActionGroup:
         route: str | None = None,
         method: str = "GET",
         cookies: Sequence[str] = (),
-        **options: Unpack[Options],
+        **options: Unpack[ActionOptions],
     ) -> Callable[[F], F]:
         """As ``service.action``, with the group's prefix and route before those given."""
         check_name_given(name, "group", "list")
-        merged: Options = {**self._options, **options}
+        merged: ActionOptions = {**self._options, **options}
         full = None if route is None else f"{self._route}{route}" or "/"
         return self._actions(f"{self._prefix}.{name}", route=full, method=method, cookies=cookies, **merged)
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 DB = TypeVar("DB", bound="Database", default="UntypedDatabase")
 
 
+_LONGEST_KEY = 256  # characters
+
+
 class Context(Outbound, Generic[DB]):
     """What all handlers can do.
 
@@ -82,7 +85,9 @@ class WsContext(Context[DB]):
         end_reason: In ``on_disconnect``: why the session ended, such as ``client_closed``. Else ``None``.
     """
 
-    __slots__ = ("_last_rooms", "_stream", "end_reason", "raw", "socket")
+    __slots__ = ("_key", "_last_rooms", "_stream", "end_reason", "raw", "socket")
+
+    _key: str  # with k before a client's key and i before an id; set for handlers with once alone
 
     def __init__(
         self,
@@ -112,6 +117,22 @@ class WsContext(Context[DB]):
         if self._stream is None:
             raise RuntimeError("only a handler registered with on_stream has a stream")
         return self._stream
+
+    @property
+    def key(self) -> str:
+        """By which a handler with ``once`` knows the message: the client's key, else its id; empty: it has neither."""
+        return getattr(self, "_key", "")[1:]
+
+    @property
+    def _key_scope(self) -> str:
+        """Whose key it is. An id is the session's; so is the key of a client that has not signed in."""
+        if self.identity is None or self._key[0] == "i":
+            return f"session {self.socket.id} {self._key[0]}"
+        return f"user {self.identity.user}"
+
+    @property
+    def _payload(self) -> bytes:
+        return self.raw
 
     @property
     def type(self) -> str:
@@ -283,6 +304,19 @@ class HttpContext(Context[DB]):
     def traceparent(self) -> str:
         """See Outbound."""
         return self.headers.get("traceparent", "")
+
+    @property
+    def key(self) -> str:
+        """The request's ``Idempotency-Key``; empty: it has none."""
+        return self.headers.get("idempotency-key", "")[:_LONGEST_KEY]
+
+    @property
+    def _key_scope(self) -> str:
+        return f"address {self.remote_address}" if self.identity is None else f"user {self.identity.user}"
+
+    @property
+    def _payload(self) -> bytes:
+        return b"\0".join((self.path.encode(), repr(sorted(self.query.items())).encode(), self.body))
 
     @property
     def _depth(self) -> int:

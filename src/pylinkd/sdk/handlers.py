@@ -11,13 +11,14 @@ from .burying import buried
 from .dispatch import DEFAULT_TIMEOUT
 from .failures import ErrorClasses, error_classes
 from .middleware import Next
+from .once import Once, handled_once
 from .options import check_options, listed_roles, role_names
 from .retry import Retry, retried
 from .signatures import check_name_given, schema_of
 from .text import DEFAULT_POLICY, TextPolicy
 from .validation import Function, RegistrationError, where
 
-Part = TypeVar("Part", Retry, Breaker)
+Part = TypeVar("Part", Retry, Breaker, Once)
 
 
 class SharedOptions(TypedDict, total=False):
@@ -68,7 +69,8 @@ class Handler:
         schema: How its data is read; ``None``: it takes none.
         retry_on: Errors that are transient beside those that are known to be.
         dead_letters: Whether what fails for good is kept.
-        invoke: Runs the function, with what its author asked for around it: tries, dead letters, a circuit breaker.
+        invoke: Runs the function, with what its author asked for around it: once for a key, tries, dead letters, a
+            circuit breaker.
         call: Runs middleware, validation and the function.
     """
 
@@ -97,6 +99,7 @@ class Handler:
         retry_on: ErrorClasses = (),
         breaker: Breaker | None = None,
         dead_letters: bool = False,
+        once: Once | None = None,
         text: TextPolicy = DEFAULT_POLICY,
     ) -> None:
         roles = listed_roles(roles)
@@ -112,12 +115,14 @@ class Handler:
         self.schema = schema_of(function, self.context, validate=validate, text=text)
         self.retry_on = error_classes(place, retry_on)
         self.dead_letters = dead_letters
-        self.invoke = self._invoked(retry, breaker)
+        self.invoke = self._invoked(once, retry, breaker)
         self.call: Next = self.endpoint
 
-    def _invoked(self, retry: Retry | None, breaker: Breaker | None) -> Function:
-        """The function with tries, dead letters and breaker around it, from the inside out."""
+    def _invoked(self, once: Once | None, retry: Retry | None, breaker: Breaker | None) -> Function:
+        """The function with keys, tries, dead letters and breaker around it, from the inside out."""
         place, call = where(self.function), self.function
+        if once is not None:
+            call = handled_once(call, once, self.name)
         if retry is not None:
             call = retried(call, checked_part(place, "retry", retry, Retry), self.retry_on)
         if self.dead_letters and self.buried_as:
@@ -143,6 +148,17 @@ class Handler:
     def endpoint(self, ctx: Any) -> Awaitable[Any]:
         """Validate and run the function. Validation is innermost, so that middleware sees its errors."""
         raise NotImplementedError
+
+
+def once_option(place: str, given: Any) -> Once | None:
+    """The option ``once``: ``True``, ``False``, or how.
+
+    Raises:
+        RegistrationError: If it is something else.
+    """
+    if isinstance(given, bool):
+        return Once() if given else None
+    return checked_part(place, "once", given, Once)
 
 
 def checked_part(place: str, option: str, given: Any, kind: type[Part]) -> Part:

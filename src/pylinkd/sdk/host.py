@@ -11,6 +11,7 @@ from .validation import Schema
 
 if TYPE_CHECKING:
     from .calls import Circuits
+    from .once import KnownKeys
     from .persistence import Persistence
 
 
@@ -23,6 +24,7 @@ class Host(Protocol):
         dispatcher: What runs its handlers.
         circuits: Of what it calls.
         persistence: What it remembers in its database; ``None``: it has none.
+        known_keys: Of what its handlers have handled.
         background: Tasks beside them.
     """
 
@@ -31,6 +33,7 @@ class Host(Protocol):
     dispatcher: Dispatcher
     circuits: Circuits
     persistence: Persistence | None
+    known_keys: KnownKeys
     background: Background
 
     @property

@@ -80,6 +80,19 @@ class MessageJob(AnsweredJob):
         return {"type": self._type, **_who(self._socket)}
 
 
+class KeyedMessageJob(MessageJob):
+    """A client's message with a key, by which its handler knows it."""
+
+    __slots__ = ("key",)
+
+    key: str
+
+    def _context(self) -> WsContext[Any]:
+        ctx = super()._context()
+        ctx._key = self.key
+        return ctx
+
+
 class StreamJob(MessageJob):
     """A client's stream."""
 

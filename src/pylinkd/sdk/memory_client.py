@@ -76,8 +76,13 @@ class Client:
         self.answers: dict[str, Callable[[Any], Any]] = {}
         self.silent = False
 
-    async def send(self, type: str, data: Any = None) -> Any:
+    async def send(self, type: str, data: Any = None, *, key: str = "") -> Any:
         """Send a message and return the answer's data, decoded.
+
+        Args:
+            type: Of the message.
+            data: Anything that JSON can carry.
+            key: By which a handler with ``once`` knows the message.
 
         Raises:
             RateLimitedError: If it is more than the handler's ``rate`` allows; the service does not see it.
@@ -100,6 +105,8 @@ class Client:
         frame.inbound.session = self.id
         frame.inbound.type = type
         frame.inbound.data = encode(data)
+        if key and handler.once is not None:
+            frame.inbound.key = f"k{key}"
         answer = (await self._gateway.tell(frame)).response.data
         return msgspec.json.decode(answer) if answer else None
 

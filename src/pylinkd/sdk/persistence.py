@@ -65,6 +65,7 @@ class Persistence:
             assignments=self._assignments(),
             context=lambda item: context_for(host, item),
             bury=self.bury,
+            sweep=self._sweep,
         )
         self._relay = Relay(self.outbox, host)
 
@@ -183,6 +184,14 @@ class Persistence:
             await self.bury(letter)
         except Exception as cause:
             report(log.error, "dead_letter_lost", kind=kind, name=name, exc_info=cause)
+
+    async def _sweep(self) -> None:
+        kept = [
+            one.once for one in (*self._service.ws.handlers, *self._service.action.handlers) if one.once is not None
+        ]
+        if kept:
+            window, most = max(once.window for once in kept), max(once.most for once in kept)
+            await self.keys.forget(time() - window, most)
 
     # what this instance can do
 

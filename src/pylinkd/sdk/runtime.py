@@ -29,9 +29,21 @@ from .calls import Circuits
 from .context import WsContext
 from .dispatch import Dispatcher, Job, Mailbox
 from .events import Events
-from .jobs import ActionJob, Answerable, EventJob, HookJob, MessageJob, NoticeJob, PresenceJob, StreamJob, done
+from .jobs import (
+    ActionJob,
+    Answerable,
+    EventJob,
+    HookJob,
+    KeyedMessageJob,
+    MessageJob,
+    NoticeJob,
+    PresenceJob,
+    StreamJob,
+    done,
+)
 from .limits import Limits, Reconnect, fill_limits
 from .link import Asker
+from .once import KnownKeys
 from .presence import read_change
 from .remote_session import SESSION_GONE
 from .rooms import Rooms
@@ -111,6 +123,7 @@ class Runtime:
         background: Tasks that are no handlers.
         circuits: Of what its handlers call.
         persistence: What it remembers in its database; ``None``: it has none.
+        known_keys: Of what its handlers have handled.
     """
 
     def __init__(self, service: Offer, max_concurrent: int) -> None:
@@ -123,6 +136,7 @@ class Runtime:
         self.background = Background(self.dispatcher.context)
         self.circuits = Circuits(service.call_breaker)
         self.persistence: Persistence | None = None
+        self.known_keys = KnownKeys()
         self._streams: dict[int, Stream] = {}
         self._presence_mailbox = Mailbox()
         # Sessions whose handlers ran when the link broke: ours again only if the gateway says so.
@@ -185,6 +199,7 @@ class Runtime:
                 rate_count=message.rate[0],
                 rate_period_ms=round(message.rate[1] * 1000),
                 unordered=not message.ordered,
+                once=message.once is not None,
             )
         register.catch_all = service.ws.catches_all
         for action in service.action.handlers:
@@ -293,7 +308,12 @@ class Runtime:
         elif handler is None or isinstance(handler, StreamHandler):
             link.fail(request_id, UnknownMessageTypeError(details={"type": type}))
         else:
-            job: Job = MessageJob(self, link, request_id, handler, socket, type, inbound.data)
+            job: Job
+            if handler.once is None:
+                job = MessageJob(self, link, request_id, handler, socket, type, inbound.data)
+            else:
+                job = KeyedMessageJob(self, link, request_id, handler, socket, type, inbound.data)
+                job.key = inbound.key
             if not handler.ordered and not socket._ready:
                 socket._early = [*(socket._early or ()), job]
             else:

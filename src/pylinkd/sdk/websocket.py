@@ -10,8 +10,9 @@ from typing_extensions import Unpack
 from ..protocol.patterns import check_name
 from ..protocol.rate import parse_rate
 from .context import WsContext
-from .handlers import Handler, Options, SharedOptions, checked_group
+from .handlers import Handler, Options, SharedOptions, checked_group, once_option
 from .middleware import Middleware, Reach, Stack
+from .once import Once
 from .options import check_options
 from .signatures import check_name_given, parameters_of
 from .streams import DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_SIZE
@@ -38,7 +39,14 @@ class GroupOptions(SharedOptions, total=False):
 
 
 class HandlerOptions(Options, GroupOptions, total=False):
-    """How a handler of messages is run, and for whom."""
+    """How a handler of messages is run, and for whom.
+
+    Attributes:
+        once: A message with a ``key`` that was handled before is answered as then, and not handled again. Without a
+            key its ``id`` is one, within the session.
+    """
+
+    once: bool | Once
 
 
 class StreamOptions(SharedOptions, total=False):
@@ -61,18 +69,27 @@ class MessageHandler(Handler):
     Attributes:
         rate: How many in how many seconds one session may send; zeros: the service does not say.
         ordered: Whether it waits for the session's earlier messages, and later ones for it.
+        once: Whether the keys of its messages are known for a time; ``None``: they are nothing to it.
     """
 
-    __slots__ = ("ordered", "rate")
+    __slots__ = ("once", "ordered", "rate")
 
     context = WsContext
     buried_as = "message"
 
     def __init__(
-        self, type: str, function: Function, *, ordered: bool = True, rate: str | None = None, **options: Any
+        self,
+        type: str,
+        function: Function,
+        *,
+        ordered: bool = True,
+        rate: str | None = None,
+        once: bool | Once = False,
+        **options: Any,
     ) -> None:
         check_options(where(function), ordered=ordered, rate=rate)
-        super().__init__(type, function, **options)
+        self.once = once_option(where(function), once)
+        super().__init__(type, function, once=self.once, **options)
         self.rate = (0, 0.0) if rate is None else parse_rate(rate)
         self.ordered = ordered
 

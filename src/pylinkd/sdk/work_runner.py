@@ -85,6 +85,7 @@ class WorkRunner:
         assignments: What this instance can do, by kind and name.
         context: Makes the context of a piece of work.
         bury: Keeps a dead letter.
+        sweep: Forgets what else is old.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class WorkRunner:
         assignments: dict[tuple[str, str], Assignment],
         context: Callable[[Item], Context[Any]],
         bury: Callable[[DeadLetter], Awaitable[None]],
+        sweep: Callable[[], Awaitable[None]],
     ) -> None:
         self._work = work
         self._db = db
@@ -103,6 +105,7 @@ class WorkRunner:
         self._assignments = assignments
         self._context = context
         self._bury = bury
+        self._sweep_others = sweep
         self._owner = secrets.token_hex(8)
         self._running: dict[str, Item] = {}
         self._wake = asyncio.Event()
@@ -169,6 +172,7 @@ class WorkRunner:
 
     async def _sweep(self) -> None:
         await self._work.forget(time() - _REMEMBER)
+        await self._sweep_others()
         for name in await self._work.unknown(list(self._assignments), time() - _REMEMBER):
             log.warning("work_unhandled", name=name)
 

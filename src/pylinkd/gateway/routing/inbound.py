@@ -106,7 +106,12 @@ class Inbound:
         wire.data = data
         session.in_flight += 1
         link = instance.link
+        keyed = instance.once and message.type in instance.once
+        if keyed:
+            wire.key = _key(message)
         link.ask(frame, _Answer(self, session, message.id, in_order, instance))
+        if keyed:
+            wire.key = ""  # the frame is used again
         self._reused.used(len(data))
         if link.congested:
             self._pressure.hold(session, link)
@@ -225,6 +230,13 @@ class Inbound:
             if self.parking.messages and not attachment.in_order:
                 for service in self.parking.services(session):
                     self._unpark(session, service)
+
+
+def _key(message: Message) -> str:
+    """By which a handler with ``once`` knows a message."""
+    if message.key is not None:
+        return f"k{message.key}"
+    return "" if message.id is None else f"i{message.id}"
 
 
 def _hold(session: Session, reason: Hold) -> None:

@@ -40,6 +40,7 @@ class Instance:
         self.limits = limits
         self.handlers = {handler.type: Requirement.of(handler.auth, handler.roles) for handler in registration.handlers}
         self.streams = {handler.type for handler in registration.handlers if handler.stream}
+        self.once = {handler.type for handler in registration.handlers if handler.once}
         self.unordered = {handler.type for handler in registration.handlers if handler.unordered}
         self.rates = {
             handler.type: Rate(handler.rate_count, handler.rate_period_ms / 1000)

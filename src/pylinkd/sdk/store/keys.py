@@ -31,11 +31,13 @@ class Keys:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def claim(self, key: str, fingerprint: str, now: float) -> bool:
-        """Write a key down, in the transaction in which its handler runs; ``False``: it is there already.
+    async def claim(self, key: str, fingerprint: str, now: float, since: float) -> bool:
+        """Write a key down, in the transaction in which its handler runs; ``False``: it is there already, stored since
+        a time.
 
         Where another transaction has written it and not ended, PostgreSQL waits for that; SQLite has one writer.
         """
+        await self._db.execute(sa.delete(KEYS).where(KEYS.c.key == key, KEYS.c.stored_at < since))
         insert = self._db.insert(KEYS).values(key=key, fingerprint=fingerprint, answer=None, stored_at=now)
         return (await self._db.execute(insert.on_conflict_do_nothing(index_elements=["key"]))).rowcount > 0
 
