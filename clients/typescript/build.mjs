@@ -10,7 +10,7 @@ import { build } from "esbuild";
 
 const SERVED = "../../src/pylinkd/gateway/assets/client.js";
 /** Bytes, gzipped. What a connection that comes back takes, and everything that is not in a file of its own. */
-const LIMITS = { core: 6_000, browser: 8_192 };
+const LIMITS = { core: 6_100, browser: 8_192 };
 
 const { version } = JSON.parse(readFileSync("package.json", "utf8"));
 const shared = { bundle: true, format: "esm", target: "es2022", logLevel: "warning" };

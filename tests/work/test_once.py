@@ -10,13 +10,14 @@ import pytest
 import websockets
 
 from pylinkd import ConflictError, HttpContext, LinkdError, Once, RegistrationError, Response, Service, WsContext
+from pylinkd.client import connect
 from pylinkd.sdk.host import persistence_of
 from pylinkd.sdk.once import KnownKeys
 from pylinkd.testing import decode, run
-from tests.processes import platform
+from tests.processes import ROOT, make_token, platform
 
 from .conftest import fresh
-from .shops import ShopDatabase, shop, sold
+from .shops import ShopDatabase, shop, sold, until
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
@@ -249,3 +250,40 @@ def test_odd_options_are_refused(once: Any) -> None:
 
 
 async def _nothing(ctx: WsContext) -> None: ...
+
+
+SLOW = """
+import asyncio, os, sys
+from pathlib import Path
+from pylinkd import Service, WsContext
+from tests.work.shops import ShopDatabase, shop
+
+service = shop(os.environ["SHOP"])
+
+@service.ws.on("shop.order", auth=True, once=True)
+async def order(ctx: WsContext[ShopDatabase], item: str) -> str:
+    await ctx.db.sales.insert(item=item)
+    Path(os.environ["BEGUN"]).touch()
+    await asyncio.sleep(0.5)
+    return f"sold {item}"
+"""
+
+
+async def test_call_that_is_repeated_in_another_session_is_handled_once(tmp_path: Path) -> None:
+    """The gateway is killed while it is handled: the client does not know, asks again, and gets the first answer."""
+    program, begun, url = tmp_path / "slow.py", tmp_path / "begun", f"sqlite:///{tmp_path}/shop.db"
+    program.write_text(SLOW)
+    env = {"SHOP": url, "BEGUN": str(begun), "PYTHONPATH": str(ROOT), "LINKD_PARK_TIMEOUT_MS": "10000"}
+    async with (
+        platform(tmp_path, program, env=env) as running,
+        connect(running.url("/ws/shop"), token=make_token("alice")) as client,
+    ):
+        call = asyncio.create_task(client.call("shop.order", "tea", idempotent=True, timeout=20.0))
+        await until(begun.exists)
+        await running.gateway.kill()
+        await running.start_gateway()
+        assert await call == "sold tea"
+
+    service = shop(url)
+    async with service.db:
+        assert await sold(service) == ["tea"]

@@ -369,7 +369,8 @@ export function createClient<A extends Api = AnyApi>(url: string, options: Clien
     return new Promise((resolve, reject) => {
       if (signal?.aborted) throw signal.reason;
       check(message.type);
-      const entry: Outgoing = session.enqueue(message, { idempotent, written, settle }, true);
+      const key = idempotent === true ? `${Math.random()}${Date.now()}` : idempotent || undefined;
+      const entry: Outgoing = session.enqueue({ ...message, key }, { idempotent: !!idempotent, written, settle }, true);
       const due = now() + timeout;
       let timer = timeout ? setTimeout(expire, timeout) : undefined;
       signal?.addEventListener("abort", abort);

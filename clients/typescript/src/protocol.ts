@@ -11,6 +11,7 @@ export interface Message {
   type: string;
   data?: any;
   id?: number | string;
+  key?: string | undefined;
   error?: ErrorBody;
   room?: string;
   offset?: number;

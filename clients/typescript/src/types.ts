@@ -92,8 +92,11 @@ export interface CallOptions {
   /** Milliseconds, 30,000 unless given; 0: no limit. */
   timeout?: number;
   signal?: AbortSignal;
-  /** It may be handled twice: where a session is lost and nobody knows whether the message came, it is sent again. */
-  idempotent?: boolean;
+  /**
+   * It may come twice: where a session is lost and nobody knows whether the message came, it is sent again, with the same
+   * key. A handler with `once` handles it once; others have to bear a repetition. A text is the key; `true` makes one.
+   */
+  idempotent?: boolean | string;
 }
 
 /** Events were lost: read the state anew. */

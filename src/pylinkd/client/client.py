@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 import ssl
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Literal, Self, TypeVar, overload
@@ -237,7 +238,7 @@ class Client:
 
     @overload
     async def call(
-        self, type: str, data: object = None, *, timeout: float | None = 30.0, idempotent: bool = False
+        self, type: str, data: object = None, *, timeout: float | None = 30.0, idempotent: bool | str = False
     ) -> Any: ...
     @overload
     async def call(
@@ -247,7 +248,7 @@ class Client:
         *,
         returns: type[T],
         timeout: float | None = 30.0,
-        idempotent: bool = False,
+        idempotent: bool | str = False,
     ) -> T: ...
     async def call(
         self,
@@ -256,7 +257,7 @@ class Client:
         *,
         returns: Any = Any,
         timeout: float | None = 30.0,
-        idempotent: bool = False,
+        idempotent: bool | str = False,
     ) -> Any:
         """Send a message and return its answer. Cancelling it leaves the message sent, if it was.
 
@@ -265,8 +266,9 @@ class Client:
             data: What msgspec encodes: plain values, dataclasses, structs, dates and so on.
             returns: The type of the answer.
             timeout: Seconds; ``None``: no limit.
-            idempotent: It may be handled twice: where a session is lost and nobody knows whether the message came, it
-                is sent again.
+            idempotent: It may come twice: where a session is lost and nobody knows whether the message came, it is sent
+                again, with the same key. A handler with ``once`` handles it once; others have to bear a repetition. A
+                text is the key; ``True`` makes one.
 
         Raises:
             LinkdError: What the server answered, of the class of its code.
@@ -279,8 +281,9 @@ class Client:
         self._check(type, control=False)
         id = self._session.next_id()
         answer: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
-        payload = self._codec.request(type, encode(self._codec, data), id)
-        entry = Outgoing(payload, id, idempotent=idempotent, settle=_settling(answer))
+        key = secrets.token_urlsafe(12) if idempotent is True else idempotent or None
+        payload = self._codec.request(type, encode(self._codec, data), id, key=key)
+        entry = Outgoing(payload, id, idempotent=bool(idempotent), settle=_settling(answer))
         self._session.enqueue(entry)
         self._connections.flush()
         return decode(self._codec, await self._await_answer(entry, answer, timeout), returns)

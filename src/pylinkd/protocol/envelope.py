@@ -113,7 +113,9 @@ class Codec(Protocol):
 
     # the client's side
 
-    def request(self, type: str, data: bytes = b"", id: MessageId | None = None, *, stream: bool = False) -> bytes:
+    def request(
+        self, type: str, data: bytes = b"", id: MessageId | None = None, *, stream: bool = False, key: str | None = None
+    ) -> bytes:
         """A client's message; ``data`` is encoded already, empty for none."""
 
     def read(self, payload: bytes) -> Received:
@@ -160,10 +162,13 @@ def _diagnose(envelope: object) -> BadEnvelopeError:
         return BadEnvelopeError('The message has no "type".', field="type", id=id)
     if not isinstance(envelope.get("stream", False), bool):
         return BadEnvelopeError('"stream" must be true or false.', field="stream", id=id)
+    key = envelope.get("key")
+    if key is not None and not (isinstance(key, str) and 0 < len(key) <= MAX_ID_LENGTH):
+        return BadEnvelopeError(f'"key" must be a string of 1 to {MAX_ID_LENGTH} characters.', field="key", id=id)
     return BadEnvelopeError(f'"type" must be a string of 1 to {MAX_TYPE_LENGTH} characters.', field="type", id=id)
 
 
-def _request(type: str, data: bytes, id: MessageId | None, stream: bool) -> dict[str, Any]:
+def _request(type: str, data: bytes, id: MessageId | None, stream: bool, key: str | None) -> dict[str, Any]:
     """The envelope of a client's message, without what is not said."""
     envelope: dict[str, Any] = {"type": type}
     if data:
@@ -172,6 +177,8 @@ def _request(type: str, data: bytes, id: MessageId | None, stream: bool) -> dict
         envelope["id"] = id
     if stream:
         envelope["stream"] = True
+    if key is not None:
+        envelope["key"] = key
     return envelope
 
 
@@ -191,9 +198,11 @@ class _ClientSide:
     _encode: Callable[[Any], bytes]
     _read: Callable[[bytes], Received]
 
-    def request(self, type: str, data: bytes = b"", id: MessageId | None = None, *, stream: bool = False) -> bytes:
+    def request(
+        self, type: str, data: bytes = b"", id: MessageId | None = None, *, stream: bool = False, key: str | None = None
+    ) -> bytes:
         """See Codec."""
-        return self._encode(_request(type, data, id, stream))
+        return self._encode(_request(type, data, id, stream, key))
 
     def read(self, payload: bytes) -> Received:
         """See Codec."""
