@@ -13,15 +13,15 @@ import pylinkd.testing
 
 SURFACE = {
     "pylinkd": [
-        "Answer", "Answers", "BadRequestError", "Breaker", "CallLoopError", "CloseCode", "ConflictError", "Context",
-        "EventContext", "ForbiddenError", "HandlerTimeoutError", "History", "HistoryPage", "HttpContext", "Identity",
-        "InternalError", "InvalidJsonError", "JobContext", "Joined", "Limits", "LinkdError", "Member", "Middleware",
-        "Next", "NotAcknowledgedError", "NotFoundError", "Once", "PastEvent", "PayloadTooLargeError", "Position",
-        "Presence", "PresenceChange", "Present", "RateLimitedError", "Receipt", "Reconnect", "RefusedError",
-        "RegistrationError", "RemoteSession", "Response", "Retry", "Service", "ServiceUnavailableError", "SetupError",
-        "Socket", "Stream", "StreamAbortedError", "StreamIdleError", "Target", "TextPolicy", "TransientError",
-        "UnauthorizedError", "UnknownActionError", "UnknownMessageTypeError", "ValidationError", "WsContext",
-        "__version__",
+        "Answer", "Answers", "BadRequestError", "Batched", "Breaker", "CallLoopError", "CloseCode", "ConflictError",
+        "Context", "EventContext", "ForbiddenError", "HandlerTimeoutError", "History", "HistoryPage", "HttpContext",
+        "Identity", "InternalError", "InvalidJsonError", "JobContext", "Joined", "Limits", "LinkdError", "Member",
+        "Middleware", "Next", "NotAcknowledgedError", "NotFoundError", "Once", "PastEvent", "PayloadTooLargeError",
+        "Position", "Presence", "PresenceChange", "Present", "RateLimitedError", "Receipt", "Reconnect",
+        "RefusedError", "RegistrationError", "RemoteSession", "Response", "Retry", "Service",
+        "ServiceUnavailableError", "SetupError", "Socket", "Stream", "StreamAbortedError", "StreamIdleError",
+        "Target", "TextPolicy", "TransientError", "UnauthorizedError", "UnknownActionError",
+        "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__",
     ],
     "pylinkd.client": [
         "Client", "ConnectionLost", "Event", "EventStream", "Failure", "Gap", "HistoryPage", "Member", "Position",

@@ -28,6 +28,7 @@ from .protocol.errors import (
 from .protocol.identity import Identity
 from .protocol.rooms import Position
 from .sdk.answers import Answer, Answers, Member
+from .sdk.batches import Batched
 from .sdk.breaker import Breaker
 from .sdk.connector import RefusedError
 from .sdk.context import Context, EventContext, HttpContext, WsContext
@@ -52,6 +53,7 @@ __all__ = [
     "Answer",
     "Answers",
     "BadRequestError",
+    "Batched",
     "Breaker",
     "CallLoopError",
     "CloseCode",

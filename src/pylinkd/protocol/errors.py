@@ -239,6 +239,13 @@ def error_class(code: int, name: str) -> type[LinkdError]:
     return _BY_TYPE.get((code, name)) or _BY_CODE.get(code, LinkdError)
 
 
+def failure_class(code: int) -> str:
+    """What kind of failure a code tells: ``permanent``, ``transient`` or ``bug`` (sdk/failures.py)."""
+    if code in (408, 503, 504):
+        return "transient"
+    return "permanent" if code < 500 else "bug"
+
+
 class SetupError(Exception):
     """A mistake of whoever configures or writes a service; it stops the start.
 

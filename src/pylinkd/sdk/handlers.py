@@ -16,7 +16,7 @@ from .options import check_options, listed_roles, role_names
 from .retry import Retry, retried
 from .signatures import check_name_given, schema_of
 from .text import DEFAULT_POLICY, TextPolicy
-from .validation import Function, RegistrationError, where
+from .validation import Function, RegistrationError, Schema, where
 
 Part = TypeVar("Part", Retry, Breaker, Once)
 
@@ -112,11 +112,15 @@ class Handler:
         self.requirement = Requirement.of(auth, role_names(roles))
         self.timeout = timeout
         self.description = description
-        self.schema = schema_of(function, self.context, validate=validate, text=text)
+        self.schema = self._schema_of(function, validate, text)
         self.retry_on = error_classes(place, retry_on)
         self.dead_letters = dead_letters
         self.invoke = self._invoked(once, retry, breaker)
         self.call: Next = self.endpoint
+
+    def _schema_of(self, function: Function, validate: Any, text: TextPolicy) -> Schema | None:
+        """How the data is read that the function takes."""
+        return schema_of(function, self.context, validate=validate, text=text)
 
     def _invoked(self, once: Once | None, retry: Retry | None, breaker: Breaker | None) -> Function:
         """The function with keys, tries, dead letters and breaker around it, from the inside out."""

@@ -48,6 +48,7 @@ class Persistence:
         outbox: Durable events on their way out.
         dead_letters: What could not be handled.
         keys: Of what was handled.
+        stored: How much of each there was, not long ago.
     """
 
     def __init__(self, db: Any, host: Any, service: Any) -> None:
@@ -58,6 +59,7 @@ class Persistence:
         self.outbox = Outbox(db)
         self.dead_letters = DeadLetters(db)
         self.keys = Keys(db)
+        self.stored: dict[str, int] = {}
         self._runner = WorkRunner(
             work=self.work,
             db=db,
@@ -159,6 +161,7 @@ class Persistence:
     async def bury(self, letter: DeadLetter) -> None:
         """Keep a dead letter, and tell the service's hooks."""
         gone = await self.dead_letters.add(letter, _MOST_DEAD_LETTERS)
+        self.stored["dead_letters"] = await self.dead_letters.count()
         if gone:
             log.error("dead_letters_lost", letters=gone, limit=_MOST_DEAD_LETTERS)
         log.error("dead_letter", kind=letter.kind, name=letter.name, id=letter.id, attempts=len(letter.errors))
@@ -186,6 +189,11 @@ class Persistence:
             report(log.error, "dead_letter_lost", kind=kind, name=name, exc_info=cause)
 
     async def _sweep(self) -> None:
+        self.stored = {
+            "dead_letters": await self.dead_letters.count(),
+            "outbox": await self.outbox.count(),
+            "work": await self.work.count(),
+        }
         kept = [
             one.once for one in (*self._service.ws.handlers, *self._service.action.handlers) if one.once is not None
         ]

@@ -159,7 +159,7 @@ class Runtime:
             "call": self._call,
             "event": self._event,
             "presence_changed": self._presence_changed,
-            "ping": lambda link, frame: link.answer(frame.request_id, done()),
+            "ping": self._ping,
         }
 
     # host.Host
@@ -473,6 +473,12 @@ class Runtime:
     def _event(self, link: Answerable, frame: Frame) -> None:
         handlers = list(self.service.events.matching(frame.event.type))
         self.dispatcher.add(EventJob(self, link, frame.request_id, handlers, frame.event))
+
+    def _ping(self, link: Answerable, frame: Frame) -> None:
+        answer = done()
+        if self.persistence is not None:
+            answer.done.stored.update(self.persistence.stored)
+        link.answer(frame.request_id, answer)
 
     def _presence_changed(self, link: Answerable, frame: Frame) -> None:
         change = read_change(frame.presence_changed)

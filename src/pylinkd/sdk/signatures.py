@@ -73,6 +73,35 @@ def schema_of(
         raise RegistrationError(f"{where(function)}: {source}: {cause}") from cause
 
 
+def batch_schema_of(function: Function, item: type, *, validate: Any, text: TextPolicy) -> Schema:
+    """How each message of a batch is read.
+
+    Args:
+        function: ``async def handler(batch: list[Batched[T]])``.
+        item: The class of what is in a batch.
+        validate: The type of the data, where the annotation does not say it.
+        text: What the strings of the data have to be.
+
+    Raises:
+        RegistrationError: If the function is no such handler, or no data becomes the type.
+    """
+    form = f"a handler of batches is 'async def name(batch: list[{item.__name__}[T]])'"
+    parameters = positional_of(function) if is_async(function) else []
+    if len(parameters) != 1:
+        raise RegistrationError(f"{where(function)}: {form}")
+    wanted = validate
+    if wanted is None:
+        annotation = _data_type(function, parameters[0])
+        inner = next(iter(typing.get_args(annotation)), Any)
+        if annotation is not Any and (typing.get_origin(inner) or inner) is not item:
+            raise RegistrationError(f"{where(function)}: {form}, not {_said(parameters[0])}")
+        wanted = next(iter(typing.get_args(inner)), Any)
+    try:
+        return Schema(wanted, text)
+    except RegistrationError as cause:
+        raise RegistrationError(f"{where(function)}: the data of its messages: {cause}") from cause
+
+
 def parameters_of(function: Function, context: type) -> _Parameters:
     """The one or two parameters of a handler.
 

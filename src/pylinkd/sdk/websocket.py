@@ -9,11 +9,14 @@ from typing_extensions import Unpack
 
 from ..protocol.patterns import check_name
 from ..protocol.rate import parse_rate
+from .breaker import Breaker
 from .context import WsContext
+from .failures import ErrorClasses
 from .handlers import Handler, Options, SharedOptions, checked_group, once_option
 from .middleware import Middleware, Reach, Stack
 from .once import Once
 from .options import check_options
+from .retry import Retry
 from .signatures import check_name_given, parameters_of
 from .streams import DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_SIZE
 from .text import DEFAULT_POLICY, TextPolicy
@@ -47,6 +50,26 @@ class HandlerOptions(Options, GroupOptions, total=False):
     """
 
     once: bool | Once
+
+
+class BatchOptions(SharedOptions, total=False):
+    """How a handler of batches is run, and for whom.
+
+    Attributes:
+        description: For people and generated documentation.
+        validate: The schema of each message's data, where the annotation does not say it.
+        rate: As of GroupOptions.
+        retry: How often a batch is tried again after a transient failure.
+        retry_on: Errors that are transient beside those that are known to be.
+        breaker: When its callers are refused because it fails again and again.
+    """
+
+    description: str
+    validate: Any
+    rate: str | None
+    retry: Retry | None
+    retry_on: ErrorClasses
+    breaker: Breaker | None
 
 
 class StreamOptions(SharedOptions, total=False):
@@ -198,6 +221,35 @@ class WebSocket:
 
         def register(function: F) -> F:
             self._add(StreamHandler(type, function, **options))
+            return function
+
+        return register
+
+    def on_batch(
+        self, type: str, *, max_items: int = 100, max_wait: float = 0.01, **options: Unpack[BatchOptions]
+    ) -> Callable[[F], F]:
+        """Handle messages of this type together, as a decorator on ``async def handler(batch: list[Batched[T]])``.
+
+        It returns a list with an answer for each message, or nothing; an exception in the list is that message's alone.
+        What it raises all of them get. Messages whose data does not fit never come to it. It keeps the order of the
+        messages of this type, and none with a session's others.
+
+        Args:
+            type: Such as ``metrics.push``.
+            max_items: Messages in a batch.
+            max_wait: Seconds that the first message of a batch waits for others.
+            options: See BatchOptions.
+
+        Raises:
+            RegistrationError: If the type is taken or no name, or the handler is not of this form.
+            TypeError: If there is no option of this name.
+        """
+        from .batches import BatchHandler
+
+        check_name_given(type, "service.ws.on_batch", "metrics.push")
+
+        def register(function: F) -> F:
+            self._add(BatchHandler(type, function, max_items=max_items, max_wait=max_wait, text=self._text, **options))
             return function
 
         return register
@@ -384,6 +436,15 @@ class Group:
             shared["roles"] = self._options["roles"]
         merged: StreamOptions = {**shared, **options}
         return self._websocket.on_stream(f"{self._prefix}.{type}", **merged)
+
+    def on_batch(
+        self, type: str, *, max_items: int = 100, max_wait: float = 0.01, **options: Unpack[BatchOptions]
+    ) -> Callable[[F], F]:
+        """As ``ws.on_batch``, with the group's prefix before the type and its options where none is given."""
+        check_name_given(type, "group.on_batch", "push")
+        shared: Any = {name: value for name, value in self._options.items() if name != "ordered"}
+        merged: BatchOptions = {**shared, **options}
+        return self._websocket.on_batch(f"{self._prefix}.{type}", max_items=max_items, max_wait=max_wait, **merged)
 
     def group(self, prefix: str, **options: Unpack[GroupOptions]) -> Group:
         """A group inside this one; what is not given is this one's."""

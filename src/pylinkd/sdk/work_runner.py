@@ -27,7 +27,7 @@ _MOST_RUNNING = 64
 _LEASE = 30.0  # seconds that an instance has something, unless it renews that
 _RENEW_EVERY = 10.0
 _POLL = 1.0  # seconds; how late an instance notices what another has added or given up
-_SWEEP_EVERY = 60.0
+_SWEEP_EVERY = 30.0
 _REMEMBER = 7 * 86_400.0  # seconds for which the ids of what was done are kept
 _MOST_CRASHES = 3  # attempts beyond those that are asked for, where the process died in each
 
@@ -109,7 +109,7 @@ class WorkRunner:
         self._owner = secrets.token_hex(8)
         self._running: dict[str, Item] = {}
         self._wake = asyncio.Event()
-        self._renewed_at = self._swept_at = 0.0
+        self._renewed_at = self._swept_at = float("-inf")
         self._paused = False
 
     def wake(self) -> None:

@@ -161,6 +161,23 @@ class Metrics(Collector):
         yield age
 
     def _links(self) -> Iterator[Metric]:
+        failures = CounterMetricFamily(
+            "linkd_service_failures", "Answers of services that are errors, by class", labels=["service", "failure"]
+        )
+        for service in self._services:
+            for failure, count in service.failures.items():
+                failures.add_metric([service.name, failure], count)
+        yield failures
+        stored = GaugeMetricFamily(
+            "linkd_service_stored", "Dead letters, events to be sent and work that is due, in a service's database",
+            labels=["service", "kind"],
+        )  # fmt: skip
+        for service in self._services:
+            # Instances share a database, and look into it at different times.
+            said = [instance.link.stored for instance in service.instances]
+            for kind in sorted({kind for one in said for kind in one}):
+                stored.add_metric([service.name, kind], max(one.get(kind, 0) for one in said))
+        yield stored
         links = {service.name: [instance.link for instance in service.instances] for service in self._services}
         yield _gauges(
             "linkd_service_instances",

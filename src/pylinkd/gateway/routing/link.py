@@ -7,14 +7,14 @@ commands.py (what the service asks for).
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Protocol
 
 import structlog
 
 from ...link_endpoint import LinkEndpoint, read_rest
-from ...protocol.errors import InternalError, LinkdError, ServiceUnavailableError
+from ...protocol.errors import InternalError, LinkdError, ServiceUnavailableError, failure_class
 from ...protocol.link import MAX_FIRST_FRAME_SIZE, MAX_FRAME_SIZE, LinkProtocolError, encode
 from ...protocol.link_pb2 import Frame
 from ...protocol.link_values import read_failure
@@ -87,6 +87,8 @@ class ServiceLink(LinkEndpoint):
     Attributes:
         peer: Whose process it is.
         registered: Whether it was taken as a service.
+        failures: Its answers that are errors, by class; the service's, once it is registered.
+        stored: What it last said of its database: dead letters and so on, by kind.
         congested: Whether whoever asks more should first let the service catch up. ``LinkHandler.ready`` ends it.
         paused: Whether the service does not read what it is sent.
     """
@@ -107,6 +109,8 @@ class ServiceLink(LinkEndpoint):
         self._overdue: asyncio.TimerHandle | None = None
         self.peer = Peer(None, "unknown")
         self.registered = False
+        self.failures: Counter[str] = Counter()
+        self.stored: dict[str, int] = {}
         self.name = "unregistered"
         self.heard_at = self._loop.time()
 
@@ -177,6 +181,7 @@ class ServiceLink(LinkEndpoint):
         if question is None:
             return  # nobody waits: the service answered twice
         if kind == "failure":
+            self.failures[failure_class(frame.failure.code)] += 1
             question.failed(read_failure(frame.failure))
         else:
             question.answered(frame)

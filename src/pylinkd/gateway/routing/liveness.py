@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
+from ...protocol.errors import LinkdError
 from ...protocol.link_pb2 import Frame
 from ..core.pause import own_pause
-from .link import UNAWAITED, ServiceLink
+from .link import ServiceLink
 
 _INTERVAL = 5.0  # seconds between two signs of life
+STORED = ("dead_letters", "outbox", "work")
+"""What services have in their databases."""
+
 _SILENCE_LIMIT = 20.0  # seconds after which a service that says nothing counts as hung
 
 
@@ -30,4 +34,19 @@ async def watch(links: Collection[ServiceLink]) -> None:
             else:
                 frame = Frame()
                 frame.ping.SetInParent()
-                link.ask(frame, UNAWAITED)  # any answer will do: the link notes when it last heard something
+                link.ask(frame, _Stored(link))  # any answer will do: the link notes when it last heard something
+
+
+class _Stored:
+    """Takes what a service says of its database with its sign of life."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: ServiceLink) -> None:
+        self._link = link
+
+    def answered(self, frame: Frame) -> None:
+        self._link.stored = {kind: frame.done.stored.get(kind, 0) for kind in STORED}
+
+    def failed(self, error: LinkdError) -> None:
+        pass

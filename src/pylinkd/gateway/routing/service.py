@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 import structlog
@@ -27,6 +27,7 @@ class Service:
         self.name = name
         self.path = ""
         self.namespace = name
+        self.failures: Counter[str] = Counter()
         self.instances: list[Instance] = []
         self.last: Instance | None = None
         self.attachments: dict[Session, Attachment] = {}

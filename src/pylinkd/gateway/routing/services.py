@@ -77,6 +77,7 @@ class Services:
             instance = self._instances[link] = Instance(link, service, registration, limits)
             service.instances.append(instance)
             link.name = service.name
+            link.failures = service.failures
         service.path = registration.path
         service.namespace = registration.namespace or service.name
         service.left_at = None

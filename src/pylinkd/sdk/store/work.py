@@ -202,6 +202,11 @@ class Work:
         )
         return (await self._db.execute(wanted)).scalars().all()
 
+    async def count(self) -> int:
+        """How much is not done."""
+        wanted = sa.select(sa.func.count()).select_from(WORK).where(WORK.c.done_at.is_(None))
+        return (await self._db.execute(wanted)).scalar_one()
+
     async def forget(self, before: float) -> int:
         """Forget what was done before a time; how much that was."""
         return (await self._db.execute(sa.delete(WORK).where(WORK.c.done_at < before))).rowcount
