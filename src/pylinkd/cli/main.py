@@ -155,6 +155,12 @@ def _add_operator_commands() -> None:
     app.add_typer(bans, name="bans")
 
 
+def _add_database_commands() -> None:
+    from .db import db
+
+    app.add_typer(db, name="db")
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(__version__)
@@ -180,6 +186,8 @@ def main() -> None:
     """Run the command; a mistake that a person can mend is one line on standard error and status 1."""
     if {"sessions", "bans", "--help"} & set(sys.argv[1:2]) or len(sys.argv) == 1:
         _add_operator_commands()
+    if {"db", "--help"} & set(sys.argv[1:2]) or len(sys.argv) == 1:
+        _add_database_commands()
     try:
         app()
     except SetupError as mistake:

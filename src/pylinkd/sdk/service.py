@@ -22,6 +22,7 @@ from .context import DB
 from .events import Events
 from .handled_log import runtime_class
 from .limits import ONE_SESSION, Limits, Reconnect
+from .opening import calling_file, folder_of_migrations, reach, require_current
 from .options import check_options
 from .presence import Presence
 from .process import ServiceProcess, end_at_once
@@ -63,6 +64,8 @@ class Service(Generic[DB]):
             gateway lists them in ``LINKD_NAMESPACES``.
         database: A database URL such as ``sqlite:///chat.db`` or ``postgresql://…``; ``None``: no database.
         tables: What is in the database; see docs/database.md.
+        migrations: Folder of the revisions of its tables, relative to the module that makes the service: a start
+            against a database that lacks some stops. ``None``: nothing is checked.
         max_concurrent: Most handlers that may be suspended at once; further messages wait.
         stop_timeout: Seconds that handlers may take to finish once the service stops.
         text: What the strings of all inbound data have to be; by default without control characters.
@@ -87,6 +90,7 @@ class Service(Generic[DB]):
         namespace: str | None = None,
         database: str | None = None,
         tables: TableSource | None = None,
+        migrations: str | Path | None = None,
         max_concurrent: int = 1000,
         stop_timeout: float = 10.0,
         text: TextPolicy = DEFAULT_POLICY,
@@ -106,6 +110,7 @@ class Service(Generic[DB]):
         namespace: str | None = None,
         database: str | None = None,
         tables: type[DB],
+        migrations: str | Path | None = None,
         max_concurrent: int = 1000,
         stop_timeout: float = 10.0,
         text: TextPolicy = DEFAULT_POLICY,
@@ -124,6 +129,7 @@ class Service(Generic[DB]):
         namespace: str | None = None,
         database: str | None = None,
         tables: Any = None,
+        migrations: str | Path | None = None,
         max_concurrent: int = 1000,
         stop_timeout: float = 10.0,
         text: TextPolicy = DEFAULT_POLICY,
@@ -177,6 +183,8 @@ class Service(Generic[DB]):
             from ..db import open_database
 
             self._database = open_database(database, tables)
+        self.module_file = calling_file()
+        self.migrations = folder_of_migrations(place, migrations, self.module_file, has_database=database is not None)
         self._max_concurrent = max_concurrent
         self._stop_timeout = stop_timeout
         self._stuck = 0
@@ -282,8 +290,10 @@ class Service(Generic[DB]):
         Yields the Runtime. Used by ``serve`` and by pylinkd.testing.
         """
         if self._database is not None:
-            await self._database.start()
+            await reach(self._database, self.name)
         try:
+            if self._database is not None and self.migrations is not None:
+                await require_current(self._database, self.migrations, self.module_file, self.name)
             await self.run_hooks("before_start")
             runtime = runtime_class()(self, self._max_concurrent)
             try:
