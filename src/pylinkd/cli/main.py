@@ -149,8 +149,9 @@ def connect(
 
 
 def _add_operator_commands() -> None:
-    from .operator import bans, sessions
+    from .operator import bans, services, sessions
 
+    app.add_typer(services, name="services")
     app.add_typer(sessions, name="sessions")
     app.add_typer(bans, name="bans")
 
@@ -184,7 +185,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command; a mistake that a person can mend is one line on standard error and status 1."""
-    if {"sessions", "bans", "--help"} & set(sys.argv[1:2]) or len(sys.argv) == 1:
+    if {"services", "sessions", "bans", "--help"} & set(sys.argv[1:2]) or len(sys.argv) == 1:
         _add_operator_commands()
     if {"db", "--help"} & set(sys.argv[1:2]) or len(sys.argv) == 1:
         _add_database_commands()

@@ -21,6 +21,7 @@ from .connector import Connector
 from .context import DB
 from .events import Events
 from .handled_log import runtime_class
+from .health import HealthChecks
 from .limits import ONE_SESSION, Limits, Reconnect
 from .opening import calling_file, folder_of_migrations, reach, require_current
 from .options import check_options
@@ -175,6 +176,7 @@ class Service(Generic[DB]):
         self.action = Actions(text)
         self.events = Events(text)
         self.room_rules = Rooms()
+        self.health = HealthChecks(place)
         self.presence_handlers: list[Callable[..., Awaitable[Any]]] = []
         if (database is None) != (tables is None):
             raise RegistrationError(f"{place}: database= and tables= go together")
@@ -227,6 +229,28 @@ class Service(Generic[DB]):
             raise RegistrationError(f"{where(handler)}: it is 'async def name(ctx, change)'")
         self.presence_handlers.append(handler)
         return handler
+
+    def health_check(self, name: str, *, timeout: float = 5.0, interval: float = 10.0) -> Callable[[P], P]:
+        """Run ``async def check(service)`` again and again: raising says that the service cannot do its work now.
+
+        A service whose check fails is not ready, and gets nothing new where another instance is healthy. At the start
+        the gateway is told of it once every check has passed.
+
+        Args:
+            name: For logs and operators, such as ``database``.
+            timeout: Seconds after which a check is cancelled, and fails.
+            interval: Seconds between two runs, a tenth more or less.
+
+        Raises:
+            RegistrationError: If a name, a time or the function is not what it has to be.
+        """
+        self.health.check_new(name, timeout, interval)
+
+        def decorate(check: P) -> P:
+            self.health.add(name, check, timeout, interval)
+            return check
+
+        return decorate
 
     # hooks
 
@@ -349,8 +373,9 @@ class Service(Generic[DB]):
             part.changed = changes.set
         first = asyncio.Event()
         tasks = {
-            asyncio.create_task(connector.run(first), name="linkd-link"),
+            asyncio.create_task(self._connect(connector, first), name="linkd-link"),
             asyncio.create_task(self._report_changes(connector, changes), name="linkd-changes"),
+            asyncio.create_task(self._report_health(connector, first), name="linkd-health"),
             asyncio.create_task(self._started(first), name="linkd-started"),
         }
         stopped = asyncio.create_task(stop.wait(), name="linkd-stop")
@@ -365,6 +390,20 @@ class Service(Generic[DB]):
             for task in (*tasks, stopped):
                 task.cancel()
             await asyncio.gather(*tasks, stopped, return_exceptions=True)
+
+    async def _connect(self, connector: Connector, first: asyncio.Event) -> None:
+        await self.health.until_passing(self)
+        await connector.run(first)
+
+    async def _report_health(self, connector: Connector, first: asyncio.Event) -> None:
+        await first.wait()
+        changed = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.health.watch(self, changed.set), name="linkd-health-checks")
+            while True:
+                await changed.wait()
+                changed.clear()
+                await connector.report_health(self.health.failing)
 
     async def _started(self, first: asyncio.Event) -> None:
         await first.wait()

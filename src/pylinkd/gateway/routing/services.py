@@ -80,6 +80,7 @@ class Services:
         service.path = registration.path
         service.namespace = registration.namespace or service.name
         service.left_at = None
+        service.review()
         self._take(service)
         return instance
 
@@ -94,6 +95,7 @@ class Services:
         instance = self._instances.get(link)
         if instance is not None:
             instance.draining = True
+            instance.service.review()
 
     def remove(self, link: ServiceLink) -> Instance | None:
         """Forget a process that is gone; its sessions stay and wait for another. ``None``: it never registered."""
@@ -102,6 +104,7 @@ class Services:
             return None
         service = instance.service
         service.instances.remove(instance)
+        service.review()
         for attachment in service.attachments.values():
             if attachment.instance is instance:
                 attachment.instance = None
@@ -125,7 +128,7 @@ class Services:
     @property
     def ready(self) -> bool:
         """Whether any service can take messages."""
-        return any(service.available() is not None for service in self)
+        return any(service.ready for service in self)
 
     @property
     def incomplete(self) -> bool:
