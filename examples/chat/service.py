@@ -28,6 +28,7 @@ from .settings import DATABASE, DEVELOPMENT
 service = Service("chat", path="/ws/chat", auth=True, database=DATABASE, tables=ChatDatabase, migrations="migrations")
 
 service.before_start(seed)
+service.health_check("database")(health.database)
 
 # What somebody missed who was away for an hour comes by itself; who missed more reads the latest messages anew.
 service.rooms("chat:*", history=History(messages=300, seconds=3600.0), presence=Presence())

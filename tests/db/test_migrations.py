@@ -194,3 +194,12 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
         found.revise("two")
     with pytest.raises(MigrationError, match="nowhere"):
         found.upgrade("nowhere")
+
+
+def test_missing_alembic_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra, which services without revisions do not need."""
+    database = open_database(f"sqlite:///{tmp_path}/a.db", tables())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+    with pytest.raises(MigrationError, match=r"need Alembic: pip install 'pylinkd\[migrations\]'$"):
+        Migrations(database, tmp_path, "board.py")

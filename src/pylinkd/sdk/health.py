@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import structlog
@@ -39,7 +39,7 @@ class HealthCheck:
         self.name = name
         self.interval = interval
         self.error = ""
-        self._function = function
+        self.function = function
         self._timeout = timeout
         self._running: asyncio.Task[None] | None = None
 
@@ -61,7 +61,7 @@ class HealthCheck:
             self._running = None
 
     async def _call(self, service: Any) -> None:
-        await self._function(service)
+        await self.function(service)
 
 
 class HealthChecks:
@@ -111,6 +111,10 @@ class HealthChecks:
     def failing(self) -> list[str]:
         """The names of those that fail."""
         return [check.name for check in self._checks.values() if check.error]
+
+    def handler_names(self) -> Iterator[tuple[Any, str]]:
+        """Each function, and what to call it in logs."""
+        yield from ((check.function, f"health check {check.name}") for check in self._checks.values())
 
     async def until_passing(self, service: Any) -> None:
         """Run all until none fails; that it is waited for is said once."""

@@ -275,8 +275,9 @@ class Service(Generic[DB]):
         return hook
 
     def handler_names(self) -> Iterator[tuple[Any, str]]:
-        """Every function of the author's that runs for a client, and what to call it in logs."""
+        """Every function of the author's that runs beside others, and what to call it in logs."""
         yield from self.ws.handler_names()
+        yield from self.health.handler_names()
         yield from ((action.function, action.name) for action in self.action.handlers)
         yield from ((handler.function, handler.pattern.text) for handler in self.events.handlers)
         yield from ((handler, f"presence {where(handler)}") for handler in self.presence_handlers)
