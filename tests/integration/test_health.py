@@ -72,7 +72,14 @@ async def test_healthy_instance_takes_over(tmp_path: Path) -> None:
             files[1].touch()
             await running.gateway.wait_logged("service_health", 3)
             assert [await each.ask("checked.who") for each in (one, other)] == [_pid(first)] * 2
-            await running.gateway.stop()  # each session's end is one instance's
+            await running.gateway.kill()
+
+        # Each session's end is the affair of the one instance that had it last.
+        await running.start_gateway()
+        for service in (first, second):
+            await service.wait_logged("gateway_connected", 2)
+        await first.wait_logged("checked_left", 2)
+        assert second.logged("checked_left") == []
 
 
 async def test_gateway_that_comes_later_is_told(tmp_path: Path) -> None:
@@ -92,3 +99,16 @@ async def test_gateway_that_comes_later_is_told(tmp_path: Path) -> None:
         await _until_ready(running, 503)
         (found,) = (await ask(running, "GET", "/services")).json()["services"]
         assert found["instances"][0]["failing"] == ["file"]
+
+
+async def test_service_that_waits_for_health_stops_when_told(tmp_path: Path) -> None:
+    """With status 0: nothing was begun."""
+    file = tmp_path / "broken"
+    file.touch()
+    async with platform(tmp_path, env={"CHECKED_FILE": str(file)}) as running:
+        service = await start_program(tmp_path, "service", "run", CHECKED, env=running.env)
+        running.programs.append(service)
+        await service.wait_logged("service_waits_for_health")
+
+        assert await service.stop(timeout=5.0) == 0
+        assert service.logged("service_started") == []

@@ -24,3 +24,9 @@ async def file(service: Service[Any]) -> None:
 async def who(ctx: WsContext) -> int:
     """Which process answers."""
     return os.getpid()
+
+
+@service.ws.on_disconnect
+async def left(ctx: WsContext) -> None:
+    """Say that a session has ended, and why."""
+    ctx.logger.info("checked_left", reason=ctx.end_reason)
