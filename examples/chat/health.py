@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from pylinkd import HttpContext, Response
+from pylinkd import HttpContext, Response, Service
 from pylinkd.db import DatabaseError
 
 from .models import ChatDatabase
+
+
+async def database(service: Service[ChatDatabase]) -> None:
+    """Whether the database answers; the gateway is told."""
+    await service.db.rooms.exists()
 
 
 async def live(ctx: HttpContext[ChatDatabase]) -> dict[str, bool]:

@@ -1,4 +1,4 @@
-"""The tables, and in development the first rows: four users, and what they have said to each other these days."""
+"""In development the first rows: four users, and what they have said to each other these days."""
 
 from __future__ import annotations
 
@@ -77,13 +77,12 @@ _READ = {(GENERAL, ALICE): 1, (GENERAL, BOB): 1, (RANDOM, ALICE): 2, (PRIVATE, A
 
 
 async def seed(service: Service[ChatDatabase]) -> None:
-    """Create the tables, and in development fill them unless somebody has: who left a room is not put back into it.
+    """Fill the tables in development, unless somebody has: who left a room is not put back into it.
 
     Raises:
         SetupError: If the tables are those of an older chat.
     """
     db = service.db
-    await db.create_all()
     try:
         await db.accounts.first()
         await db.chat_messages.first()

@@ -1,6 +1,7 @@
 """The chat service: everything that it answers, and the function that answers it.
 
-Run gateway and service with ``linkd dev examples/chat/service.py`` and open http://127.0.0.1:3000/.
+Make its tables with ``linkd db upgrade examples/chat/service.py``, run gateway and service with
+``linkd dev examples/chat/service.py`` and open http://127.0.0.1:3000/.
 The rest by noun:
 
     models.py          the tables                  settings.py        what is read from the environment
@@ -12,6 +13,7 @@ The rest by noun:
     rooms.py           joining, inviting           membership.py      who may see a room
     messages.py        sending, reading            wire.py            names on the wire
     page.py            the web page                health.py          for whatever watches the service
+    migrations/        the revisions of the tables, which linkd db applies
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ from .models import ChatDatabase
 from .seed import seed
 from .settings import DATABASE, DEVELOPMENT
 
-service = Service("chat", path="/ws/chat", auth=True, database=DATABASE, tables=ChatDatabase)
+service = Service("chat", path="/ws/chat", auth=True, database=DATABASE, tables=ChatDatabase, migrations="migrations")
 
 service.before_start(seed)
+service.health_check("database")(health.database)
 
 # What somebody missed who was away for an hour comes by itself; who missed more reads the latest messages anew.
 service.rooms("chat:*", history=History(messages=300, seconds=3600.0), presence=Presence())

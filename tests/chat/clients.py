@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol
 
 from examples.chat.models import ChatDatabase
 from pylinkd.db import open_database
-from tests.processes import ROOT, Platform, Program, make_token, platform
+from tests.processes import ROOT, Platform, Program, make_token, platform, start_program
 
 SERVICE = ROOT / "examples/chat/service.py"
 SUBPROTOCOL = Subprotocol("linkd.v1+json")
@@ -254,9 +254,18 @@ class Chat:
         return room
 
 
+async def upgrade(folder: Path, database: str, *options: str) -> Program:
+    """Bring the tables to the last revision, as an operator does before a start."""
+    env = {"CHAT_DATABASE": database}
+    program = await start_program(folder, "upgrade", "db", "upgrade", str(SERVICE), *options, env=env)
+    assert await program.process.wait() == 0, program.text()
+    return program
+
+
 @contextlib.asynccontextmanager
 async def started(folder: Path, database: str, **env: str) -> AsyncIterator[Chat]:
     """A chat of its own gateway and service, in which no handler fails."""
+    await upgrade(folder, database)
     async with platform(folder, env={"CHAT_DATABASE": database, **env}) as running:
         chat = Chat(running, await running.start_service(SERVICE), database)
         yield chat

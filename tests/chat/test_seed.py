@@ -12,7 +12,7 @@ from examples.chat.seed import GENERAL, PRIVATE, RANDOM
 from pylinkd.db import open_database
 from tests.processes import start_program
 
-from .clients import SERVICE, Chat, User
+from .clients import SERVICE, Chat, User, upgrade
 
 
 async def test_first_screen_is_not_empty(own_chat: Chat) -> None:
@@ -47,6 +47,7 @@ async def test_tables_of_an_older_chat_stop_the_start(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/old.db"
     async with open_database(url) as db:
         await db.execute(sa.text("CREATE TABLE chat_messages (id CHAR(32) PRIMARY KEY, content VARCHAR)"))
+    await upgrade(tmp_path, url, "--adopt", "0001")
 
     program = await start_program(tmp_path, "service", "run", str(SERVICE), env={"CHAT_DATABASE": url})
 

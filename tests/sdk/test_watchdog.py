@@ -142,6 +142,22 @@ async def test_action_middleware_and_tasks_are_named(service: Service[Any]) -> N
     assert "slow (" in names[2]
 
 
+async def test_health_check_that_blocks_is_named(service: Service[Any]) -> None:
+    """It runs in the same loop, again and again, and no client has asked for it."""
+
+    @service.health_check("warehouse", timeout=5.0)
+    async def warehouse(service: Service[Any]) -> None:
+        block()
+
+    with structlog.testing.capture_logs() as logs:
+        async with watched(service):
+            await service.health.until_passing(service)
+
+    (line,) = [line for line in logs if line["event"] == "event_loop_blocked"]
+    assert line["handler"] == "health check warehouse"
+    assert "test_watchdog.py" in line["stack"][-1]
+
+
 async def test_handlers_that_wait_or_are_short_are_not_blamed(service: Service[Any]) -> None:
     """Nor are many short ones in a row."""
     assert await blamed(service, "waits", *["short"] * 12) == []

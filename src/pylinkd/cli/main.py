@@ -150,11 +150,18 @@ def connect(
 
 def _add_operator_commands() -> None:
     from .dead_letters import dead_letters
-    from .operator import bans, sessions
+    from .operator import bans, services, sessions
 
     app.add_typer(dead_letters, name="dead-letters")
+    app.add_typer(services, name="services")
     app.add_typer(sessions, name="sessions")
     app.add_typer(bans, name="bans")
+
+
+def _add_database_commands() -> None:
+    from .db import db
+
+    app.add_typer(db, name="db")
 
 
 def _print_version(wanted: bool) -> None:
@@ -180,8 +187,10 @@ def version() -> None:
 
 def main() -> None:
     """Run the command; a mistake that a person can mend is one line on standard error and status 1."""
-    if {"sessions", "bans", "dead-letters", "--help"} & set(sys.argv[1:2]) or len(sys.argv) == 1:
+    if {"services", "sessions", "bans", "dead-letters", "--help"} & set(sys.argv[1:2]) or len(sys.argv) == 1:
         _add_operator_commands()
+    if {"db", "--help"} & set(sys.argv[1:2]) or len(sys.argv) == 1:
+        _add_database_commands()
     try:
         app()
     except SetupError as mistake:

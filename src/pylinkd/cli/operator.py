@@ -1,4 +1,4 @@
-"""``linkd sessions`` and ``linkd bans``: a running gateway's admin API, from the command line."""
+"""``linkd services``, ``linkd sessions`` and ``linkd bans``: a running gateway's admin API, from the command line."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..protocol.rate import parse_duration
 from .listing import moment, show
 from .settings import load_settings
 
+services = typer.Typer(no_args_is_help=True, help="Which services are there, and whether they are ready.")
 sessions = typer.Typer(no_args_is_help=True, help="Who is connected, and whom to believe no longer.")
 bans = typer.Typer(no_args_is_help=True, help="Addresses that may not connect.")
 
@@ -43,6 +44,30 @@ def _ask(admin: str | None, method: str, path: str, **options: Any) -> Any:
     except (ValueError, KeyError, TypeError) as cause:
         raise AdminApiError(f"{url} answered {answer.status_code}: is that a gateway's admin address?") from cause
     return body
+
+
+@services.callback()
+def about_services() -> None:
+    """Which services are there, and whether they are ready."""
+
+
+@services.command("list")
+def list_services(admin: AdminUrl = None) -> None:
+    """Show each instance of each service, and which of its health checks fail."""
+    found = _ask(admin, "GET", "/services")["services"]
+    rows = [
+        (service["name"], one["id"], one["version"], str(one["sessions"]), _state(one))
+        for service in found
+        for one in service["instances"]
+    ]
+    show(("service", "instance", "version", "sessions", "state"), rows)
+    away = [service["name"] for service in found if not service["ready"]]
+    print(f"{len(found)} services" + (f", not ready: {', '.join(away)}" if away else ""))
+
+
+def _state(instance: dict[str, Any]) -> str:
+    failing = f"failing: {', '.join(instance['failing'])}" if instance["failing"] else ""
+    return ", ".join(filter(None, ("draining" if instance["draining"] else "", failing))) or "healthy"
 
 
 @sessions.command("list")

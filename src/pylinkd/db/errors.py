@@ -4,7 +4,9 @@
 
     DatabaseError
     ├── DatabaseSetupError            the URL, the tables or the life cycle are wrong
-    │   └── MissingDriverError        the driver of this database is not installed
+    │   ├── MissingDriverError        the driver of this database is not installed
+    │   └── MigrationError            the revisions, or what the database has of them, are wrong
+    │       └── SchemaOutdatedError   the database lacks revisions
     ├── QueryError                    the caller misused a query; nothing was sent
     │   ├── UnknownTableError         also an AttributeError
     │   ├── UnknownColumnError
@@ -58,6 +60,14 @@ class MissingDriverError(DatabaseSetupError):
     def __init__(self, driver: str, package: str) -> None:
         super().__init__(f"the driver {driver} is not installed: pip install {package}")
         self.package = package
+
+
+class MigrationError(DatabaseSetupError):
+    """Revisions cannot be made or applied; the text says what to do."""
+
+
+class SchemaOutdatedError(MigrationError):
+    """The database lacks revisions that the service needs; the text says what to run."""
 
 
 class QueryError(DatabaseError):

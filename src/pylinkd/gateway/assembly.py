@@ -164,7 +164,8 @@ class Assembly:
             bodies=lambda: {"taken": self._bodies.taken, "waiting": self._bodies.waiting},
             guard=self.guard,
         )
-        api = AdminApi(settings.admin_key, routing.registry, self.guard, self._revoked) if settings.admin_key else None
+        key = settings.admin_key
+        api = AdminApi(key, routing.registry, routing.services, self.guard, self._revoked) if key else None
         serving = Serving(
             admin_app(metrics, api),
             traffic=self.traffic,

@@ -230,6 +230,21 @@ class Connector:
             except (LinkdError, RefusedError) as error:
                 log.error("registration_refused", error=str(error))
 
+    async def report_health(self, failing: list[str]) -> None:
+        """Tell the gateway which health checks fail; a later registration says it again."""
+        link = self.link
+        if link is None:
+            self._changed_meanwhile = True
+            return
+        frame = Frame()
+        frame.health.failing.extend(failing)
+        try:
+            await link.ask(frame)
+        except ServiceUnavailableError:
+            pass  # the link broke: the next registration says it
+        except LinkdError as error:
+            log.error("health_refused", error=str(error))
+
     async def finish(self, timeout: float) -> bool:
         """Leave: everything is answered. Returns when the gateway has read it all, or after ``timeout`` seconds.
 

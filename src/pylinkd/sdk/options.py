@@ -129,6 +129,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "roles": _roles,
     "timeout": _seconds_or_never,
     "idle_timeout": _seconds,
+    "interval": _seconds,
     "stop_timeout": _grace,
     "max_size": _count,
     "order": _order,

@@ -29,6 +29,7 @@ from .calls import Circuits
 from .context import WsContext
 from .dispatch import Dispatcher, Job, Mailbox
 from .events import Events
+from .health import HealthChecks
 from .jobs import (
     ActionJob,
     Answerable,
@@ -76,6 +77,7 @@ class Offer(Protocol):
     action: Actions
     events: Events
     room_rules: Rooms
+    health: HealthChecks
     presence_handlers: list[Function]
     limits: Limits | None
     reconnect: Reconnect | None
@@ -155,6 +157,7 @@ class Runtime:
             "session_identified": self._session_identified,
             "session_detached": self._session_detached,
             "session_resumed": self._session_resumed,
+            "session_moved": self._session_moved,
             "http_request": self._http_request,
             "call": self._call,
             "event": self._event,
@@ -189,6 +192,7 @@ class Runtime:
         register.path = service.path or ""
         register.auth = service.auth
         register.draining = self.leaving
+        register.failing.extend(service.health.failing)
         for message in service.ws.handlers:
             register.handlers.add(
                 type=message.name,
@@ -417,6 +421,11 @@ class Runtime:
             socket.connected = True
             socket.remote_address, socket.user_agent = resumed.remote_address, resumed.user_agent
         self._notice(link, frame, socket, "resume", self.service.ws.resume_handlers)
+
+    def _session_moved(self, link: Answerable, frame: Frame) -> None:
+        """Another instance looks after it. It has no ordered message here, and its end is that one's affair."""
+        self.sockets.pop(frame.session_moved.session, None)
+        link.answer(frame.request_id, done())
 
     def _notice(
         self, link: Answerable, frame: Frame, socket: Socket | None, name: str, handlers: Sequence[Function]

@@ -26,8 +26,10 @@ from .context import DB
 from .events import Events
 from .handled_log import runtime_class
 from .handlers import Handler, checked_part
+from .health import HealthChecks
 from .host import Unstarted
 from .limits import ONE_SESSION, Limits, Reconnect
+from .opening import calling_file, folder_of_migrations, reach, require_current
 from .options import check_options
 from .outbound import Outbound
 from .presence import Presence
@@ -73,6 +75,8 @@ class Service(Outbound, Generic[DB]):
             gateway lists them in ``LINKD_NAMESPACES``.
         database: A database URL such as ``sqlite:///chat.db`` or ``postgresql://…``; ``None``: no database.
         tables: What is in the database; see docs/database.md.
+        migrations: Folder of the revisions of its tables, relative to the module that makes the service: a start
+            against a database that lacks some stops. ``None``: nothing is checked.
         max_concurrent: Most handlers that may be suspended at once; further messages wait.
         stop_timeout: Seconds that handlers may take to finish once the service stops.
         text: What the strings of all inbound data have to be; by default without control characters.
@@ -99,6 +103,7 @@ class Service(Outbound, Generic[DB]):
         namespace: str | None = None,
         database: str | None = None,
         tables: TableSource | None = None,
+        migrations: str | Path | None = None,
         max_concurrent: int = 1000,
         stop_timeout: float = 10.0,
         text: TextPolicy = DEFAULT_POLICY,
@@ -119,6 +124,7 @@ class Service(Outbound, Generic[DB]):
         namespace: str | None = None,
         database: str | None = None,
         tables: type[DB],
+        migrations: str | Path | None = None,
         max_concurrent: int = 1000,
         stop_timeout: float = 10.0,
         text: TextPolicy = DEFAULT_POLICY,
@@ -138,6 +144,7 @@ class Service(Outbound, Generic[DB]):
         namespace: str | None = None,
         database: str | None = None,
         tables: Any = None,
+        migrations: str | Path | None = None,
         max_concurrent: int = 1000,
         stop_timeout: float = 10.0,
         text: TextPolicy = DEFAULT_POLICY,
@@ -190,6 +197,7 @@ class Service(Outbound, Generic[DB]):
         self.jobs = Jobs(text)
         self.dead_letter_hooks: list[Hook] = []
         self.room_rules = Rooms()
+        self.health = HealthChecks(place)
         self.presence_handlers: list[Callable[..., Awaitable[Any]]] = []
         if (database is None) != (tables is None):
             raise RegistrationError(f"{place}: database= and tables= go together")
@@ -198,6 +206,8 @@ class Service(Outbound, Generic[DB]):
             from ..db import open_database
 
             self._database = open_database(database, tables)
+        self.module_file = calling_file()
+        self.migrations = folder_of_migrations(place, migrations, self.module_file, has_database=database is not None)
         self._max_concurrent = max_concurrent
         self._stop_timeout = stop_timeout
         self._stuck = 0
@@ -242,6 +252,28 @@ class Service(Outbound, Generic[DB]):
         self.presence_handlers.append(handler)
         return handler
 
+    def health_check(self, name: str, *, timeout: float = 5.0, interval: float = 10.0) -> Callable[[P], P]:
+        """Run ``async def check(service)`` again and again: raising says that the service cannot do its work now.
+
+        A service whose check fails is not ready, and gets nothing new where another instance is healthy. At the start
+        the gateway is told of it once every check has passed.
+
+        Args:
+            name: For logs and operators, such as ``database``.
+            timeout: Seconds after which a check is cancelled, and fails.
+            interval: Seconds between two runs, a tenth more or less.
+
+        Raises:
+            RegistrationError: If a name, a time or the function is not what it has to be.
+        """
+        self.health.check_new(name, timeout, interval)
+
+        def decorate(check: P) -> P:
+            self.health.add(name, check, timeout, interval)
+            return check
+
+        return decorate
+
     # hooks
 
     def before_start(self, hook: H) -> H:
@@ -265,8 +297,9 @@ class Service(Outbound, Generic[DB]):
         return hook
 
     def handler_names(self) -> Iterator[tuple[Any, str]]:
-        """Every function of the author's that runs for a client, and what to call it in logs."""
+        """Every function of the author's that runs beside others, and what to call it in logs."""
         yield from self.ws.handler_names()
+        yield from self.health.handler_names()
         yield from ((action.function, action.name) for action in self.action.handlers)
         yield from ((handler.function, handler.pattern.text) for handler in self.events.handlers)
         yield from ((job.function, job.name) for job in self.jobs)
@@ -385,16 +418,18 @@ class Service(Outbound, Generic[DB]):
         Yields the Runtime. Used by ``serve`` and by pylinkd.testing.
         """
         if self._database is not None:
-            await self._database.start()
+            await reach(self._database, self.name)
         try:
+            if self._database is not None and self.migrations is not None:
+                await require_current(self._database, self.migrations, self.module_file, self.name)
             await self.run_hooks("before_start")
             self._host = runtime = runtime_class()(self, self._max_concurrent)
             self._portal = Portal(runtime.background)
-            if self._database is not None:
-                await self._begin_persistence(runtime)
-            else:
-                self._need_no_database()
             try:
+                if self._database is not None:
+                    await self._begin_persistence(runtime)
+                else:
+                    self._need_no_database()
                 yield runtime
             finally:
                 self._stuck += await runtime.stop_background()
@@ -477,8 +512,9 @@ class Service(Outbound, Generic[DB]):
             part.changed = changes.set
         first = asyncio.Event()
         tasks = {
-            asyncio.create_task(connector.run(first), name="linkd-link"),
+            asyncio.create_task(self._connect(connector, first), name="linkd-link"),
             asyncio.create_task(self._report_changes(connector, changes), name="linkd-changes"),
+            asyncio.create_task(self._report_health(connector, first), name="linkd-health"),
             asyncio.create_task(self._started(first), name="linkd-started"),
         }
         stopped = asyncio.create_task(stop.wait(), name="linkd-stop")
@@ -493,6 +529,20 @@ class Service(Outbound, Generic[DB]):
             for task in (*tasks, stopped):
                 task.cancel()
             await asyncio.gather(*tasks, stopped, return_exceptions=True)
+
+    async def _connect(self, connector: Connector, first: asyncio.Event) -> None:
+        await self.health.until_passing(self)
+        await connector.run(first)
+
+    async def _report_health(self, connector: Connector, first: asyncio.Event) -> None:
+        await first.wait()
+        changed = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.health.watch(self, changed.set), name="linkd-health-checks")
+            while True:
+                await changed.wait()
+                changed.clear()
+                await connector.report_health(self.health.failing)
 
     async def _started(self, first: asyncio.Event) -> None:
         await first.wait()

@@ -14,7 +14,7 @@ from pylinkd.protocol.link_pb2 import CODEC_JSON, CODEC_MSGPACK, Action, Frame, 
 from pylinkd.protocol.link_values import read_identity
 
 from ..doubles import connection_of, user
-from .rig import GRACE, STARTUP_GRACE, Rig, registration
+from .rig import GRACE, STARTUP_GRACE, Process, Rig, registration
 
 
 @pytest.fixture
@@ -517,6 +517,68 @@ async def test_draining_instance_alone_answers_nothing_new(rig: Rig) -> None:
     rig.end(session)
 
     assert second.kinds()[-1] == "session_closed"
+
+
+# an instance's health check fails
+
+
+def _say_health(process: Process, *failing: str) -> None:
+    frame = Frame()
+    frame.health.failing.extend(failing)
+    assert process.ask(frame).WhichOneof("body") == "done"
+
+
+async def test_failing_instance_gets_nothing_new_where_another_is_healthy(rig: Rig) -> None:
+    """Its sessions go elsewhere with their next message, and it is told; what it has it finishes."""
+    first = rig.start()
+    idle, busy = rig.open("idle"), rig.open("busy")
+    first.open_all()
+    rig.send(busy, id=1)
+    question = first.take("inbound")
+    second = rig.start()
+    _say_health(first, "database")
+
+    rig.open("new")
+    rig.send(idle, id=1)
+    rig.send(busy, id=2)
+
+    assert second.kinds() == ["session_opened", "session_opened", "inbound"]
+    assert first.take("session_moved").session_moved.session == "idle"
+    first.answer(question)
+    first.answer(first.take("inbound"))
+    rig.send(busy, id=3)
+    assert second.kinds()[-2:] == ["session_opened", "inbound"]
+    assert first.take("session_moved").session_moved.session == "busy"
+    assert rig.services.ready
+
+
+async def test_failing_instances_alone_go_on_and_are_not_ready(rig: Rig) -> None:
+    """Answers that may fail are better than none."""
+    only = rig.start()
+    session = rig.open("s-1")
+    only.open_all()
+    _say_health(only, "database")
+    assert not rig.services.ready
+
+    rig.send(session, id=1)
+    rig.open("s-2")
+
+    assert only.kinds() == ["inbound", "session_opened"]
+    _say_health(only)
+    assert rig.services.ready
+
+
+async def test_instance_that_recovers_takes_new_sessions_again(rig: Rig) -> None:
+    """It has the fewest by then."""
+    first, second = rig.start(), rig.start()
+    _say_health(first, "database")
+    rig.open("s-1"), rig.open("s-2")
+    assert second.kinds() == ["session_opened", "session_opened"]
+    _say_health(first)
+
+    rig.open("s-3")
+
+    assert first.kinds() == ["session_opened"]
 
 
 # lookup by type

@@ -28,6 +28,8 @@ from ..guard.addresses import BansFullError
 from ..guard.guard import Guard
 from ..guard.revocations import RevocationsFullError
 from ..routing.revoked import RevokedSessions, close_all
+from ..routing.service import Service
+from ..routing.services import Services
 
 _MAX_BODY = 4096  # bytes
 _MOST_LISTED = 1000
@@ -54,16 +56,21 @@ class AdminApi:
     Args:
         key: What requests have to show, as a bearer token.
         registry: The sessions.
+        services: The services.
         guard: Revocations, bans, and the audit.
         revoked: Ends the sessions whose tokens were revoked.
     """
 
-    def __init__(self, key: str, registry: Registry, guard: Guard, revoked: RevokedSessions) -> None:
+    def __init__(
+        self, key: str, registry: Registry, services: Services, guard: Guard, revoked: RevokedSessions
+    ) -> None:
         self._key = key.encode()
         self._registry = registry
+        self._services = services
         self._guard = guard
         self._revoked = revoked
         self.routes = [
+            Route("/services", self._guarded(self._list_services)),
             Route("/sessions", self._guarded(self._sessions)),
             Route("/revocations", self._guarded(self._revocations)),
             Route("/revocations", self._guarded(self._revoke), methods=["POST"]),
@@ -88,6 +95,9 @@ class AdminApi:
         if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), self._key):
             self._guard.audit.record("admin_refused", address=request.client.host if request.client else None)
             raise UnauthorizedError("The admin key is missing or wrong.")
+
+    async def _list_services(self, request: Request) -> object:
+        return {"services": [_describe_service(service) for service in self._services]}
 
     async def _sessions(self, request: Request) -> object:
         user = request.query_params.get("user")
@@ -155,6 +165,24 @@ class AdminApi:
             raise NotFoundError("There is no such ban.")
         self._guard.audit.record("ban_lifted", address=request.path_params["network"])
         return {}
+
+
+def _describe_service(service: Service) -> dict[str, Any]:
+    return {
+        "name": service.name,
+        "path": service.path,
+        "ready": service.ready,
+        "instances": [
+            {
+                "id": instance.registration.instance,
+                "version": instance.registration.version,
+                "sessions": instance.sessions,
+                "draining": instance.draining,
+                "failing": list(instance.failing),
+            }
+            for instance in service.instances
+        ],
+    }
 
 
 def _describe(session: Session) -> dict[str, Any]:

@@ -111,6 +111,7 @@ class Attachments:
         instance = service.available()
         if attachment.instance is not None:
             attachment.instance.sessions -= 1
+            _take_away(session, attachment.instance)
         attachment.instance = instance
         attachment.in_order = 0  # what another instance still has of it is that one's
         if instance is not None:
@@ -143,6 +144,14 @@ class Attachments:
             for frame in owed:
                 Owed(service, frame).tell(handler)
         self._adoption.begin(service)
+
+
+def _take_away(session: Session, instance: Instance) -> None:
+    """Tell the instance that had it, unless that ends anyway."""
+    if not instance.draining:
+        frame = Frame()
+        frame.session_moved.session = session.id
+        instance.link.ask(frame, UNAWAITED)
 
 
 class _Opening:

@@ -58,6 +58,7 @@ class Commands:
             "presence_command": presences.change,
             "call": lambda instance, frame: actions.call(frame.call, instance.link, frame.request_id),
             "draining": registration.drain,
+            "health": registration.review,
             "stream_credit": _stream_credit,
         }
 

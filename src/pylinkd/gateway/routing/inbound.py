@@ -141,9 +141,9 @@ class Inbound:
         instance = attachment.instance
         if instance is not None:
             # Nor is a session moved whose on_connect is still running: it would run a second time.
-            if not instance.draining or not attachment.opened:
+            if not instance.passed_over or not attachment.opened:
                 return instance
-            # A draining instance finishes what it has of the session; what comes next waits, so that order holds.
+            # One that is passed over finishes what it has of the session; what comes next waits, so that order holds.
             if attachment.in_order:
                 return None if self.parking.enabled else instance
         return self._attachments.pin(session, service)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .service import Service
 
 
+MOST_FAILING = 32
+"""Names of health checks that are kept of one process."""
+
+
 class Instance:
     """One process of a service, with what it registered.
 
@@ -23,6 +27,10 @@ class Instance:
         service: The service.
         registration: What the process offers.
         limits: Of the sessions on the service's path, if this instance decides; ``None``: as the gateway has them.
+
+    Attributes:
+        failing: Names of its health checks that fail.
+        passed_over: Whether what is new is another's: it drains, or it fails and another one does not.
     """
 
     def __init__(
@@ -32,12 +40,15 @@ class Instance:
         self.service = service
         self.sessions = 0
         self.draining = registration.draining
+        self.failing: tuple[str, ...] = ()
+        self.passed_over = registration.draining
         self.update(registration, limits)
 
     def update(self, registration: Register, limits: PathLimits | None) -> None:
         """Take over what the process offers now, and wants of its sessions."""
         self.registration = registration
         self.limits = limits
+        self.failing = tuple(registration.failing[:MOST_FAILING])
         self.handlers = {handler.type: Requirement.of(handler.auth, handler.roles) for handler in registration.handlers}
         self.streams = {handler.type for handler in registration.handlers if handler.stream}
         self.once = {handler.type for handler in registration.handlers if handler.once}

@@ -13,7 +13,7 @@ from .attachments import Attachments
 from .back_pressure import BackPressure
 from .client_answers import ClientAnswers
 from .inbound import Inbound
-from .instance import Instance
+from .instance import MOST_FAILING, Instance
 from .link import ServiceLink
 from .services import Services
 
@@ -109,6 +109,19 @@ class Registration:
         instance.link.done(frame.request_id)
         if frame.draining.finished:
             instance.link.finish()
+
+    def review(self, instance: Instance, frame: Frame) -> None:
+        """A process says which of its health checks fail."""
+        instance.failing = tuple(frame.health.failing[:MOST_FAILING])
+        instance.service.review()
+        instance.link.done(frame.request_id)
+        log.info(
+            "service_health",
+            service=instance.service.name,
+            instance=instance.registration.instance,
+            failing=list(instance.failing),
+            ready=instance.service.ready,
+        )
 
     def lost(self, link: ServiceLink) -> None:
         """A process is gone."""

@@ -93,8 +93,20 @@ class Service:
         return any(instance.registration.auth for instance in self.offers)
 
     def available(self) -> Instance | None:
-        """The instance with the fewest sessions that takes new ones."""
-        return min((i for i in self.instances if not i.draining), key=lambda i: i.sessions, default=None)
+        """The instance with the fewest sessions that takes new ones; one that fails only where no other is there."""
+        able = (instance for instance in self.instances if not instance.draining)
+        return min(able, key=lambda instance: (instance.passed_over, instance.sessions), default=None)
+
+    @property
+    def ready(self) -> bool:
+        """Whether an instance is there that takes messages and is healthy."""
+        return any(not instance.draining and not instance.failing for instance in self.instances)
+
+    def review(self) -> None:
+        """Decide anew which instances are passed over: once for each change, and not with each message."""
+        ready = self.ready
+        for instance in self.instances:
+            instance.passed_over = instance.draining or (ready and bool(instance.failing))
 
     def idlest(self, offers: Callable[[Instance], bool]) -> Instance | None:
         """Of the instances that offer something and take new questions, the one with the fewest unanswered.
@@ -102,7 +114,7 @@ class Service:
         While a new version rolls out, not every instance offers the same.
         """
         able = (instance for instance in self.instances if not instance.draining and offers(instance))
-        return min(able, key=lambda instance: instance.link.questions, default=None)
+        return min(able, key=lambda instance: (instance.passed_over, instance.link.questions), default=None)
 
     @property
     def presence_handler(self) -> Instance | None:

@@ -81,6 +81,7 @@ class Services:
         service.path = registration.path
         service.namespace = registration.namespace or service.name
         service.left_at = None
+        service.review()
         self._take(service)
         return instance
 
@@ -95,6 +96,7 @@ class Services:
         instance = self._instances.get(link)
         if instance is not None:
             instance.draining = True
+            instance.service.review()
 
     def remove(self, link: ServiceLink) -> Instance | None:
         """Forget a process that is gone; its sessions stay and wait for another. ``None``: it never registered."""
@@ -103,6 +105,7 @@ class Services:
             return None
         service = instance.service
         service.instances.remove(instance)
+        service.review()
         for attachment in service.attachments.values():
             if attachment.instance is instance:
                 attachment.instance = None
@@ -126,7 +129,7 @@ class Services:
     @property
     def ready(self) -> bool:
         """Whether any service can take messages."""
-        return any(service.available() is not None for service in self)
+        return any(service.ready for service in self)
 
     @property
     def incomplete(self) -> bool:
