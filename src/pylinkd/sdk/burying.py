@@ -7,10 +7,15 @@ import traceback
 from functools import wraps
 from typing import Any
 
-from ..protocol.errors import HandlerTimeoutError
+import structlog
+
+from ..protocol.errors import HandlerTimeoutError, ServiceUnavailableError
 from .failures import FailureClass, class_of
 from .host import persistence_of
+from .safe_log import report
 from .validation import Function
+
+log = structlog.get_logger("linkd.service")
 
 
 def buried(function: Function, kind: str, name: str, retry_on: tuple[type[BaseException], ...]) -> Function:
@@ -30,7 +35,10 @@ def buried(function: Function, kind: str, name: str, retry_on: tuple[type[BaseEx
         except asyncio.CancelledError:
             # Its time is up: this task may not wait any more.
             late = persistence_of(ctx._host).bury_call(kind, name, ctx, HandlerTimeoutError(), "")
-            _ = ctx._host.background.start(late, "linkd-dead-letter")
+            try:
+                _ = ctx._host.background.start(late, "linkd-dead-letter")
+            except ServiceUnavailableError as error:
+                report(log.error, "dead_letter_lost", kind=kind, name=name, reason=error.message)
             raise
         except Exception as error:
             if class_of(error, retry_on) is not FailureClass.PERMANENT:

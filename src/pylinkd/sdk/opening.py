@@ -1,4 +1,4 @@
-"""The database of a service that starts: it is waited for, and has the revisions that the service needs."""
+"""The database of a service that starts: it is waited for, has the revisions that the service needs, and is used."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from ..protocol.errors import SetupError
-from .validation import RegistrationError
+from .validation import RegistrationError, where
 
 if TYPE_CHECKING:
     from ..db import Database
+    from .handlers import Handler
+    from .runtime import Runtime
+    from .service import Service
 
 log = structlog.get_logger("linkd.service")
 
@@ -112,3 +115,43 @@ def _may_come(error: BaseException) -> bool:
             return True
         cause = getattr(cause, "orig", None) or cause.__cause__
     return False
+
+
+async def begin_persistence(service: Service[Any], database: Database | None, runtime: Runtime) -> None:
+    """Have what the service stores in its database, and begin to work at it.
+
+    Raises:
+        RegistrationError: If it stores something and has no database.
+        SetupError: If the tables are of a later version.
+    """
+    if database is None:
+        _refuse_stored(service)
+        return
+    from .persistence import Persistence
+
+    await Persistence.prepare(database)
+    runtime.persistence = Persistence(database, runtime, service)
+    await runtime.persistence.start(runtime.background)
+
+
+async def end_persistence(runtime: Runtime) -> None:
+    """Hand on what was not done."""
+    if runtime.persistence is None:
+        return
+    try:
+        await runtime.persistence.stop()
+    except Exception as error:  # its leases end by themselves
+        log.warning("work_not_handed_on", error=type(error).__name__)
+
+
+def _refuse_stored(service: Service[Any]) -> None:
+    keepers: list[Handler] = [
+        *service.jobs,
+        *(handler for handler in service.events.handlers if handler.durable),
+        *(handler for handler in (*service.ws.handlers, *service.action.handlers) if handler.dead_letters),
+    ]
+    if keepers:
+        raise RegistrationError(
+            f"{where(keepers[0].function)}: jobs, durable events and dead letters are stored, and the service "
+            f"{service.name!r} has no database: give Service(…) database= and tables="
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Sequence
 from time import time
@@ -9,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from ..protocol.errors import ServiceUnavailableError
 from ..protocol.link_pb2 import Event
 from ..protocol.link_values import read_identity
 from .background import Background
@@ -166,7 +168,8 @@ class Persistence:
             log.error("dead_letters_lost", letters=gone, limit=_MOST_DEAD_LETTERS)
         log.error("dead_letter", kind=letter.kind, name=letter.name, id=letter.id, attempts=len(letter.errors))
         for hook in self._service.dead_letter_hooks:
-            _ = self._host.background.start(hook(self._service, letter), "linkd-dead-letter-hook")
+            with contextlib.suppress(ServiceUnavailableError):  # the service stops: the letter is kept all the same
+                _ = self._host.background.start(hook(self._service, letter), "linkd-dead-letter-hook")
 
     async def bury_call(self, kind: str, name: str, ctx: Any, error: BaseException, trace: str) -> None:
         """Keep a message or action that has failed; where that fails too, the log says so."""

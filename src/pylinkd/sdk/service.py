@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 import structlog
 from typing_extensions import Unpack
 
 from ..collector import freeze_collector
-from ..protocol.errors import ServiceUnavailableError
-from ..protocol.link_pb2 import Frame
 from ..protocol.patterns import check_name
 from ..protocol.rendezvous import Address, Rendezvous
 from .actions import Actions
 from .background import Portal
 from .breaker import Breaker
 from .calls import DEFAULT_BREAKER
-from .connector import Connector
 from .context import DB
 from .events import Events
 from .handled_log import runtime_class
-from .handlers import Handler, checked_part
+from .handlers import checked_part
 from .health import HealthChecks
 from .host import Unstarted
 from .limits import ONE_SESSION, Limits, Reconnect
-from .opening import calling_file, folder_of_migrations, reach, require_current
+from .opening import (
+    begin_persistence,
+    calling_file,
+    end_persistence,
+    folder_of_migrations,
+    reach,
+    require_current,
+)
 from .options import check_options
 from .outbound import Outbound
 from .presence import Presence
@@ -37,23 +40,19 @@ from .process import ServiceProcess, end_at_once
 from .rooms import History, Rooms
 from .runtime import Runtime
 from .scheduled import JobOptions, Jobs, ScheduleOptions
+from .serving import Serving
 from .signatures import check_context, is_async, positional_of
 from .text import DEFAULT_POLICY, TextPolicy
 from .validation import RegistrationError, where
-from .watchdog import Watchdog
 from .websocket import WebSocket
 
 if TYPE_CHECKING:
     from ..db import UntypedDatabase
     from ..db.catalog import TableSource
-    from .persistence import Persistence
 
 log = structlog.get_logger("linkd.service")
 
-_ANSWERS_TIMEOUT = 10.0  # seconds that the gateway may take to read the last answers
 _CANCEL_TIMEOUT = 2.0  # seconds that a cancelled hook may take to clean up
-_LAST_ENDS_TIMEOUT = 1.0  # seconds that on_disconnect has in any case where the gateway died while the service stopped
-_DRAINING_TIMEOUT = 2.0  # seconds that the gateway may take to send nothing new
 
 Hook = Callable[..., Awaitable[None]]
 H = TypeVar("H", bound=Hook)
@@ -426,47 +425,17 @@ class Service(Outbound, Generic[DB]):
             self._host = runtime = runtime_class()(self, self._max_concurrent)
             self._portal = Portal(runtime.background)
             try:
-                if self._database is not None:
-                    await self._begin_persistence(runtime)
-                else:
-                    self._need_no_database()
+                await begin_persistence(self, self._database, runtime)
                 yield runtime
             finally:
                 self._stuck += await runtime.stop_background()
                 await runtime.stop(self._stop_timeout)
-                if runtime.persistence is not None:
-                    await self._end_persistence(runtime.persistence)
+                await end_persistence(runtime)
                 await self._run_before_stop()
                 self._host, self._portal = Unstarted(self.name), None
         finally:
             if self._database is not None:
                 await self._database.stop()
-
-    def _need_no_database(self) -> None:
-        keepers: list[Handler] = [
-            *self.jobs,
-            *(handler for handler in self.events.handlers if handler.durable),
-            *(handler for handler in (*self.ws.handlers, *self.action.handlers) if handler.dead_letters),
-        ]
-        stored = next(iter(keepers), None)
-        if stored is not None:
-            raise RegistrationError(
-                f"{where(stored.function)}: jobs, durable events and dead letters are stored, and the service "
-                f"{self.name!r} has no database: give Service(…) database= and tables="
-            )
-
-    async def _begin_persistence(self, runtime: Runtime) -> None:
-        from .persistence import Persistence
-
-        await Persistence.prepare(self._database)
-        runtime.persistence = Persistence(self._database, runtime, self)
-        await runtime.persistence.start(runtime.background)
-
-    async def _end_persistence(self, persistence: Persistence) -> None:
-        try:
-            await persistence.stop()
-        except Exception as error:  # its leases end by themselves
-            log.warning("work_not_handed_on", error=type(error).__name__)
 
     async def serve(self, link: str | Path | Address, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set: connect to the gateway, stay connected, and leave in good order.
@@ -484,7 +453,7 @@ class Service(Outbound, Generic[DB]):
         async with contextlib.AsyncExitStack() as stack:
             runtime = await self._start(stack, stop)
             if runtime is not None:
-                await self._serve(runtime, rendezvous, stop)
+                self._stuck += await Serving(self, runtime, rendezvous).run(stop, self._stop_timeout)
 
     async def _start(self, stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> Runtime | None:
         """Open everything; ``None``: ``stop`` was set meanwhile, and the hook under way was cancelled.
@@ -504,92 +473,6 @@ class Service(Outbound, Generic[DB]):
                 raise  # a hook's own
             log.info("start_interrupted", service=self.name)
             return None
-
-    async def _serve(self, runtime: Runtime, rendezvous: Rendezvous, stop: asyncio.Event) -> None:
-        connector = Connector(rendezvous, runtime)
-        changes = asyncio.Event()
-        for part in (self.ws, self.action, self.events):
-            part.changed = changes.set
-        first = asyncio.Event()
-        tasks = {
-            asyncio.create_task(self._connect(connector, first), name="linkd-link"),
-            asyncio.create_task(self._report_changes(connector, changes), name="linkd-changes"),
-            asyncio.create_task(self._report_health(connector, first), name="linkd-health"),
-            asyncio.create_task(self._started(first), name="linkd-started"),
-        }
-        stopped = asyncio.create_task(stop.wait(), name="linkd-stop")
-        watchdog = Watchdog(self)
-        watchdog.start()
-        try:
-            await _first_failure_or(stopped, tasks)
-            await self._leave(runtime, connector)
-        finally:
-            watchdog.stop()
-            connector.stop()
-            for task in (*tasks, stopped):
-                task.cancel()
-            await asyncio.gather(*tasks, stopped, return_exceptions=True)
-
-    async def _connect(self, connector: Connector, first: asyncio.Event) -> None:
-        await self.health.until_passing(self)
-        await connector.run(first)
-
-    async def _report_health(self, connector: Connector, first: asyncio.Event) -> None:
-        await first.wait()
-        changed = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.health.watch(self, changed.set), name="linkd-health-checks")
-            while True:
-                await changed.wait()
-                changed.clear()
-                await connector.report_health(self.health.failing)
-
-    async def _started(self, first: asyncio.Event) -> None:
-        await first.wait()
-        await self.run_hooks("after_start")
-        log.info("service_started", service=self.name, version=self.version, path=self.path)
-
-    async def _report_changes(self, connector: Connector, changes: asyncio.Event) -> None:
-        while True:
-            await changes.wait()
-            changes.clear()
-            await connector.update()
-
-    async def _leave(self, runtime: Runtime, connector: Connector) -> None:
-        log.info("service_stopping", service=self.name, unfinished=runtime.dispatcher.unfinished)
-        runtime.leaving = True
-        if runtime.persistence is not None:
-            runtime.persistence.pause()
-        self._stuck += await runtime.stop_background()
-        deadline = monotonic() + self._stop_timeout
-        await self._end_orphaned(runtime, connector)
-        if connector.link is not None:
-            frame = Frame()
-            frame.draining.SetInParent()
-            with contextlib.suppress(ServiceUnavailableError, TimeoutError):
-                async with asyncio.timeout(_DRAINING_TIMEOUT):
-                    await connector.link.ask(frame)
-        finished = await runtime.dispatcher.drain(deadline - monotonic())
-        left = deadline - monotonic()
-        if finished:
-            log.info("service_drained", service=self.name)
-            runtime.dispatcher.pause()  # what comes now is not answered, and so another instance's
-            finished = await connector.finish(_ANSWERS_TIMEOUT)
-            runtime.dispatcher.resume()
-        if finished:
-            self._stuck += await runtime.close()
-            return
-        if await self._end_orphaned(runtime, connector):  # the gateway died meanwhile
-            left = max(left, _LAST_ENDS_TIMEOUT)
-        self._stuck += await runtime.stop(left)
-        await connector.finish(_ANSWERS_TIMEOUT)
-
-    async def _end_orphaned(self, runtime: Runtime, connector: Connector) -> bool:
-        """End the sessions whose gateway is gone. Where only the link broke they live on, as another instance's."""
-        gone = bool(runtime.sockets) and not await connector.rejoin()
-        if gone:
-            runtime.end_sessions()
-        return gone
 
     def run(self, link: str | Path | Address | None = None) -> None:
         """Serve until SIGTERM or SIGINT. Blocks; a second signal ends the process at once.
@@ -629,12 +512,3 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 async def _end_when(stop: asyncio.Event, limit: asyncio.Timeout) -> None:
     await stop.wait()
     limit.reschedule(0.0)
-
-
-async def _first_failure_or(stopped: asyncio.Task[Any], tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Return when ``stopped`` is done; raise what one of the tasks raised before."""
-    pending = {stopped, *tasks}
-    while not stopped.done():
-        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
