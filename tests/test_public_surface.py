@@ -17,7 +17,7 @@ SURFACE = {
         "ForbiddenError", "HandlerTimeoutError", "History", "HistoryPage", "HttpContext", "Identity",
         "InternalError", "InvalidJsonError", "Joined", "Limits", "LinkdError", "Member", "Middleware", "Next",
         "NotAcknowledgedError", "NotFoundError", "PastEvent", "PayloadTooLargeError", "Position", "Presence",
-        "PresenceChange", "Present", "RateLimitedError", "Receipt", "Reconnect", "RefusedError",
+        "PresenceChange", "Present", "Publisher", "RateLimitedError", "Receipt", "Reconnect", "RefusedError",
         "RegistrationError", "RemoteSession", "Response", "Service", "ServiceUnavailableError", "SetupError", "Socket",
         "Stream", "StreamAbortedError", "StreamIdleError", "Target", "TextPolicy", "UnauthorizedError",
         "UnknownActionError", "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__",

@@ -31,6 +31,7 @@ from .sdk.context import Context, EventContext, HttpContext, WsContext
 from .sdk.limits import Limits, Reconnect
 from .sdk.middleware import Middleware, Next
 from .sdk.presence import Presence, PresenceChange, Present
+from .sdk.publisher import Publisher, publish
 from .sdk.remote_session import RemoteSession
 from .sdk.response import Response
 from .sdk.rooms import History, HistoryPage, Joined, PastEvent
@@ -72,6 +73,7 @@ __all__ = [
     "Presence",
     "PresenceChange",
     "Present",
+    "Publisher",
     "RateLimitedError",
     "Receipt",
     "Reconnect",
@@ -94,4 +96,5 @@ __all__ = [
     "ValidationError",
     "WsContext",
     "__version__",
+    "publish",
 ]
