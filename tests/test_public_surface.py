@@ -21,6 +21,7 @@ SURFACE = {
         "RegistrationError", "RemoteSession", "Response", "Service", "ServiceUnavailableError", "SetupError", "Socket",
         "Stream", "StreamAbortedError", "StreamIdleError", "Target", "TextPolicy", "UnauthorizedError",
         "UnknownActionError", "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__",
+        "publish",
     ],
     "pylinkd.client": [
         "Client", "ConnectionLost", "Event", "EventStream", "Failure", "Gap", "HistoryPage", "Member", "Position",

@@ -23,6 +23,7 @@ from ..version import __version__
 from .background import Background
 from .connector import Connector
 from .dispatch import Dispatcher
+from .host import Unstarted
 from .jobs import done
 from .link import Asker, Link
 from .outbound import Outbound
@@ -56,12 +57,9 @@ class _Peer:
         self.link: Asker = Offline()
         self.anything = Schema(Any, TextPolicy())
         self.dispatcher = cast(Dispatcher, _NoHandlers())
+        self.background = cast(Background, Unstarted(name))  # it has none: nothing outbound starts a task
         self._namespace = namespace
         self._instance = secrets.token_hex(8)
-
-    @property
-    def background(self) -> Background:
-        raise RuntimeError("a publisher has no background tasks: start them with asyncio")
 
     def registration(self) -> Frame:
         """See link.LinkOwner."""
