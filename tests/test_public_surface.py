@@ -17,11 +17,11 @@ SURFACE = {
         "Context", "EventContext", "ForbiddenError", "HandlerTimeoutError", "History", "HistoryPage", "HttpContext",
         "Identity", "InternalError", "InvalidJsonError", "JobContext", "Joined", "Limits", "LinkdError", "Member",
         "Middleware", "Next", "NotAcknowledgedError", "NotFoundError", "Once", "PastEvent", "PayloadTooLargeError",
-        "Position", "Presence", "PresenceChange", "Present", "RateLimitedError", "Receipt", "Reconnect",
+        "Position", "Presence", "PresenceChange", "Present", "Publisher", "RateLimitedError", "Receipt", "Reconnect",
         "RefusedError", "RegistrationError", "RemoteSession", "Response", "Retry", "Service",
         "ServiceUnavailableError", "SetupError", "Socket", "Stream", "StreamAbortedError", "StreamIdleError",
         "Target", "TextPolicy", "TransientError", "UnauthorizedError", "UnknownActionError",
-        "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__",
+        "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__", "publish",
     ],
     "pylinkd.client": [
         "Client", "ConnectionLost", "Event", "EventStream", "Failure", "Gap", "HistoryPage", "Member", "Position",

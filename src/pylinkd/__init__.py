@@ -36,6 +36,7 @@ from .sdk.limits import Limits, Reconnect
 from .sdk.middleware import Middleware, Next
 from .sdk.once import Once
 from .sdk.presence import Presence, PresenceChange, Present
+from .sdk.publisher import Publisher, publish
 from .sdk.remote_session import RemoteSession
 from .sdk.response import Response
 from .sdk.retry import Retry
@@ -84,6 +85,7 @@ __all__ = [
     "Presence",
     "PresenceChange",
     "Present",
+    "Publisher",
     "RateLimitedError",
     "Receipt",
     "Reconnect",
@@ -108,4 +110,5 @@ __all__ = [
     "ValidationError",
     "WsContext",
     "__version__",
+    "publish",
 ]

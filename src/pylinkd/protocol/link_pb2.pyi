@@ -175,7 +175,7 @@ class Done(_message.Message):
     def __init__(self, stored: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Register(_message.Message):
-    __slots__ = ("protocol_version", "service", "version", "instance", "namespace", "path", "handlers", "catch_all", "actions", "events", "secret", "auth", "draining", "rooms", "presence", "limits", "durable_events", "failing")
+    __slots__ = ("protocol_version", "service", "version", "instance", "namespace", "path", "handlers", "catch_all", "actions", "events", "secret", "auth", "draining", "rooms", "presence", "limits", "durable_events", "failing", "publisher")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -194,6 +194,7 @@ class Register(_message.Message):
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     DURABLE_EVENTS_FIELD_NUMBER: _ClassVar[int]
     FAILING_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHER_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     service: str
     version: str
@@ -212,7 +213,8 @@ class Register(_message.Message):
     limits: Limits
     durable_events: _containers.RepeatedScalarFieldContainer[str]
     failing: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., instance: _Optional[str] = ..., namespace: _Optional[str] = ..., path: _Optional[str] = ..., handlers: _Optional[_Iterable[_Union[Handler, _Mapping]]] = ..., catch_all: _Optional[bool] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., events: _Optional[_Iterable[str]] = ..., secret: _Optional[bytes] = ..., auth: _Optional[bool] = ..., draining: _Optional[bool] = ..., rooms: _Optional[_Iterable[_Union[RoomRule, _Mapping]]] = ..., presence: _Optional[bool] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., durable_events: _Optional[_Iterable[str]] = ..., failing: _Optional[_Iterable[str]] = ...) -> None: ...
+    publisher: bool
+    def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., instance: _Optional[str] = ..., namespace: _Optional[str] = ..., path: _Optional[str] = ..., handlers: _Optional[_Iterable[_Union[Handler, _Mapping]]] = ..., catch_all: _Optional[bool] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., events: _Optional[_Iterable[str]] = ..., secret: _Optional[bytes] = ..., auth: _Optional[bool] = ..., draining: _Optional[bool] = ..., rooms: _Optional[_Iterable[_Union[RoomRule, _Mapping]]] = ..., presence: _Optional[bool] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., durable_events: _Optional[_Iterable[str]] = ..., failing: _Optional[_Iterable[str]] = ..., publisher: _Optional[bool] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_message_size", "max_connections_per_user", "heartbeat_interval_ms", "idle_timeout_ms", "no_compression", "resume_window_ms", "rate_count", "rate_period_ms", "retry", "one_session")

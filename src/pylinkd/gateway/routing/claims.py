@@ -77,13 +77,7 @@ class Claims:
         if present is not None and present.service.name != name:
             raise ConflictError(f"This process is an instance of {present.service.name!r} already.")
         _check_form(registration)
-        namespace = registration.namespace or name
-        if namespace != name and (name, namespace) not in self._namespaces:
-            raise ConflictError(
-                f"The service {name!r} may not use the rooms of {namespace!r}: have the operator of the gateway add "
-                f"{name}:{namespace} to LINKD_NAMESPACES, or leave out namespace={namespace!r}.",
-                type="NAMESPACE",
-            )
+        self._check_namespace(registration)
         if present is None and not registration.draining:
             self._check_same_program(registration)
         owner = self.by_path.get(path)
@@ -95,6 +89,29 @@ class Claims:
             other = self.by_type.get(handler.type)
             if other is not None and other.name != name and other.instances:
                 raise ConflictError(f"Messages {handler.type!r} are handled by the service {other.name!r}.")
+
+    def check_publisher(self, registration: Register, present: Instance | None) -> None:
+        """Check the registration of a program that only sends. It has the right to a namespace that a service has.
+
+        Raises:
+            ConflictError: If it has registered already, offers anything, or may not use the namespace.
+        """
+        if present is not None:
+            raise ConflictError("This process has registered already.")
+        _check_form(registration)
+        if registration.path or registration.actions or registration.rooms or offers_of(registration):
+            raise ConflictError("A publisher offers nothing: register a service.", type="BAD_REGISTRATION")
+        self._check_namespace(registration)
+
+    def _check_namespace(self, registration: Register) -> None:
+        name = registration.service
+        namespace = registration.namespace or name
+        if namespace != name and (name, namespace) not in self._namespaces:
+            raise ConflictError(
+                f"The service {name!r} may not use the rooms of {namespace!r}: have the operator of the gateway add "
+                f"{name}:{namespace} to LINKD_NAMESPACES, or leave out namespace={namespace!r}.",
+                type="NAMESPACE",
+            )
 
     def _check_same_program(self, registration: Register) -> None:
         """Two programs under one name would answer every second client with 404."""

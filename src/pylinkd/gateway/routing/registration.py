@@ -73,7 +73,10 @@ class Registration:
         answer.registered.gateway = __version__
         answer.registered.gateway_instance = self._gateway_instance
         link.answer(frame.request_id, answer)
-        if not known:
+        if instance.registration.publisher:
+            link.trust()
+            log.info("publisher_registered", publisher=link.name, namespace=instance.service.namespace)
+        elif not known:
             link.trust()
             self._attachments.hand_out(instance.service)
             self._inbound.resume(instance.service)
@@ -97,6 +100,8 @@ class Registration:
                 f"the gateway version {PROTOCOL_VERSION}: install the same version of pylinkd on both sides.",
                 type="PROTOCOL_VERSION",
             )
+        if registration.publisher:
+            return self._services.register_publisher(link, registration)
         new = self._services.get(registration.service) is None
         instance = self._services.register(link, registration)
         if new:
@@ -128,7 +133,9 @@ class Registration:
         instance = self._services.remove(link)
         self._pressure.ready(link)
         self._client_answers.link_lost(link)
-        if instance is not None:
+        if instance is not None and instance.registration.publisher:
+            log.info("publisher_left", publisher=link.name)
+        elif instance is not None:
             self._attachments.hand_out(instance.service)
             self._inbound.resume(instance.service)
             log.info(

@@ -15,6 +15,7 @@ from ..core.path_limits import PathLimits
 from .claims import EVERY_SERVICE, Claims
 from .instance import Instance
 from .link import ServiceLink
+from .publisher import Publisher
 from .room_rules import RoomRules
 from .service import Service
 
@@ -85,6 +86,19 @@ class Services:
         self._take(service)
         return instance
 
+    def register_publisher(self, link: ServiceLink, registration: Register) -> Instance:
+        """Take in a program that only sends; it is no instance of a service.
+
+        Raises:
+            ConflictError: If it has registered already, offers anything, or may not use the namespace.
+        """
+        self.claims.check_publisher(registration, self._instances.get(link))
+        name = registration.service
+        publisher = Publisher(name, registration.namespace or name, self._services.values())
+        instance = self._instances[link] = Instance(link, publisher, registration)
+        link.name = name
+        return instance
+
     def _take(self, service: Service) -> None:
         """Of what the instances of a service want, that of the latest release counts."""
         service.limits = service.offers[-1].limits
@@ -104,6 +118,8 @@ class Services:
         if instance is None:
             return None
         service = instance.service
+        if isinstance(service, Publisher):
+            return instance
         service.instances.remove(instance)
         service.review()
         for attachment in service.attachments.values():

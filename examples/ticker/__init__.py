@@ -1,0 +1,1 @@
+"""Prices that a program outside the services sends to rooms."""
