@@ -31,19 +31,29 @@ class ActionHandler(Handler):
         route: Its path; empty: it is for other services only.
         method: Of the requests that it answers.
         cookies: Names of the cookies that it reads.
+        max_body: Most bytes of a request's body; ``None``: as many as the gateway takes.
     """
 
-    __slots__ = ("cookies", "method", "route")
+    __slots__ = ("cookies", "max_body", "method", "route")
 
     context = HttpContext
 
     def __init__(
-        self, name: str, function: Function, *, route: str, method: str, cookies: Sequence[str], **options: Any
+        self,
+        name: str,
+        function: Function,
+        *,
+        route: str,
+        method: str,
+        cookies: Sequence[str],
+        max_body: int | None,
+        **options: Any,
     ) -> None:
         super().__init__(name, function, **options)
         self.route = route
         self.method = method
         self.cookies = cookies
+        self.max_body = max_body
 
     def endpoint(self, ctx: HttpContext[Any]) -> Awaitable[Any]:
         """See Handler. Data is the body, for GET and DELETE over HTTP the query."""
@@ -78,6 +88,7 @@ class Actions:
         route: str | None = None,
         method: str = "GET",
         cookies: Sequence[str] = (),
+        max_body: int | None = None,
         **options: Unpack[Options],
     ) -> Callable[[F], F]:
         """Answer HTTP requests, as a decorator on ``async def handler(ctx)`` or ``(ctx, data)``.
@@ -90,6 +101,8 @@ class Actions:
             route: Path, with variables in braces: ``/chat/rooms/{id}``. ``None``: for other services only.
             method: GET (which answers HEAD too), POST, PUT, PATCH or DELETE.
             cookies: Names of the cookies that it reads, in ``ctx.cookies``; all others stay with the gateway.
+            max_body: Most bytes of a request's body, above which the gateway answers 413; ``None``, and at most: what
+                the gateway takes (``LINKD_MAX_BODY_SIZE``).
             options: See handlers.Options.
 
         Raises:
@@ -105,6 +118,7 @@ class Actions:
                 route=_checked_route(route, function),
                 method=_check_method(method, function) if route is not None else "",
                 cookies=_checked_cookies(cookies, route, function),
+                max_body=_checked_max_body(max_body, route, function),
                 **options,
             )
             return function
@@ -119,6 +133,7 @@ class Actions:
         route: str,
         method: str,
         cookies: Sequence[str],
+        max_body: int | None,
         **options: Unpack[Options],
     ) -> None:
         try:
@@ -131,7 +146,14 @@ class Actions:
                 what = f"the action {name!r}" if known.name == name else f"{method} {route}"
                 raise RegistrationError(f"{where(function)}: {what} is taken by {where(known.function)}")
         self._handlers[name] = ActionHandler(
-            name, function, route=route, method=method, cookies=cookies, text=self._text, **options
+            name,
+            function,
+            route=route,
+            method=method,
+            cookies=cookies,
+            max_body=max_body,
+            text=self._text,
+            **options,
         )
         self._compile()
 
@@ -189,13 +211,15 @@ class ActionGroup:
         route: str | None = None,
         method: str = "GET",
         cookies: Sequence[str] = (),
+        max_body: int | None = None,
         **options: Unpack[Options],
     ) -> Callable[[F], F]:
         """As ``service.action``, with the group's prefix and route before those given."""
         check_name_given(name, "group", "list")
         merged: Options = {**self._options, **options}
         full = None if route is None else f"{self._route}{route}" or "/"
-        return self._actions(f"{self._prefix}.{name}", route=full, method=method, cookies=cookies, **merged)
+        full_name = f"{self._prefix}.{name}"
+        return self._actions(full_name, route=full, method=method, cookies=cookies, max_body=max_body, **merged)
 
     def group(self, prefix: str, *, route: str = "", **options: Unpack[SharedOptions]) -> ActionGroup:
         """A group inside this one; what is not given is this one's."""
@@ -242,3 +266,13 @@ def _checked_cookies(cookies: Any, route: str | None, function: Callable[..., An
         return tuple(check_cookie_name(str(name)) for name in cookies)
     except ValueError as cause:
         raise RegistrationError(f"{where(function)}: {cause}") from cause
+
+
+def _checked_max_body(size: Any, route: str | None, function: Callable[..., Any]) -> int | None:
+    if size is None:
+        return None
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size < 2**32:
+        raise RegistrationError(f"{where(function)}: max_body is a number of bytes, such as 2**20, not {size!r}")
+    if route is None:
+        raise RegistrationError(f"{where(function)}: max_body limits HTTP requests, and without a route there are none")
+    return size

@@ -12,6 +12,7 @@ from typing_extensions import TypeVar
 
 from ..protocol.close import CloseCode
 from ..protocol.errors import UnauthorizedError
+from ..protocol.headers import join_repeated
 from ..protocol.identity import Identity
 from ..protocol.link_pb2 import Frame
 from ..protocol.link_values import fill_identity
@@ -386,14 +387,26 @@ class HttpContext(Context[DB]):
         path: The request's path; empty for a call.
         params: What the route's variables are in this path.
         query: The query's parameters; of one that is repeated, the last.
-        headers: By lower-case name, without credentials and cookies.
+        headers: By lower-case name, without credentials and cookies; values of repeated ones are joined by ", ".
+        header_list: The same as pairs in order, repeated ones each.
         cookies: Those that the action reads (``cookies=``), of pages that may connect; of others there are none.
         body: The raw body; for a call its params as JSON.
         remote_address: The client's address; empty for a call.
         caller: The service that called; ``None``: it came over HTTP.
     """
 
-    __slots__ = ("body", "caller", "cookies", "headers", "method", "params", "path", "query", "remote_address")
+    __slots__ = (
+        "body",
+        "caller",
+        "cookies",
+        "header_list",
+        "headers",
+        "method",
+        "params",
+        "path",
+        "query",
+        "remote_address",
+    )
 
     def __init__(
         self,
@@ -405,7 +418,7 @@ class HttpContext(Context[DB]):
         path: str = "",
         params: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
+        header_list: Sequence[tuple[str, str]] = (),
         cookies: Mapping[str, str] | None = None,
         body: bytes = b"",
         remote_address: str = "",
@@ -416,7 +429,8 @@ class HttpContext(Context[DB]):
         self.path = path
         self.params = params or {}
         self.query = query or {}
-        self.headers = headers or {}
+        self.header_list = header_list
+        self.headers: Mapping[str, str] = join_repeated(header_list)
         self.cookies = cookies or {}
         self.body = body
         self.remote_address = remote_address

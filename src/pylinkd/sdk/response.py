@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ class Response:
         body: Bytes and text go as they are, anything else as JSON; ``None`` is empty.
         status: 200 to 599.
         content_type: What the body is; ``application/json`` for what was encoded here.
-        headers: Further headers; one that has several values joins them by ", " (RFC 9110 §5.3).
+        headers: Further headers; a list of values is sent as a header each, such as two of ``Link``.
         cookies: Values of ``Set-Cookie``, each for a header of its own: they cannot be joined.
 
     Raises:
@@ -26,7 +26,7 @@ class Response:
         TypeError: If the body cannot be encoded.
     """
 
-    __slots__ = ("body", "cookies", "headers", "status")
+    __slots__ = ("_repeated", "body", "cookies", "headers", "status")
 
     def __init__(
         self,
@@ -34,13 +34,16 @@ class Response:
         *,
         status: int = 200,
         content_type: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | Sequence[str]] | None = None,
         cookies: Iterable[str] = (),
     ) -> None:
         if not 200 <= status <= 599:
             raise ValueError(f"a response's status lies between 200 and 599, not {status}")
         self.status = status
-        self.headers = dict(headers or {})
+        self._repeated = {name: list(value) for name, value in (headers or {}).items() if not isinstance(value, str)}
+        self.headers = {
+            name: value if isinstance(value, str) else ", ".join(value) for name, value in (headers or {}).items()
+        }
         self.cookies = [cookies] if isinstance(cookies, str) else list(cookies)
         if isinstance(body, bytes):
             self.body, default = body, "application/octet-stream"
@@ -55,6 +58,18 @@ class Response:
         given = any(name.lower() == "content-type" for name in self.headers)
         if content_type or (self.body and not given):
             self.headers["Content-Type"] = content_type or default
+
+    @property
+    def header_list(self) -> list[tuple[str, str]]:
+        """All headers as they are sent, cookies included; repeated ones stand as often as they have values."""
+        found: list[tuple[str, str]] = []
+        for name, value in self.headers.items():
+            values = self._repeated.get(name)
+            # What middleware has put in their place since then counts.
+            kept = values if values is not None and ", ".join(values) == value else [value]
+            found.extend((name, each) for each in kept)
+        found.extend(("Set-Cookie", cookie) for cookie in self.cookies)
+        return found
 
     def as_json(self) -> bytes:
         """The body for another service's ``ctx.call``, which reads JSON: what is none becomes a string."""

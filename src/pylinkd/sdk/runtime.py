@@ -183,6 +183,7 @@ class Runtime:
                 roles=sorted(action.requirement.roles),
                 description=action.description,
                 cookies=action.cookies,
+                max_body=action.max_body,
             )
         register.events.extend(service.events.patterns)
         service.room_rules.fill(register)
