@@ -234,7 +234,7 @@ class ActionJob(AnsweredJob):
             frame.call_result.data = result.as_json() if isinstance(result, Response) else encode(result)
             frame.call_result.SetInParent()
             return frame
-        response = Response.of(result)
+        response = Response.of(result).for_request(ctx.method, ctx.headers)
         frame.http_response.status = response.status
         frame.http_response.body = response.body
         for name, value in response.header_list:

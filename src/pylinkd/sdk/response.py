@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from ..protocol.headers import check_header
+from .conditional import entity_tag, http_date, is_current
 from .validation import encode
+
+_OF_THE_BODY = frozenset({"content-type", "content-encoding", "content-language", "content-range", "content-length"})
 
 
 class Response:
@@ -19,6 +23,8 @@ class Response:
         status: 200 to 599.
         content_type: What the body is; ``application/json`` for what was encoded here.
         headers: Further headers; a list of values is sent as a header each, such as two of ``Link``.
+        etag: The entity tag; a GET or HEAD whose ``If-None-Match`` has it gets 304 without the body.
+        last_modified: When the body changed, with a time zone; ``If-Modified-Since`` is answered likewise.
         cookies: Values of ``Set-Cookie``, each for a header of its own: they cannot be joined.
 
     Raises:
@@ -36,6 +42,8 @@ class Response:
         content_type: str | None = None,
         headers: Mapping[str, str | Sequence[str]] | None = None,
         cookies: Iterable[str] = (),
+        etag: str | None = None,
+        last_modified: datetime | None = None,
     ) -> None:
         if not 200 <= status <= 599:
             raise ValueError(f"a response's status lies between 200 and 599, not {status}")
@@ -51,6 +59,10 @@ class Response:
             self.body, default = body.encode(), "text/plain; charset=utf-8"
         else:
             self.body, default = encode(body), "application/json"
+        if etag is not None:
+            self.headers["ETag"] = entity_tag(etag)
+        if last_modified is not None:
+            self.headers["Last-Modified"] = http_date(last_modified)
         for name, value in self.headers.items():
             check_header(name, value)
         for cookie in self.cookies:
@@ -80,6 +92,20 @@ class Response:
             return encode(self.body.decode())
         except UnicodeDecodeError:
             return encode(self.body)  # in base64
+
+    def for_request(self, method: str, headers: Mapping[str, str]) -> Response:
+        """What answers this request: 304 without a body where the client's copy is current, else the response.
+
+        Args:
+            method: Of the request.
+            headers: Of the request, by lower-case name.
+        """
+        if method not in ("GET", "HEAD") or self.status != 200:
+            return self
+        if not is_current(headers, {name.lower(): value for name, value in self.headers.items()}):
+            return self
+        kept = {name: value for name, value in self.headers.items() if name.lower() not in _OF_THE_BODY}
+        return Response(status=304, headers=kept, cookies=self.cookies)
 
     @classmethod
     def of(cls, result: Any) -> Response:

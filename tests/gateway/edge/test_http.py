@@ -209,8 +209,8 @@ async def test_body_of_the_very_limit_is_taken(face: Face) -> None:
     [
         (NotFoundError(), 404, {}),
         (ServiceUnavailableError(retry_after=2.0), 503, {"retry-after": "2"}),
-        (MethodNotAllowedError({"GET", "POST"}), 405, {"allow": "GET, POST, HEAD"}),
-        (MethodNotAllowedError({"PUT"}), 405, {"allow": "PUT"}),
+        (MethodNotAllowedError({"GET", "POST"}), 405, {"allow": "GET, POST, HEAD, OPTIONS"}),
+        (MethodNotAllowedError({"PUT"}), 405, {"allow": "PUT, OPTIONS"}),
         (LinkdError("Odd.", code=499, type="ODD"), 499, {}),
     ],
 )
@@ -312,3 +312,13 @@ async def test_repeated_headers_are_kept_both_ways(face: Face) -> None:
     request, _ = face.asked[0]
     assert [header.value for header in request.headers if header.name == "x-tag"] == ["a", "b"]
     assert answer.headers.get_list("Link") == ["<a>", "<b>"]
+
+
+async def test_options_tells_the_methods_of_a_path(face: Face) -> None:
+    """It is no error to ask; the service does not see it."""
+    face.found = MethodNotAllowedError({"GET", "PUT"})
+
+    answer = await face.client.options("/items")
+
+    assert (answer.status_code, answer.headers["allow"], answer.content) == (204, "GET, PUT, HEAD, OPTIONS", b"")
+    assert face.asked == []

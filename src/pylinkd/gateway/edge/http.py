@@ -141,6 +141,8 @@ class HttpApplication:
             if request.method not in ("GET", "HEAD"):
                 raise MethodNotAllowedError({"GET"})
             return answer
+        except MethodNotAllowedError as error:
+            return _options(error) if request.method == "OPTIONS" else _refused(error)
         except LinkdError as error:
             return _refused(error)
         except ClientDisconnect:
@@ -287,8 +289,17 @@ def _refused(error: LinkdError) -> Response:
     if isinstance(error, RateLimitedError):
         headers["Connection"] = "close"  # what is pipelined behind it would be refused as well, one by one
     if isinstance(error, MethodNotAllowedError):
-        headers["Allow"] = ", ".join([*error.allowed, *(["HEAD"] if "GET" in error.allowed else [])])
+        headers["Allow"] = _allow(error)
     return Response(msgspec.json.encode({"error": error_body(error)}), status_code=error.code, headers=headers)
+
+
+def _options(error: MethodNotAllowedError) -> Response:
+    """The answer to OPTIONS for a path that is known (RFC 9110 §9.3.7); preflights are answered by Cors."""
+    return Response(status_code=204, headers={"Allow": _allow(error)})
+
+
+def _allow(error: MethodNotAllowedError) -> str:
+    return ", ".join([*error.allowed, *(["HEAD"] if "GET" in error.allowed else []), "OPTIONS"])
 
 
 def _json(status: int, body: object) -> Response:
