@@ -14,13 +14,13 @@ import pylinkd.testing
 SURFACE = {
     "pylinkd": [
         "Answer", "Answers", "BadRequestError", "CloseCode", "ConflictError", "Context", "EventContext",
-        "ForbiddenError", "HandlerTimeoutError", "History", "HistoryPage", "HttpContext", "Identity",
+        "ForbiddenError", "Form", "HandlerTimeoutError", "History", "HistoryPage", "HttpContext", "Identity",
         "InternalError", "InvalidJsonError", "Joined", "Limits", "LinkdError", "Member", "Middleware", "Next",
         "NotAcknowledgedError", "NotFoundError", "PastEvent", "PayloadTooLargeError", "Position", "Presence",
         "PresenceChange", "Present", "RateLimitedError", "Receipt", "Reconnect", "RefusedError",
         "RegistrationError", "RemoteSession", "Response", "Service", "ServiceUnavailableError", "SetupError", "Socket",
         "Stream", "StreamAbortedError", "StreamIdleError", "Target", "TextPolicy", "UnauthorizedError",
-        "UnknownActionError", "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__",
+        "UnknownActionError", "UnknownMessageTypeError", "UploadedFile", "ValidationError", "WsContext", "__version__",
     ],
     "pylinkd.client": [
         "Client", "ConnectionLost", "Event", "EventStream", "Failure", "Gap", "HistoryPage", "Member", "Position",

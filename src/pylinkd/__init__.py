@@ -28,6 +28,7 @@ from .protocol.rooms import Position
 from .sdk.answers import Answer, Answers, Member
 from .sdk.connector import RefusedError
 from .sdk.context import Context, EventContext, HttpContext, WsContext
+from .sdk.forms import Form, UploadedFile
 from .sdk.limits import Limits, Reconnect
 from .sdk.middleware import Middleware, Next
 from .sdk.presence import Presence, PresenceChange, Present
@@ -51,6 +52,7 @@ __all__ = [
     "Context",
     "EventContext",
     "ForbiddenError",
+    "Form",
     "HandlerTimeoutError",
     "History",
     "HistoryPage",
@@ -91,6 +93,7 @@ __all__ = [
     "UnauthorizedError",
     "UnknownActionError",
     "UnknownMessageTypeError",
+    "UploadedFile",
     "ValidationError",
     "WsContext",
     "__version__",

@@ -197,7 +197,7 @@ async def test_wrong_method_answers_405_with_allow(http: httpx.AsyncClient) -> N
     response = await http.put("/items", json={})
 
     assert error_in(response) == (405, "METHOD_NOT_ALLOWED")
-    assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
+    assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD", "POST", "OPTIONS"}
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -32,9 +32,10 @@ class ActionHandler(Handler):
         method: Of the requests that it answers.
         cookies: Names of the cookies that it reads.
         max_body: Most bytes of a request's body; ``None``: as many as the gateway takes.
+        text: What the texts of forms have to be.
     """
 
-    __slots__ = ("cookies", "max_body", "method", "route")
+    __slots__ = ("cookies", "max_body", "method", "route", "text")
 
     context = HttpContext
 
@@ -47,13 +48,15 @@ class ActionHandler(Handler):
         method: str,
         cookies: Sequence[str],
         max_body: int | None,
+        text: TextPolicy,
         **options: Any,
     ) -> None:
-        super().__init__(name, function, **options)
+        super().__init__(name, function, text=text, **options)
         self.route = route
         self.method = method
         self.cookies = cookies
         self.max_body = max_body
+        self.text = text
 
     def endpoint(self, ctx: HttpContext[Any]) -> Awaitable[Any]:
         """See Handler. Data is the body, for GET and DELETE over HTTP the query."""

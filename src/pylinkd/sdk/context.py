@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic
 
 import msgspec
@@ -19,6 +21,7 @@ from ..protocol.link_values import fill_identity
 from ..protocol.patterns import check_name
 from ..protocol.rooms import Position
 from .answers import Member, read_member
+from .forms import Form, read_form
 from .gateway_questions import asked
 from .host import Host
 from .presence import Present, read_present
@@ -27,10 +30,13 @@ from .rooms import HistoryPage, Joined, read_page
 from .socket import Socket
 from .streams import Stream
 from .target import DEFAULT_ANSWER_TIMEOUT, Receipt, Target, several
+from .text import DEFAULT_POLICY, TextPolicy
 from .validation import encode
 
 if TYPE_CHECKING:
     from ..db import Database, UntypedDatabase
+
+_READ_AT_ONCE = 64 * 1024  # bytes of a form; a larger one is read beside the loop
 
 # By name: a service without database, and the gateway, never import SQLAlchemy.
 DB = TypeVar("DB", bound="Database", default="UntypedDatabase")
@@ -396,6 +402,7 @@ class HttpContext(Context[DB]):
     """
 
     __slots__ = (
+        "_text",
         "body",
         "caller",
         "cookies",
@@ -423,6 +430,7 @@ class HttpContext(Context[DB]):
         body: bytes = b"",
         remote_address: str = "",
         caller: str | None = None,
+        text: TextPolicy = DEFAULT_POLICY,
     ) -> None:
         super().__init__(host, name, identity)
         self.method = method
@@ -435,6 +443,26 @@ class HttpContext(Context[DB]):
         self.body = body
         self.remote_address = remote_address
         self.caller = caller
+        self._text = text
+
+    async def form(self, *, max_parts: int = 100, max_part_size: int = 2**20) -> Form:
+        """The form in the body: ``multipart/form-data`` or ``application/x-www-form-urlencoded``.
+
+        Args:
+            max_parts: Most fields and files together.
+            max_part_size: Most bytes of each. The whole body is limited by the action's ``max_body``.
+
+        Raises:
+            LinkdError: 415 if the body is said to be something else.
+            BadRequestError: If the form is malformed.
+            PayloadTooLargeError: If it has too many parts, or too large ones.
+            ValidationError: If a text has characters that the service's policy refuses.
+        """
+        read = partial(read_form, text=self._text, max_parts=max_parts, max_part_size=max_part_size)
+        kind = self.headers.get("content-type", "")
+        if len(self.body) <= _READ_AT_ONCE:
+            return read(self.body, kind)
+        return await asyncio.to_thread(read, self.body, kind)
 
 
 class EventContext(Context[DB]):
