@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 import structlog
+from typing_extensions import Unpack
 
 from ..collector import freeze_collector
 from ..protocol.errors import ServiceUnavailableError
@@ -21,6 +23,7 @@ from .connector import Connector
 from .context import DB
 from .events import Events
 from .handled_log import runtime_class
+from .handlers import SharedOptions
 from .limits import ONE_SESSION, Limits, Reconnect
 from .options import check_options
 from .presence import Presence
@@ -28,6 +31,7 @@ from .process import ServiceProcess, end_at_once
 from .rooms import History, Rooms
 from .runtime import Runtime
 from .signatures import check_context, is_async, positional_of
+from .static import StaticFiles
 from .text import DEFAULT_POLICY, TextPolicy
 from .validation import RegistrationError, where
 from .watchdog import Watchdog
@@ -192,6 +196,34 @@ class Service(Generic[DB]):
         if self._database is None:
             raise RuntimeError(f"the service {self.name!r} has no database: give Service(…) database= and tables=")
         return self._database
+
+    def static(
+        self,
+        route: str,
+        folder: str | Path,
+        *,
+        index: str = "index.html",
+        cache_control: str = "no-cache",
+        **options: Unpack[SharedOptions],
+    ) -> None:
+        """Answer GET and HEAD under a route with the files of a folder, and of the folders in it.
+
+        Args:
+            route: Such as ``/assets``: the files are under ``/assets/``.
+            folder: Whose files everybody who reaches the route may read, but for hidden ones.
+            index: The file that answers for a folder; empty: none does.
+            cache_control: The header of the answers. By default caches ask each time whether a file has changed.
+            options: ``auth``, ``roles`` and ``timeout``, as those of an action.
+
+        Raises:
+            RegistrationError: If there is no such folder, or the route is taken or malformed.
+        """
+        root = Path(folder)
+        if not root.is_dir():
+            raise RegistrationError(f"service.static({route!r}): {str(folder)!r} is no folder; give the path of one")
+        files = StaticFiles(root, index=index, cache_control=cache_control)
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", route.strip("/")) or "root"
+        self.action(f"static.{name}", route=f"{route.rstrip('/')}/{{path*}}", **options)(files.answer)
 
     def rooms(self, pattern: str, *, history: History | None = None, presence: Presence | None = None) -> None:
         """Say what the gateway keeps for rooms whose names match, such as ``board:*``, where ``*`` is any text.
