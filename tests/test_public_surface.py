@@ -14,14 +14,14 @@ import pylinkd.testing
 SURFACE = {
     "pylinkd": [
         "Answer", "Answers", "BadRequestError", "Batched", "Breaker", "CallLoopError", "CloseCode", "ConflictError",
-        "Context", "EventContext", "ForbiddenError", "HandlerTimeoutError", "History", "HistoryPage", "HttpContext",
-        "Identity", "InternalError", "InvalidJsonError", "JobContext", "Joined", "Limits", "LinkdError", "Member",
-        "Middleware", "Next", "NotAcknowledgedError", "NotFoundError", "Once", "PastEvent", "PayloadTooLargeError",
-        "Position", "Presence", "PresenceChange", "Present", "Publisher", "RateLimitedError", "Receipt", "Reconnect",
-        "RefusedError", "RegistrationError", "RemoteSession", "Response", "Retry", "Service",
+        "Context", "EventContext", "ForbiddenError", "Form", "HandlerTimeoutError", "History", "HistoryPage",
+        "HttpContext", "Identity", "InternalError", "InvalidJsonError", "JobContext", "Joined", "Limits",
+        "LinkdError", "Member", "Middleware", "Next", "NotAcknowledgedError", "NotFoundError", "Once", "PastEvent",
+        "PayloadTooLargeError", "Position", "Presence", "PresenceChange", "Present", "Publisher", "RateLimitedError",
+        "Receipt", "Reconnect", "RefusedError", "RegistrationError", "RemoteSession", "Response", "Retry", "Service",
         "ServiceUnavailableError", "SetupError", "Socket", "Stream", "StreamAbortedError", "StreamIdleError",
         "Target", "TextPolicy", "TransientError", "UnauthorizedError", "UnknownActionError",
-        "UnknownMessageTypeError", "ValidationError", "WsContext", "__version__", "publish",
+        "UnknownMessageTypeError", "UploadedFile", "ValidationError", "WsContext", "__version__", "publish",
     ],
     "pylinkd.client": [
         "Client", "ConnectionLost", "Event", "EventStream", "Failure", "Gap", "HistoryPage", "Member", "Position",

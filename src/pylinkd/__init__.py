@@ -32,6 +32,7 @@ from .sdk.batches import Batched
 from .sdk.breaker import Breaker
 from .sdk.connector import RefusedError
 from .sdk.context import Context, EventContext, HttpContext, WsContext
+from .sdk.forms import Form, UploadedFile
 from .sdk.limits import Limits, Reconnect
 from .sdk.middleware import Middleware, Next
 from .sdk.once import Once
@@ -62,6 +63,7 @@ __all__ = [
     "Context",
     "EventContext",
     "ForbiddenError",
+    "Form",
     "HandlerTimeoutError",
     "History",
     "HistoryPage",
@@ -107,6 +109,7 @@ __all__ = [
     "UnauthorizedError",
     "UnknownActionError",
     "UnknownMessageTypeError",
+    "UploadedFile",
     "ValidationError",
     "WsContext",
     "__version__",

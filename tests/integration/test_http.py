@@ -183,12 +183,21 @@ async def test_unknown_path_answers_404(web: Platform, http: httpx.AsyncClient, 
     assert error_in(await http.get(web.http + path)) == (404, "NOT_FOUND")
 
 
+async def test_options_answers_204_with_allow(http: httpx.AsyncClient) -> None:
+    """Of a path that is known; of another it is 404."""
+    response = await http.options("/items")
+
+    assert (response.status_code, response.content) == (204, b"")
+    assert {"GET", "HEAD", "OPTIONS"} <= set(response.headers["allow"].split(", "))
+    assert (await http.options("/nothing/here")).status_code == 404
+
+
 async def test_wrong_method_answers_405_with_allow(http: httpx.AsyncClient) -> None:
     """Allow names what the route takes, HEAD among it where GET is."""
     response = await http.put("/items", json={})
 
     assert error_in(response) == (405, "METHOD_NOT_ALLOWED")
-    assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
+    assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD", "POST", "OPTIONS"}
 
 
 @pytest.mark.parametrize("chunked", [False, True])

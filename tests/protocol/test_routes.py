@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pylinkd.protocol.routes import check_route, match, shape
+from pylinkd.protocol.routes import check_route, choose, match, shape
 
 
 @pytest.mark.parametrize("route", ["/", "/a", "/a/{id}", "/a/{id}/b.c/{x_1}", "/~a/b-c"])
@@ -40,3 +40,40 @@ def test_shape_leaves_names_out() -> None:
 def test_paths_are_matched(route: str, path: str, variables: dict[str, str] | None) -> None:
     """Segment by segment; a variable is not empty."""
     assert match(route, path.split("/")) == variables
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/a/x", {"path": "x"}),
+        ("/a/x/y", {"path": "x/y"}),
+        ("/a/", {"path": ""}),
+        ("/a", None),
+        ("/b/x", None),
+        ("/", None),
+    ],
+)
+def test_a_variable_with_an_asterisk_takes_the_rest(path: str, found: dict[str, str] | None) -> None:
+    """Slashes included, and nothing of another path."""
+    assert match("/a/{path*}", path.split("/")) == found
+
+
+@pytest.mark.parametrize("other", ["/a/{id}", "/a/x"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_route_for_the_rest_is_the_least_specific(other: str, first: bool) -> None:
+    """In whatever order they are registered; both may be there."""
+    routes = [("GET", "/a/{path*}", "rest"), ("GET", other, "other")]
+
+    chosen = choose(routes if first else reversed(routes), "GET", ["", "a", "x"])
+
+    assert chosen is not None
+    assert chosen[0] == "other"
+    assert shape("/a/{path*}") != shape("/a/{id}")
+    assert shape("/a/{path*}") == shape("/a/{rest*}")
+
+
+@pytest.mark.parametrize("route", ["/a/{path*}/b", "/{path*}/{id}", "/{x}/{x*}", "/a/{*}", "/a/x{path*}"])
+def test_a_variable_for_the_rest_is_the_last_segment(route: str) -> None:
+    """Elsewhere it is refused, as is its name where it is taken."""
+    with pytest.raises(ValueError, match=r"is no route|twice"):
+        check_route(route)

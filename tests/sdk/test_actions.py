@@ -15,6 +15,7 @@ from pylinkd import (
     InternalError,
     LinkdError,
     NotFoundError,
+    PayloadTooLargeError,
     RegistrationError,
     Response,
     Service,
@@ -399,3 +400,53 @@ def test_cookie_that_http_cannot_carry_is_refused(cookie: str) -> None:
     """As any header."""
     with pytest.raises(ValueError, match="Set-Cookie"):
         Response(cookies=[cookie])
+
+
+# bodies and headers
+
+
+@pytest.mark.parametrize("limit", [-1, 1.5, "1MB", True, 2**32])
+async def test_a_limit_that_is_no_number_of_bytes_is_refused(service: Service[Any], limit: Any) -> None:
+    """The error says what to write instead."""
+    with pytest.raises(RegistrationError, match="max_body is a number of bytes, such as"):
+        service.action("upload", route="/upload", method="POST", max_body=limit)(handler)
+
+
+async def test_a_limit_without_a_route_is_refused(service: Service[Any]) -> None:
+    """It would hold nowhere."""
+    with pytest.raises(RegistrationError, match="without a route"):
+        service.action("upload", max_body=1)(handler)
+
+
+async def test_a_body_above_the_limit_is_refused(service: Service[Any]) -> None:
+    """In memory as behind the gateway; an action of a group has its limit, too."""
+    service.action.group("file", route="/file")("put", route="/put", method="PUT", max_body=3)(another)
+
+    async with run(service) as gateway:
+        assert (await gateway.request("PUT", "/file/put", body=b"abc")).status == 204
+        with pytest.raises(PayloadTooLargeError):
+            await gateway.request("PUT", "/file/put", body=b"abcd")
+
+
+async def test_repeated_headers_are_kept(service: Service[Any]) -> None:
+    """A request's are in ``header_list``, an answer's are a list."""
+
+    @service.action("links", route="/links")
+    async def links(ctx: HttpContext) -> Response:
+        assert ctx.headers["x-tag"] == "a, b"
+        return Response([value for name, value in ctx.header_list if name == "x-tag"], headers={"Link": ["<a>", "<b>"]})
+
+    async with run(service) as gateway:
+        answer = await gateway.request("GET", "/links", headers={"X-Tag": ["a", "b"]})
+
+    assert decode(answer) == ["a", "b"]
+    assert [value for name, value in answer.header_list if name == "Link"] == ["<a>", "<b>"]
+
+
+def test_a_replaced_header_is_sent_as_replaced() -> None:
+    """What middleware puts in the place of repeated ones counts."""
+    response = Response(headers={"Link": ["<a>", "<b>"]}, cookies=["a=1", "b=2"])
+
+    response.headers["Link"] = "<c>"
+
+    assert response.header_list == [("Link", "<c>"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]

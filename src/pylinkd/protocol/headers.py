@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
@@ -32,3 +33,12 @@ def check_header(name: str, value: str) -> None:
     """
     if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
         raise ValueError(f"HTTP cannot carry the header {name!r} with this value")
+
+
+def join_repeated(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Headers by lower-case name, repeated ones joined (RFC 9110 §5.3)."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        name = name.lower()
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found

@@ -307,7 +307,7 @@ class Handler(_message.Message):
     def __init__(self, type: _Optional[str] = ..., auth: _Optional[bool] = ..., roles: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., stream: _Optional[bool] = ..., rate_count: _Optional[int] = ..., rate_period_ms: _Optional[int] = ..., once: _Optional[bool] = ..., unordered: _Optional[bool] = ...) -> None: ...
 
 class Action(_message.Message):
-    __slots__ = ("name", "method", "route", "auth", "roles", "description", "cookies")
+    __slots__ = ("name", "method", "route", "auth", "roles", "description", "cookies", "max_body")
     NAME_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
@@ -315,6 +315,7 @@ class Action(_message.Message):
     ROLES_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     COOKIES_FIELD_NUMBER: _ClassVar[int]
+    MAX_BODY_FIELD_NUMBER: _ClassVar[int]
     name: str
     method: str
     route: str
@@ -322,7 +323,8 @@ class Action(_message.Message):
     roles: _containers.RepeatedScalarFieldContainer[str]
     description: str
     cookies: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., method: _Optional[str] = ..., route: _Optional[str] = ..., auth: _Optional[bool] = ..., roles: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., cookies: _Optional[_Iterable[str]] = ...) -> None: ...
+    max_body: int
+    def __init__(self, name: _Optional[str] = ..., method: _Optional[str] = ..., route: _Optional[str] = ..., auth: _Optional[bool] = ..., roles: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., cookies: _Optional[_Iterable[str]] = ..., max_body: _Optional[int] = ...) -> None: ...
 
 class Registered(_message.Message):
     __slots__ = ("protocol_version", "gateway", "gateway_instance")

@@ -1,4 +1,4 @@
-"""Routes of actions: paths with variables in braces, ``/chat/rooms/{id}``."""
+"""Routes of actions: paths with variables in braces, ``/chat/rooms/{id}``; ``{path*}`` at the end takes the rest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from .errors import LinkdError
 T = TypeVar("T")
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[A-Za-z_][A-Za-z0-9_]*\}")
-_VARIABLE = re.compile(r"\{[^}]*\}")
+_TAIL = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\*\}")
+_VARIABLE = re.compile(r"\{[^}*]*(\*?)\}")
 
 
 class MethodNotAllowedError(LinkdError):
@@ -34,6 +35,8 @@ def check_route(route: str) -> str:
     """
     if route != "/":
         first, *segments = route.split("/")
+        if segments and _TAIL.fullmatch(segments[-1]):
+            segments[-1] = segments[-1].replace("*", "")
         if first or not segments or not all(_SEGMENT.fullmatch(segment) for segment in segments):
             raise ValueError(
                 f"{route!r} is no route; segments follow slashes, variables stand in braces, such as "
@@ -47,7 +50,7 @@ def check_route(route: str) -> str:
 
 def shape(route: str) -> str:
     """The route with its variables' names left out: two routes of one shape match the same paths."""
-    return _VARIABLE.sub("{}", route)
+    return _VARIABLE.sub(r"{\1}", route)
 
 
 def match(route: str, segments: Sequence[str]) -> dict[str, str] | None:
@@ -58,9 +61,13 @@ def match(route: str, segments: Sequence[str]) -> dict[str, str] | None:
         segments: Of the path, each decoded by itself.
     """
     parts = route.split("/")
+    variables: dict[str, str] = {}
+    if parts[-1].endswith("*}") and len(segments) >= len(parts):
+        last = len(parts) - 1
+        variables[parts.pop()[1:-2]] = "/".join(segments[last:])
+        segments = segments[:last]
     if len(parts) != len(segments):
         return None
-    variables: dict[str, str] = {}
     for part, segment in zip(parts, segments, strict=True):
         if part.startswith("{") and segment:
             variables[part[1:-1]] = segment
@@ -84,6 +91,7 @@ def choose(
     """
     wanted = "GET" if method == "HEAD" else method
     best: tuple[T, dict[str, str]] | None = None
+    best_rank = (False, 0)
     others: set[str] = set()
     for taken, route, answerer in routes:
         variables = match(route, segments)
@@ -91,9 +99,11 @@ def choose(
             continue
         if taken != wanted:
             others.add(taken)
-        elif best is None or len(variables) < len(best[1]):
-            # The route with the fewest variables is the most specific one.
-            best = answerer, variables
+            continue
+        # The route with the fewest variables is the most specific one, and one for all that follows the least.
+        rank = (route.endswith("*}"), len(variables))
+        if best is None or rank < best_rank:
+            best, best_rank = (answerer, variables), rank
     if best is None and others:
         raise MethodNotAllowedError(others)
     return best

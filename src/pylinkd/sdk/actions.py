@@ -42,10 +42,12 @@ class ActionHandler(Handler):
         route: Its path; empty: it is for other services only.
         method: Of the requests that it answers.
         cookies: Names of the cookies that it reads.
+        max_body: Most bytes of a request's body; ``None``: as many as the gateway takes.
+        text: What the texts of forms have to be.
         once: Whether the keys of its requests are known for a time; ``None``: they are nothing to it.
     """
 
-    __slots__ = ("cookies", "method", "once", "route")
+    __slots__ = ("cookies", "max_body", "method", "once", "route", "text")
 
     context = HttpContext
     buried_as = "action"
@@ -58,14 +60,18 @@ class ActionHandler(Handler):
         route: str,
         method: str,
         cookies: Sequence[str],
+        max_body: int | None,
+        text: TextPolicy,
         once: bool | Once = False,
         **options: Any,
     ) -> None:
         self.once = once_option(where(function), once)
-        super().__init__(name, function, once=self.once, **options)
+        super().__init__(name, function, text=text, once=self.once, **options)
         self.route = route
         self.method = method
         self.cookies = cookies
+        self.max_body = max_body
+        self.text = text
 
     def endpoint(self, ctx: HttpContext[Any]) -> Awaitable[Any]:
         """See Handler. Data is the body, for GET and DELETE over HTTP the query."""
@@ -100,6 +106,7 @@ class Actions:
         route: str | None = None,
         method: str = "GET",
         cookies: Sequence[str] = (),
+        max_body: int | None = None,
         **options: Unpack[ActionOptions],
     ) -> Callable[[F], F]:
         """Answer HTTP requests, as a decorator on ``async def handler(ctx)`` or ``(ctx, data)``.
@@ -112,6 +119,8 @@ class Actions:
             route: Path, with variables in braces: ``/chat/rooms/{id}``. ``None``: for other services only.
             method: GET (which answers HEAD too), POST, PUT, PATCH or DELETE.
             cookies: Names of the cookies that it reads, in ``ctx.cookies``; all others stay with the gateway.
+            max_body: Most bytes of a request's body, above which the gateway answers 413; ``None``, and at most: what
+                the gateway takes (``LINKD_MAX_BODY_SIZE``).
             options: See ActionOptions.
 
         Raises:
@@ -127,6 +136,7 @@ class Actions:
                 route=_checked_route(route, function),
                 method=_check_method(method, function) if route is not None else "",
                 cookies=_checked_cookies(cookies, route, function),
+                max_body=_checked_max_body(max_body, route, function),
                 **options,
             )
             return function
@@ -141,6 +151,7 @@ class Actions:
         route: str,
         method: str,
         cookies: Sequence[str],
+        max_body: int | None,
         **options: Unpack[ActionOptions],
     ) -> None:
         try:
@@ -153,7 +164,14 @@ class Actions:
                 what = f"the action {name!r}" if known.name == name else f"{method} {route}"
                 raise RegistrationError(f"{where(function)}: {what} is taken by {where(known.function)}")
         self._handlers[name] = ActionHandler(
-            name, function, route=route, method=method, cookies=cookies, text=self._text, **options
+            name,
+            function,
+            route=route,
+            method=method,
+            cookies=cookies,
+            max_body=max_body,
+            text=self._text,
+            **options,
         )
         self._compile()
 
@@ -211,13 +229,15 @@ class ActionGroup:
         route: str | None = None,
         method: str = "GET",
         cookies: Sequence[str] = (),
+        max_body: int | None = None,
         **options: Unpack[ActionOptions],
     ) -> Callable[[F], F]:
         """As ``service.action``, with the group's prefix and route before those given."""
         check_name_given(name, "group", "list")
         merged: ActionOptions = {**self._options, **options}
         full = None if route is None else f"{self._route}{route}" or "/"
-        return self._actions(f"{self._prefix}.{name}", route=full, method=method, cookies=cookies, **merged)
+        full_name = f"{self._prefix}.{name}"
+        return self._actions(full_name, route=full, method=method, cookies=cookies, max_body=max_body, **merged)
 
     def group(self, prefix: str, *, route: str = "", **options: Unpack[SharedOptions]) -> ActionGroup:
         """A group inside this one; what is not given is this one's."""
@@ -264,3 +284,13 @@ def _checked_cookies(cookies: Any, route: str | None, function: Callable[..., An
         return tuple(check_cookie_name(str(name)) for name in cookies)
     except ValueError as cause:
         raise RegistrationError(f"{where(function)}: {cause}") from cause
+
+
+def _checked_max_body(size: Any, route: str | None, function: Callable[..., Any]) -> int | None:
+    if size is None:
+        return None
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size < 2**32:
+        raise RegistrationError(f"{where(function)}: max_body is a number of bytes, such as 2**20, not {size!r}")
+    if route is None:
+        raise RegistrationError(f"{where(function)}: max_body limits HTTP requests, and without a route there are none")
+    return size

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic
 
 import structlog
@@ -11,18 +13,23 @@ from typing_extensions import TypeVar
 
 from ..protocol.close import CloseCode
 from ..protocol.errors import UnauthorizedError
+from ..protocol.headers import join_repeated
 from ..protocol.identity import Identity
 from ..protocol.rooms import Position
 from ..protocol.trace import trace_of
+from .forms import Form, read_form
 from .host import Host
 from .outbound import Outbound
 from .rooms import Joined
 from .socket import Socket
 from .streams import Stream
 from .target import DEFAULT_ANSWER_TIMEOUT, Receipt, Target
+from .text import DEFAULT_POLICY, TextPolicy
 
 if TYPE_CHECKING:
     from ..db import Database, UntypedDatabase
+
+_READ_AT_ONCE = 64 * 1024  # bytes of a form; a larger one is read beside the loop
 
 # By name: a service without database, and the gateway, never import SQLAlchemy.
 DB = TypeVar("DB", bound="Database", default="UntypedDatabase")
@@ -260,7 +267,8 @@ class HttpContext(Context[DB]):
         path: The request's path; empty for a call.
         params: What the route's variables are in this path.
         query: The query's parameters; of one that is repeated, the last.
-        headers: By lower-case name, without credentials and cookies.
+        headers: By lower-case name, without credentials and cookies; values of repeated ones are joined by ", ".
+        header_list: The same as pairs in order, repeated ones each.
         cookies: Those that the action reads (``cookies=``), of pages that may connect; of others there are none.
         body: The raw body; for a call its params as JSON.
         remote_address: The client's address; empty for a call.
@@ -268,8 +276,19 @@ class HttpContext(Context[DB]):
     """
 
     __slots__ = (
-        "_calls", "body", "caller", "cookies", "headers", "method", "params", "path", "query", "remote_address",
-    )  # fmt: skip
+        "_calls",
+        "_text",
+        "body",
+        "caller",
+        "cookies",
+        "header_list",
+        "headers",
+        "method",
+        "params",
+        "path",
+        "query",
+        "remote_address",
+    )
 
     def __init__(
         self,
@@ -281,12 +300,13 @@ class HttpContext(Context[DB]):
         path: str = "",
         params: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
+        header_list: Sequence[tuple[str, str]] = (),
         cookies: Mapping[str, str] | None = None,
         body: bytes = b"",
         remote_address: str = "",
         caller: str | None = None,
         calls: int = 0,
+        text: TextPolicy = DEFAULT_POLICY,
     ) -> None:
         super().__init__(host, name, identity)
         self._calls = calls
@@ -294,11 +314,32 @@ class HttpContext(Context[DB]):
         self.path = path
         self.params = params or {}
         self.query = query or {}
-        self.headers = headers or {}
+        self.header_list = header_list
+        self.headers: Mapping[str, str] = join_repeated(header_list)
         self.cookies = cookies or {}
         self.body = body
         self.remote_address = remote_address
         self.caller = caller
+        self._text = text
+
+    async def form(self, *, max_parts: int = 100, max_part_size: int = 2**20) -> Form:
+        """The form in the body: ``multipart/form-data`` or ``application/x-www-form-urlencoded``.
+
+        Args:
+            max_parts: Most fields and files together.
+            max_part_size: Most bytes of each. The whole body is limited by the action's ``max_body``.
+
+        Raises:
+            LinkdError: 415 if the body is said to be something else.
+            BadRequestError: If the form is malformed.
+            PayloadTooLargeError: If it has too many parts, or too large ones.
+            ValidationError: If a text has characters that the service's policy refuses.
+        """
+        read = partial(read_form, text=self._text, max_parts=max_parts, max_part_size=max_part_size)
+        kind = self.headers.get("content-type", "")
+        if len(self.body) <= _READ_AT_ONCE:
+            return read(self.body, kind)
+        return await asyncio.to_thread(read, self.body, kind)
 
     @property
     def traceparent(self) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from ..protocol.errors import HandlerTimeoutError, LinkdError
 from ..protocol.identity import Identity
 from ..protocol.link import Reused
-from ..protocol.link_pb2 import Call, Event, Frame, Header, HttpRequest
+from ..protocol.link_pb2 import Call, Event, Frame, HttpRequest
 from ..protocol.link_values import read_identity
 from .actions import ActionHandler, parse_query
 from .answered_job import Answerable as Answerable
@@ -228,10 +228,11 @@ class ActionJob(AnsweredJob):
             path=request.path,
             params=dict(request.params),
             query=parse_query(request.query),
-            headers=_joined(request.headers),
+            header_list=[(header.name, header.value) for header in request.headers],
             cookies=dict(request.cookies),
             body=request.body,
             remote_address=request.remote_address,
+            text=handler.text,
         )
         return cls(host, link, request_id, handler, ctx)
 
@@ -242,7 +243,7 @@ class ActionJob(AnsweredJob):
             host,
             handler.name,
             _identity(call),
-            headers={"traceparent": call.traceparent} if call.traceparent else None,
+            header_list=[("traceparent", call.traceparent)] if call.traceparent else (),
             body=call.params,
             caller=call.caller,
             calls=call.depth,
@@ -263,13 +264,11 @@ class ActionJob(AnsweredJob):
             frame.call_result.data = result.as_json() if isinstance(result, Response) else encode(result)
             frame.call_result.SetInParent()
             return frame
-        response = Response.of(result)
+        response = Response.of(result).for_request(ctx.method, ctx.headers)
         frame.http_response.status = response.status
         frame.http_response.body = response.body
-        for name, value in response.headers.items():
+        for name, value in response.header_list:
             frame.http_response.headers.add(name=name, value=value)
-        for cookie in response.cookies:
-            frame.http_response.headers.add(name="Set-Cookie", value=cookie)
         return frame
 
     @property
@@ -376,12 +375,3 @@ def _identity(wire: HttpRequest | Call | Event) -> Identity | None:
 
 def _who(socket: Socket) -> dict[str, Any]:
     return {"session": socket.id, "user": None if socket.identity is None else socket.identity.user}
-
-
-def _joined(headers: Iterable[Header]) -> dict[str, str]:
-    """Headers by lower-case name, repeated ones joined (RFC 9110 §5.3)."""
-    found: dict[str, str] = {}
-    for header in headers:
-        name = header.name.lower()
-        found[name] = f"{found[name]}, {header.value}" if name in found else header.value
-    return found

@@ -10,7 +10,7 @@ import contextlib
 import secrets
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import structlog
 
@@ -33,6 +33,9 @@ from .runtime import Offline
 from .target import Receipt
 from .text import TextPolicy
 from .validation import RegistrationError, Schema
+
+if TYPE_CHECKING:
+    from .persistence import Persistence
 
 log = structlog.get_logger("linkd.publisher")
 
@@ -60,7 +63,7 @@ class _Peer:
         self.anything = Schema(Any, TextPolicy())
         self.dispatcher = cast(Dispatcher, _NoHandlers())
         self.circuits = Circuits(DEFAULT_BREAKER)
-        self.persistence = None  # what is stored is a service's
+        self.persistence: Persistence | None = None  # what is stored is a service's
         self.known_keys = KnownKeys()
         self.background = cast(Background, Unstarted(name))  # it has none: nothing outbound starts a task
         self._namespace = namespace

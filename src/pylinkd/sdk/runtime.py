@@ -215,6 +215,7 @@ class Runtime:
                 roles=sorted(action.requirement.roles),
                 description=action.description,
                 cookies=action.cookies,
+                max_body=action.max_body,
             )
         register.events.extend(service.events.patterns)
         register.durable_events.extend(service.events.durable_patterns)

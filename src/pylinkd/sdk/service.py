@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
@@ -21,7 +22,7 @@ from .calls import DEFAULT_BREAKER
 from .context import DB
 from .events import Events
 from .handled_log import runtime_class
-from .handlers import checked_part
+from .handlers import SharedOptions, checked_part
 from .health import HealthChecks
 from .host import Unstarted
 from .limits import ONE_SESSION, Limits, Reconnect
@@ -42,6 +43,7 @@ from .runtime import Runtime
 from .scheduled import JobOptions, Jobs, ScheduleOptions
 from .serving import Serving
 from .signatures import check_context, is_async, positional_of
+from .static import StaticFiles
 from .text import DEFAULT_POLICY, TextPolicy
 from .validation import RegistrationError, where
 from .websocket import WebSocket
@@ -223,6 +225,34 @@ class Service(Outbound, Generic[DB]):
         if self._database is None:
             raise RuntimeError(f"the service {self.name!r} has no database: give Service(…) database= and tables=")
         return self._database
+
+    def static(
+        self,
+        route: str,
+        folder: str | Path,
+        *,
+        index: str = "index.html",
+        cache_control: str = "no-cache",
+        **options: Unpack[SharedOptions],
+    ) -> None:
+        """Answer GET and HEAD under a route with the files of a folder, and of the folders in it.
+
+        Args:
+            route: Such as ``/assets``: the files are under ``/assets/``.
+            folder: Whose files everybody who reaches the route may read, but for hidden ones.
+            index: The file that answers for a folder; empty: none does.
+            cache_control: The header of the answers. By default caches ask each time whether a file has changed.
+            options: ``auth``, ``roles`` and ``timeout``, as those of an action.
+
+        Raises:
+            RegistrationError: If there is no such folder, or the route is taken or malformed.
+        """
+        root = Path(folder)
+        if not root.is_dir():
+            raise RegistrationError(f"service.static({route!r}): {str(folder)!r} is no folder; give the path of one")
+        files = StaticFiles(root, index=index, cache_control=cache_control)
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", route.strip("/")) or "root"
+        self.action(f"static.{name}", route=f"{route.rstrip('/')}/{{path*}}", **options)(files.answer)
 
     def rooms(self, pattern: str, *, history: History | None = None, presence: Presence | None = None) -> None:
         """Say what the gateway keeps for rooms whose names match, such as ``board:*``, where ``*`` is any text.

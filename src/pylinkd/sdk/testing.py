@@ -11,15 +11,15 @@ The same jobs, contexts and frames are used as behind the real gateway; only the
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from time import time
 from typing import Any
 from urllib.parse import unquote, urlencode
 
 from ..protocol.end import EndReason
-from ..protocol.errors import LinkdError, NotFoundError, UnauthorizedError
+from ..protocol.errors import LinkdError, NotFoundError, PayloadTooLargeError, UnauthorizedError
 from ..protocol.identity import Identity
-from ..protocol.link_pb2 import CODEC_JSON, Event, Frame
+from ..protocol.link_pb2 import CODEC_JSON, Event, Frame, HttpResponse
 from ..protocol.link_values import fill_identity
 from ..protocol.routes import choose
 from .memory_client import Client, Emitted
@@ -82,7 +82,7 @@ class Gateway(MemoryGateway):
         *,
         body: Any = None,
         query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | Sequence[str]] | None = None,
         cookies: Mapping[str, str] | None = None,
         user: str | None = None,
         roles: Iterable[str] = (),
@@ -92,15 +92,16 @@ class Gateway(MemoryGateway):
         Args:
             method: Of the request.
             path: Without its query.
-            body: Anything that JSON can carry.
+            body: Bytes go as they are, anything else as JSON.
             query: The parameters of the query.
-            headers: Of the request.
+            headers: Of the request; a list of values is a header each.
             cookies: Of the own page, by name; the action sees those that it reads.
             user: Who asks; ``None``: nobody signed in.
             roles: The user's roles.
 
         Raises:
-            LinkdError: If no route matches, or the action answers with an error.
+            LinkdError: If no route matches, the body is larger than the action's ``max_body``, or the action answers
+                with an error.
         """
         routes = ((known.method, known.route, known) for known in self.service.action.handlers if known.route)
         found = choose(routes, method, [unquote(segment) for segment in path.split("/")])
@@ -112,19 +113,18 @@ class Gateway(MemoryGateway):
         request.action, request.method, request.path = action.name, method, path
         request.params.update(variables)
         request.query = urlencode(query or {})
-        request.body = encode(body)
+        request.body = body if isinstance(body, bytes) else encode(body)
+        if action.max_body is not None and len(request.body) > action.max_body:
+            raise PayloadTooLargeError(details={"limit": action.max_body})
         for name, value in (headers or {}).items():
-            request.headers.add(name=name, value=value)
+            for each in [value] if isinstance(value, str) else value:
+                request.headers.add(name=name.lower(), value=each)
         request.cookies.update({name: value for name, value in (cookies or {}).items() if name in action.cookies})
         identity = _identity(user, None, roles)
         if identity is not None:
             fill_identity(request.identity, identity)
         answer = (await self.tell(frame)).http_response
-        returned = {header.name: header.value for header in answer.headers if header.name != "Set-Cookie"}
-        set_cookies = [header.value for header in answer.headers if header.name == "Set-Cookie"]
-        kind = returned.pop("Content-Type", None)
-        content = b"" if method == "HEAD" else answer.body
-        return Response(content, status=answer.status, content_type=kind, headers=returned, cookies=set_cookies)
+        return _returned(answer, head=method == "HEAD")
 
     async def call(self, action: str, params: Any = None, *, user: str | None = None, roles: Iterable[str] = ()) -> Any:
         """Call an action as another service does, and return its result, decoded.
@@ -176,6 +176,18 @@ async def run(service: Service[Any]) -> AsyncIterator[Gateway]:
 def decode(response: Response) -> Any:
     """The JSON in an action's answer."""
     return decode_result(response.body)
+
+
+def _returned(answer: HttpResponse, *, head: bool) -> Response:
+    """The answer as a client sees it."""
+    headers: dict[str, list[str]] = {}
+    for header in answer.headers:
+        headers.setdefault(header.name, []).append(header.value)
+    cookies = headers.pop("Set-Cookie", [])
+    kind = headers.pop("Content-Type", [None])[0]
+    sent = {name: values if len(values) > 1 else values[0] for name, values in headers.items()}
+    content = b"" if head else answer.body
+    return Response(content, status=answer.status, content_type=kind, headers=sent, cookies=cookies)
 
 
 def _identity(user: str | None, name: str | None, roles: Iterable[str]) -> Identity | None:

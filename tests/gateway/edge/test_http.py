@@ -28,6 +28,7 @@ class Target(NamedTuple):
 
     identity: Identity | None
     cookies: Sequence[str]
+    max_body: int | None = None
 
 
 class Face:
@@ -38,6 +39,7 @@ class Face:
         found: Why no service takes the request; ``None``: one does.
         answer: What it answers, or raises.
         cookies: Those that it reads.
+        max_body: The bytes that it takes.
     """
 
     def __init__(self) -> None:
@@ -45,6 +47,7 @@ class Face:
         self.answer: HttpResponse | Exception = HttpResponse(status=200, body=b"{}")
         self.found: Exception | None = None
         self.cookies: Sequence[str] = ()
+        self.max_body: int | None = None
         self.ready = True
         guard = make_guard()
         app = HttpApplication(
@@ -62,7 +65,7 @@ class Face:
     def find(self, method: str, segments: Sequence[str], identity: Identity | None) -> Target:
         if isinstance(self.found, Exception):
             raise self.found
-        return Target(identity, self.cookies)
+        return Target(identity, self.cookies, self.max_body)
 
     async def request(self, request: HttpRequest, target: Target) -> HttpResponse:
         self.asked.append((request, target.identity))
@@ -206,8 +209,8 @@ async def test_body_of_the_very_limit_is_taken(face: Face) -> None:
     [
         (NotFoundError(), 404, {}),
         (ServiceUnavailableError(retry_after=2.0), 503, {"retry-after": "2"}),
-        (MethodNotAllowedError({"GET", "POST"}), 405, {"allow": "GET, POST, HEAD"}),
-        (MethodNotAllowedError({"PUT"}), 405, {"allow": "PUT"}),
+        (MethodNotAllowedError({"GET", "POST"}), 405, {"allow": "GET, POST, HEAD, OPTIONS"}),
+        (MethodNotAllowedError({"PUT"}), 405, {"allow": "PUT, OPTIONS"}),
         (LinkdError("Odd.", code=499, type="ODD"), 499, {}),
     ],
 )
@@ -274,3 +277,48 @@ async def test_answer_that_http_cannot_carry_is_an_internal_error(face: Face, fi
 
     assert answer.status_code == 500
     assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("limit", "size", "status"), [(3, 3, 200), (3, 4, 413), (0, 1, 413), (2 * LIMIT, LIMIT + 1, 413)]
+)
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_above_its_actions_limit_is_refused(
+    face: Face, limit: int, size: int, status: int, chunked: bool
+) -> None:
+    """An action's limit holds below the gateway's, and its service does not see the request."""
+    face.max_body = limit
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(size):
+            yield b"x"
+
+    answer = await face.client.post("/", content=chunks() if chunked else b"x" * size)
+
+    assert answer.status_code == status
+    assert len(face.asked) == (status == 200)
+    if status == 413:
+        assert answer.json()["error"]["details"] == {"limit": min(limit, LIMIT)}
+
+
+async def test_repeated_headers_are_kept_both_ways(face: Face) -> None:
+    """Each value of a repeated header arrives as a header of its own."""
+    face.answer = HttpResponse(status=200)
+    for value in ("<a>", "<b>"):
+        face.answer.headers.add(name="Link", value=value)
+
+    answer = await face.client.get("/", headers=[("X-Tag", "a"), ("X-Tag", "b")])
+
+    request, _ = face.asked[0]
+    assert [header.value for header in request.headers if header.name == "x-tag"] == ["a", "b"]
+    assert answer.headers.get_list("Link") == ["<a>", "<b>"]
+
+
+async def test_options_tells_the_methods_of_a_path(face: Face) -> None:
+    """It is no error to ask; the service does not see it."""
+    face.found = MethodNotAllowedError({"GET", "PUT"})
+
+    answer = await face.client.options("/items")
+
+    assert (answer.status_code, answer.headers["allow"], answer.content) == (204, "GET, PUT, HEAD, OPTIONS", b"")
+    assert face.asked == []

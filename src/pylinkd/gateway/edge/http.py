@@ -47,6 +47,10 @@ class Found(Protocol):
     def cookies(self) -> Sequence[str]:
         """Names of the cookies that it reads."""
 
+    @property
+    def max_body(self) -> int | None:
+        """Most bytes of a request's body; ``None``: as many as the gateway takes."""
+
 
 class Router(Protocol):
     """Where requests are answered: routing/actions.py."""
@@ -137,6 +141,8 @@ class HttpApplication:
             if request.method not in ("GET", "HEAD"):
                 raise MethodNotAllowedError({"GET"})
             return answer
+        except MethodNotAllowedError as error:
+            return _options(error) if request.method == "OPTIONS" else _refused(error)
         except LinkdError as error:
             return _refused(error)
         except ClientDisconnect:
@@ -173,10 +179,11 @@ class HttpApplication:
         identity = await self._door.identify(credentials, address)
         segments = [unquote(segment) for segment in request.scope["raw_path"].decode("latin-1").split("/")]
         target = self._router.find(request.method, segments, identity)
-        async with self._bodies.space(self._announced(headers), address):
+        limit = self._max_body_size if target.max_body is None else min(target.max_body, self._max_body_size)
+        async with self._bodies.space(_announced(headers, limit), address):
             wire = self._describe(request, identity, address)
             wire.cookies.update(_cookies_for(target.cookies, credentials))
-            wire.body = await self._body(request)
+            wire.body = await _body(request, limit)
             return await self._router.request(wire, target)
 
     def _address(self, request: Request, headers: dict[str, str]) -> str:
@@ -205,33 +212,40 @@ class HttpApplication:
             fill_identity(wire.identity, identity)
         return wire
 
-    def _announced(self, headers: dict[str, str]) -> int:
-        """The size of the body as the head has it, or the largest there may be.
 
-        Raises:
-            PayloadTooLargeError: If it is too large.
-        """
-        if "transfer-encoding" in headers:
-            return self._max_body_size
-        length = headers.get("content-length", "0")
-        size = int(length) if length.isdecimal() else self._max_body_size
-        if size > self._max_body_size:
-            raise self._too_large()
-        return size
+def _announced(headers: dict[str, str], limit: int) -> int:
+    """The size of the body as the head has it, or the largest there may be.
 
-    def _too_large(self) -> PayloadTooLargeError:
-        limit = self._max_body_size
-        return PayloadTooLargeError(f"A request's body has at most {limit} bytes.", details={"limit": limit})
+    Raises:
+        PayloadTooLargeError: If it is above the limit, in bytes.
+    """
+    if "transfer-encoding" in headers:
+        return limit
+    length = headers.get("content-length", "0")
+    size = int(length) if length.isdecimal() else limit
+    if size > limit:
+        raise _too_large(limit)
+    return size
 
-    async def _body(self, request: Request) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > self._max_body_size:
-                raise self._too_large()
-            chunks.append(chunk)
-        return b"".join(chunks)
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        PayloadTooLargeError: As soon as more bytes than the limit have come.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> PayloadTooLargeError:
+    return PayloadTooLargeError(f"A request's body has at most {limit} bytes.", details={"limit": limit})
 
 
 def _response(answer: HttpResponse) -> Response:
@@ -275,8 +289,17 @@ def _refused(error: LinkdError) -> Response:
     if isinstance(error, RateLimitedError):
         headers["Connection"] = "close"  # what is pipelined behind it would be refused as well, one by one
     if isinstance(error, MethodNotAllowedError):
-        headers["Allow"] = ", ".join([*error.allowed, *(["HEAD"] if "GET" in error.allowed else [])])
+        headers["Allow"] = _allow(error)
     return Response(msgspec.json.encode({"error": error_body(error)}), status_code=error.code, headers=headers)
+
+
+def _options(error: MethodNotAllowedError) -> Response:
+    """The answer to OPTIONS for a path that is known (RFC 9110 §9.3.7); preflights are answered by Cors."""
+    return Response(status_code=204, headers={"Allow": _allow(error)})
+
+
+def _allow(error: MethodNotAllowedError) -> str:
+    return ", ".join([*error.allowed, *(["HEAD"] if "GET" in error.allowed else []), "OPTIONS"])
 
 
 def _json(status: int, body: object) -> Response:

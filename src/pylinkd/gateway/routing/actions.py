@@ -25,12 +25,14 @@ class RouteMatch(NamedTuple):
         service: Whose it is.
         params: The variables of its route.
         cookies: Names of the cookies that it reads.
+        max_body: Most bytes of a request's body; ``None``: as many as the gateway takes.
     """
 
     action: str
     service: Service
     params: dict[str, str]
     cookies: Sequence[str]
+    max_body: int | None
 
 
 class Actions:
@@ -54,7 +56,8 @@ class Actions:
         refusal = _requirement(service, action.name, identity)
         if refusal is not None:
             raise refusal
-        target = RouteMatch(action.name, service, params, action.cookies)
+        max_body = action.max_body if action.HasField("max_body") else None
+        target = RouteMatch(action.name, service, params, action.cookies, max_body)
         _instance_of(target)
         return target
 
