@@ -148,6 +148,18 @@ def connect(
     raise typer.Exit(talk(target, json=json, timeout=timeout, keep_history=not no_history))
 
 
+@app.command()
+def describe(
+    target: Target,
+    openapi: Annotated[bool, typer.Option("--openapi", help="OpenAPI 3.1 of the actions.")] = False,
+    asyncapi: Annotated[bool, typer.Option("--asyncapi", help="AsyncAPI 3.0 of messages and events.")] = False,
+) -> None:
+    """Print a document about a service, as JSON, without running it."""
+    from .describe import print_document
+
+    print_document(target, openapi=openapi, asyncapi=asyncapi)
+
+
 def _add_operator_commands() -> None:
     from .operator import bans, sessions
 
