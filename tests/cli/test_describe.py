@@ -1,4 +1,4 @@
-"""``linkd describe``, as a process."""
+"""``linkd describe`` and ``linkd types``, as processes."""
 
 from __future__ import annotations
 
@@ -35,3 +35,21 @@ def test_one_document_has_to_be_chosen() -> None:
 
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "--openapi or --asyncapi" in ended.stderr
+
+
+def test_types_are_written_to_a_file(tmp_path: Path) -> None:
+    """And nothing is printed."""
+    ended = linkd("types", CHAT, "--typescript", "--out", str(tmp_path / "api.ts"))
+
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert "export type Api" in (tmp_path / "api.ts").read_text()
+
+
+def test_types_need_a_language_and_a_place(tmp_path: Path) -> None:
+    """One sentence, and no traceback."""
+    without, nowhere = linkd("types", CHAT), linkd("types", CHAT, "--typescript", "--out", str(tmp_path / "no/api.ts"))
+
+    assert (without.returncode, nowhere.returncode) == (1, 1)
+    assert "--typescript" in without.stderr
+    assert "cannot be written" in nowhere.stderr
+    assert "Traceback" not in without.stderr + nowhere.stderr

@@ -160,6 +160,18 @@ def describe(
     print_document(target, openapi=openapi, asyncapi=asyncapi)
 
 
+@app.command()
+def types(
+    target: Target,
+    typescript: Annotated[bool, typer.Option("--typescript", help="The Api of createClient<Api>().")] = False,
+    out: Annotated[Path | None, typer.Option(help="File to write; else standard output.")] = None,
+) -> None:
+    """Write the types of a service's messages and events for its clients."""
+    from .types import write_types
+
+    write_types(target, typescript=typescript, out=out)
+
+
 def _add_operator_commands() -> None:
     from .operator import bans, sessions
 
