@@ -24,6 +24,9 @@ CATCH_ALL = "*"
 """What the catch-all handler is called where a type would stand."""
 
 
+_UNCHANGED = TextPolicy(controls="keep")  # the policy of a service is for what comes in
+
+
 class GroupOptions(SharedOptions, total=False):
     """What the handlers of a group may share, beside SharedOptions.
 
@@ -187,7 +190,9 @@ class WebSocket:
         return register
 
     def event(self, type: str, data: Any = None) -> None:
-        """Declare an event that the service emits to clients, for the documents that describe it.
+        """Declare an event that the service emits to clients: for documents about it, and for its tests.
+
+        Once one is declared, ``pylinkd.testing`` refuses those that are not, and data that does not fit.
 
         Args:
             type: Such as ``chat.message``.
@@ -205,7 +210,7 @@ class WebSocket:
         if type in self.events:
             raise RegistrationError(f"{place}: {type!r} is declared already; declare an event once")
         try:
-            self.events[type] = Schema(data, self._text)
+            self.events[type] = Schema(data, _UNCHANGED)
         except RegistrationError as cause:
             raise RegistrationError(f"{place}: {cause}") from cause
 

@@ -12,23 +12,9 @@ from ..websocket import StreamHandler
 from .schemas import JsonSchema, Schemas, result_type
 
 _PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
-_TAKEN = frozenset(
-    [
-        "Api",
-        "any",
-        "bigint",
-        "boolean",
-        "never",
-        "null",
-        "number",
-        "object",
-        "string",
-        "symbol",
-        "undefined",
-        "unknown",
-        "void",
-    ]
-)  # names that a type of the service may not have
+# Names that a type of the service may not have.
+_TAKEN = {"Api", "any", "bigint", "boolean", "never", "null", "number", "object", "string", "symbol", "undefined"}
+_TAKEN |= {"unknown", "void"}
 
 
 def typescript(service: Service[Any]) -> str:
