@@ -24,6 +24,7 @@ from . import development, health, messages, page, rooms, sign_in, windows
 from .models import ChatDatabase
 from .seed import seed
 from .settings import DATABASE, DEVELOPMENT
+from .wire import PersonInRoom
 
 service = Service("chat", path="/ws/chat", auth=True, database=DATABASE, tables=ChatDatabase, migrations="migrations")
 
@@ -46,6 +47,13 @@ chat.on("send", messages.send)
 chat.on("history", messages.history)
 chat.on("read", messages.read)
 chat.on("typing", messages.typing)
+
+service.ws.event("chat.message", messages.MessageView)
+service.ws.event("user.typing", messages.UserTyping)
+service.ws.event("user.joined", PersonInRoom)
+service.ws.event("user.left", PersonInRoom)
+service.ws.event("room.added", rooms.RoomAdded)
+service.ws.event("room.removed", rooms.RoomRemoved)
 
 service.action("page", route="/")(page.index)
 

@@ -148,6 +148,30 @@ def connect(
     raise typer.Exit(talk(target, json=json, timeout=timeout, keep_history=not no_history))
 
 
+@app.command()
+def describe(
+    target: Target,
+    openapi: Annotated[bool, typer.Option("--openapi", help="OpenAPI 3.1 of the actions.")] = False,
+    asyncapi: Annotated[bool, typer.Option("--asyncapi", help="AsyncAPI 3.0 of messages and events.")] = False,
+) -> None:
+    """Print a document about a service, as JSON, without running it."""
+    from .describe import print_document
+
+    print_document(target, openapi=openapi, asyncapi=asyncapi)
+
+
+@app.command()
+def types(
+    target: Target,
+    typescript: Annotated[bool, typer.Option("--typescript", help="The Api of createClient<Api>().")] = False,
+    out: Annotated[Path | None, typer.Option(help="File to write; else standard output.")] = None,
+) -> None:
+    """Write the types of a service's messages and events for its clients."""
+    from .types import write_types
+
+    write_types(target, typescript=typescript, out=out)
+
+
 def _add_operator_commands() -> None:
     from .dead_letters import dead_letters
     from .operator import bans, services, sessions

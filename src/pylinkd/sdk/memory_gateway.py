@@ -15,6 +15,7 @@ from ..protocol.errors import InternalError, LinkdError, NotFoundError, UnknownA
 from ..protocol.link_pb2 import CODEC_JSON, Event, Frame, Member, Publish, RoomCommand
 from ..protocol.link_values import fill_failure
 from ..protocol.rooms import check_room
+from .declared_events import check_event
 from .jobs import done
 from .memory_client import Client, Emitted
 from .memory_history import MemoryHistories
@@ -119,6 +120,7 @@ class MemoryGateway:
         answer = Frame()
         match kind:
             case "publish":
+                check_event(self.service.ws.events, frame.publish.type, frame.publish.data)
                 reached = self._publish(frame.publish)
                 away = sum(not self.clients[id].connected for id in reached.sessions)
                 answer.published.reached, answer.published.queued = len(reached.sessions) - away, away

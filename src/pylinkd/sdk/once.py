@@ -161,7 +161,7 @@ def _check_same(known: str, fingerprint: str) -> None:
 
 class _Kept(msgspec.Struct, tag="response"):
     status: int
-    headers: dict[str, str]
+    headers: list[tuple[str, str]]
     cookies: list[str]
     body: bytes
 
@@ -169,7 +169,8 @@ class _Kept(msgspec.Struct, tag="response"):
 def _written(result: Any) -> bytes:
     """An answer as it is stored: one byte for its kind, and JSON."""
     if isinstance(result, Response):
-        return b"R" + msgspec.json.encode(_Kept(result.status, result.headers, result.cookies, result.body))
+        headers = [header for header in result.header_list if header[0] != "Set-Cookie"]
+        return b"R" + msgspec.json.encode(_Kept(result.status, headers, result.cookies, result.body))
     return b"J" + encode(result)
 
 
@@ -178,6 +179,7 @@ def _read(stored: bytes) -> Any:
     if kind == b"J":
         return msgspec.json.decode(content) if content else None
     kept = msgspec.json.decode(content, type=_Kept)
-    response = Response(kept.body, status=kept.status, cookies=kept.cookies)
-    response.headers = kept.headers
-    return response
+    headers: dict[str, list[str]] = {}
+    for name, value in kept.headers:
+        headers.setdefault(name, []).append(value)
+    return Response(kept.body, status=kept.status, headers=headers, cookies=kept.cookies)

@@ -187,17 +187,31 @@ def _name(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
+def result_of(function: Function) -> Any:
+    """The annotation of a handler's result; Any: there is none, or only a type checker can read it."""
+    written = inspect.unwrap(_written(function))
+    annotation = getattr(written, "__annotations__", {}).get("return", Any)
+    try:
+        return _evaluated(function, "return", annotation)
+    except Exception:  # whatever evaluating a text raises: the handler itself never needs this type
+        return Any
+
+
 def _annotation(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
     """What the parameter is annotated with; Any: nothing."""
     if parameter.annotation is parameter.empty:
         return Any
+    return _evaluated(function, parameter.name, parameter.annotation)
+
+
+def _evaluated(function: Callable[..., Any], name: str, annotation: Any) -> Any:
+    """The annotation as a type, where it was written as a text."""
     written = inspect.unwrap(_written(function))
     holder = types.SimpleNamespace(
-        __annotations__={parameter.name: parameter.annotation},
+        __annotations__={name: annotation},
         __type_params__=getattr(written, "__type_params__", ()),
     )
-    hints = typing.get_type_hints(holder, globalns=getattr(written, "__globals__", {}), include_extras=True)
-    return hints[parameter.name]
+    return typing.get_type_hints(holder, globalns=getattr(written, "__globals__", {}), include_extras=True)[name]
 
 
 def _written(function: Any) -> Any:

@@ -40,6 +40,9 @@ class Schema:
 
     Raises:
         RegistrationError: If the type cannot be read from data.
+
+    Attributes:
+        type: The same, for documents about it.
     """
 
     def __init__(self, type: Any, text: TextPolicy = DEFAULT_POLICY) -> None:
@@ -55,7 +58,7 @@ class Schema:
             self._msgpack = msgspec.msgpack.Decoder(target)
         except Exception as cause:  # a text in an annotation may raise anything, and pydantic has errors of its own
             raise RegistrationError(f"{type!r} cannot be read from data: {cause}") from cause
-        self._type = type
+        self.type = type
         self._text = text
 
     def read(self, data: bytes, msgpack: bool = False) -> Any:
@@ -86,7 +89,7 @@ class Schema:
         if self._pydantic is not None:
             return self._model(strings)
         try:
-            return msgspec.convert(strings, self._type, strict=False)
+            return msgspec.convert(strings, self.type, strict=False)
         except msgspec.ValidationError as cause:
             raise _invalid(str(cause)) from cause
 

@@ -20,12 +20,15 @@ from .retry import Retry
 from .signatures import check_name_given, parameters_of
 from .streams import DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_SIZE
 from .text import DEFAULT_POLICY, TextPolicy
-from .validation import Function, RegistrationError, where
+from .validation import Function, RegistrationError, Schema, where
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 CATCH_ALL = "*"
 """What the catch-all handler is called where a type would stand."""
+
+
+_UNCHANGED = TextPolicy(controls="keep")  # the policy of a service is for what comes in
 
 
 class GroupOptions(SharedOptions, total=False):
@@ -161,6 +164,7 @@ class WebSocket:
         text: What the strings of their data have to be.
 
     Attributes:
+        events: What the service declares that it emits, by type.
         stack: The middleware around them.
         changed: Called after each change.
     """
@@ -169,6 +173,7 @@ class WebSocket:
         self._text = text
         self._handlers: dict[str, MessageHandler] = {}
         self._catch_all: MessageHandler | None = None
+        self.events: dict[str, Schema] = {}
         self.stack = Stack(self._compile, WsContext)
         self.changed: Callable[[], None] = lambda: None
         self.connect_handlers: list[Function] = []
@@ -253,6 +258,31 @@ class WebSocket:
             return function
 
         return register
+
+    def event(self, type: str, data: Any = None) -> None:
+        """Declare an event that the service emits to clients: for documents about it, and for its tests.
+
+        Once one is declared, ``pylinkd.testing`` refuses those that are not, and data that does not fit.
+
+        Args:
+            type: Such as ``chat.message``.
+            data: The type of its data; ``None``: it has none.
+
+        Raises:
+            RegistrationError: If the type is declared already or no name, or no data becomes ``data``.
+        """
+        check_name_given(type, "service.ws.event", "chat.message")
+        place = f"service.ws.event({type!r})"
+        try:
+            check_name(type)
+        except ValueError as cause:
+            raise RegistrationError(f"{place}: {cause}") from cause
+        if type in self.events:
+            raise RegistrationError(f"{place}: {type!r} is declared already; declare an event once")
+        try:
+            self.events[type] = Schema(data, _UNCHANGED)
+        except RegistrationError as cause:
+            raise RegistrationError(f"{place}: {cause}") from cause
 
     def _add(self, handler: MessageHandler) -> None:
         place = where(handler.function)

@@ -1,0 +1,36 @@
+"""Whether what a service emits is what it has declared. For tests: production sends without looking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..protocol.errors import InternalError, LinkdError
+from .validation import Schema
+
+
+class EventDeclarationError(InternalError):
+    """An event is not what ``service.ws.event`` declares; the text says how."""
+
+
+def check_event(declared: Mapping[str, Schema], type: str, data: bytes) -> None:
+    """Compare an event with the declarations. A service that declares none may emit anything.
+
+    Args:
+        declared: The schemas of the declared events, by type.
+        type: Of the event.
+        data: Of the event, as JSON; empty stands for null.
+
+    Raises:
+        EventDeclarationError: If it is not declared, or its data does not fit.
+    """
+    if not declared:
+        return
+    schema = declared.get(type)
+    if schema is None:
+        raise EventDeclarationError(f"emit({type!r}): it is not declared; add service.ws.event({type!r}, …)")
+    try:
+        schema.read(data)
+    except LinkdError as cause:
+        raise EventDeclarationError(
+            f"emit({type!r}): its data does not fit what service.ws.event({type!r}, …) declares: {cause.message}"
+        ) from cause
