@@ -9,6 +9,8 @@ import pytest
 
 from pylinkd import ConflictError, EventContext, RegistrationError, Retry, Service, TransientError, WsContext
 from pylinkd.sdk.host import persistence_of
+from pylinkd.sdk.store.outbox import Outgoing
+from pylinkd.sdk.store.tables import OUTBOX
 from pylinkd.testing import run
 
 from .shops import ShopDatabase, shop, sold, until
@@ -186,3 +188,42 @@ def test_two_durable_handlers_differ_in_name_or_pattern() -> None:
 
     with pytest.raises(RegistrationError, match="already"):
         service.events.on("order.*", durable=True)(placed)
+
+
+async def test_event_is_for_those_it_is_for(url: str) -> None:
+    """``auth`` and ``roles`` are those of whoever it was emitted on behalf of; a refusal is permanent."""
+    service, seen = shop(url), []
+
+    @service.events.on("order.*", durable=True, roles=["admin"])
+    async def placed(ctx: EventContext, item: str) -> None:
+        seen.append(item)
+
+    @service.ws.on("shop.order")
+    async def order(ctx: WsContext, item: str) -> None:
+        await ctx.emit("order.placed", item, durable=True)
+
+    async with run(service) as gateway:
+        anybody, admin = await gateway.connect(), await gateway.connect(user="ada", roles=["admin"])
+        await anybody.send("shop.order", "gold")
+        await admin.send("shop.order", "tea")
+        await until(lambda: seen)
+        async with asyncio.timeout(10.0):
+            while not (letters := await persistence_of(service._host).dead_letters.list(10)):
+                await asyncio.sleep(0.01)
+
+    assert seen == ["tea"]
+    assert [letter.data for letter in letters] == [b'"gold"']
+
+
+async def test_what_waits_for_one_service_holds_up_no_other(url: str) -> None:
+    """What is new goes first."""
+    service = shop(url)
+    async with run(service):
+        outbox = persistence_of(service._host).outbox
+        for number in range(50):
+            await outbox.add(Outgoing(id=f"old{number}", type="a.b", data=b"", created_at=1e12))
+        await service.db.execute(OUTBOX.update().values(attempts=3))
+        await outbox.add(Outgoing(id="new", type="a.b", data=b"", created_at=1e12))
+        (first, *_) = await outbox.lease(2e12, 3e12, 10)
+
+    assert first.id == "new"

@@ -81,7 +81,7 @@ class Circuit:
         self.state = State.CLOSED
 
     def enter(self, now: float) -> None:
-        """A call begins. ``succeeded``, ``failed`` or ``undecided`` has to follow.
+        """A call begins. ``succeeded``, ``failed`` or ``ended`` has to follow.
 
         Raises:
             ServiceUnavailableError: If it may not; ``retry_after`` says when one may.
@@ -113,16 +113,14 @@ class Circuit:
             if len(self._failures) == self._breaker.failures and now - self._failures[0] <= self._breaker.window:
                 self._open(now)
 
-    def undecided(self) -> None:
-        """A call ended in a way that says nothing: it was refused for the caller's fault, or given up."""
-        self._trying = False
-
     def ended(self, error: BaseException, now: float, retry_on: tuple[type[BaseException], ...] = ()) -> None:
-        """A call ended with an error, of which a cancellation means that it took too long."""
+        """A call ended with an error. A cancellation means that it took too long; one that is the caller's fault shows
+        that it works.
+        """
         if isinstance(error, asyncio.CancelledError) or class_of(error, retry_on) is not FailureClass.PERMANENT:
             self.failed(now)
         else:
-            self.undecided()
+            self.succeeded()
 
     def _open(self, now: float) -> None:
         self.state, self._opened_at, self._trying = State.OPEN, now, False

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .store import Keys
 
 _MOST_KEYS = 10_000_000
+_MOST_BYTES = 64 * 2**20  # of answers in memory
 
 Answer = Callable[[], Awaitable[Any]]
 
@@ -61,6 +62,7 @@ class KnownKeys:
     def __init__(self, clock: Callable[[], float] = time) -> None:
         self._clock = clock
         self._stored: OrderedDict[str, tuple[str, bytes, float]] = OrderedDict()
+        self._size = 0  # bytes of the answers
         self._running: dict[str, tuple[str, asyncio.Future[None]]] = {}
 
     async def answer(self, once: Once, key: str, fingerprint: str, handle: Answer, db: Any, keys: Keys | None) -> Any:
@@ -98,11 +100,17 @@ class KnownKeys:
             _check_same(known[0], fingerprint)
             return _read(known[1])
         result = await handle()
-        self._stored[key] = fingerprint, _written(result), self._clock()
-        self._stored.move_to_end(key)
-        while len(self._stored) > once.most:
-            self._stored.popitem(last=False)
+        if known is not None:
+            self._forget(key)
+        answer = _written(result)
+        self._stored[key] = fingerprint, answer, self._clock()
+        self._size += len(answer)
+        while len(self._stored) > once.most or self._size > _MOST_BYTES:
+            self._forget(next(iter(self._stored)))
         return result
+
+    def _forget(self, key: str) -> None:
+        self._size -= len(self._stored.pop(key)[1])
 
     async def _in_database(self, once: Once, key: str, fingerprint: str, handle: Answer, db: Any, keys: Keys) -> Any:
         since = self._clock() - once.window

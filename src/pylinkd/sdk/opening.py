@@ -131,7 +131,7 @@ async def begin_persistence(service: Service[Any], database: Database | None, ru
 
     await Persistence.prepare(database)
     runtime.persistence = Persistence(database, runtime, service)
-    await runtime.persistence.start(runtime.background)
+    await runtime.persistence.start()
 
 
 async def end_persistence(runtime: Runtime) -> None:

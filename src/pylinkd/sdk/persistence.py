@@ -31,6 +31,7 @@ from .work_runner import Assignment, WorkRunner
 log = structlog.get_logger("linkd.service")
 
 _MOST_DEAD_LETTERS = 10_000
+_CANCEL_TIMEOUT = 2.0  # seconds
 _LONGEST_DELAY = 10 * 366 * 86_400.0  # seconds
 _LONGEST_KEY = 200  # characters
 _SKIP_AFTER = 5.0  # seconds by which a job is late that is left out where it is
@@ -62,6 +63,8 @@ class Persistence:
         self.dead_letters = DeadLetters(db)
         self.keys = Keys(db)
         self.stored: dict[str, int] = {}
+        # Apart from the author's tasks, which end first: while handlers finish, their leases have to be renewed.
+        self._tasks = Background(host.dispatcher.context)
         self._runner = WorkRunner(
             work=self.work,
             db=db,
@@ -78,18 +81,19 @@ class Persistence:
         """Bring the tables to this version."""
         await migrate(db)
 
-    async def start(self, background: Background) -> None:
+    async def start(self) -> None:
         """Plan what runs by itself, and begin to work."""
         await self._plan()
-        _ = background.start(self._runner.run(), "linkd-work")
-        _ = background.start(self._relay.run(), "linkd-relay")
+        _ = self._tasks.start(self._runner.run(), "linkd-work")
+        _ = self._tasks.start(self._relay.run(), "linkd-relay")
 
     def pause(self) -> None:
         """Begin nothing more, since the service stops."""
         self._runner.pause()
 
     async def stop(self) -> None:
-        """Hand on what was not done. What works at it has been cancelled."""
+        """Hand on what was not done. The handlers that worked at it have ended."""
+        await self._tasks.close(_CANCEL_TIMEOUT)
         await self._runner.stop()
 
     # jobs

@@ -23,6 +23,7 @@ log = structlog.get_logger("linkd.service")
 _AT_ONCE = 32
 _SEND_TIMEOUT = 30.0  # seconds for the services to store an event
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0  # seconds before an event is sent again, doubling
+_PACE = 0.3  # seconds after some that nobody took, so that many of them do not keep the gateway busy
 _POLL = 1.0  # seconds; how late this notices what another instance has given up
 _ASK_EVERY = 30.0  # seconds between two looks at which services take durable events
 _NOTE_EVERY = 3600.0  # seconds between two notes that a service was seen
@@ -73,9 +74,10 @@ class Relay:
         if due_at is None or due_at > time():
             return _POLL
         events = await self._outbox.lease(time(), time() + _SEND_TIMEOUT, _AT_ONCE)
+        gone = 0
         for event in events:  # one after the other: their order is kept where nothing fails
-            await self._send(event)
-        return 0.0
+            gone += await self._send(event)
+        return 0.0 if gone else _PACE
 
     async def _ask_subscribers(self) -> None:
         link = self._host.link
@@ -95,7 +97,8 @@ class Relay:
             self._subscribers = await self._outbox.subscribers()
             self._noted_at = monotonic()
 
-    async def _send(self, event: Outgoing) -> None:
+    async def _send(self, event: Outgoing) -> bool:
+        """Send an event; whether every service has it."""
         frame = _frame(event)
         taken_by = set(event.taken_by)
         try:
@@ -103,13 +106,14 @@ class Relay:
                 answer = (await asked(self._host, frame, f"emit {event.type}")).event_done
         except (LinkdError, TimeoutError):
             await self._postpone(event, taken_by)
-            return
+            return False
         await self._note(answer.subscribers)
         taken_by |= set(answer.taken_by)
         if self._missing(event.type, taken_by):
             await self._postpone(event, taken_by)
-        else:
-            await self._outbox.remove(event.id)
+            return False
+        await self._outbox.remove(event.id)
+        return True
 
     def _missing(self, type: str, taken_by: set[str]) -> set[str]:
         takers = {

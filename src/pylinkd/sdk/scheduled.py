@@ -99,6 +99,8 @@ class JobHandler(Handler):
         **options: Any,
     ) -> None:
         super().__init__(name, function, dead_letters=dead_letters, **options)
+        if self.requirement.auth:
+            raise RegistrationError(f"{where(function)}: nobody asks for a job to be run: it has no auth= and roles=")
         if missed not in _MISSED:
             raise RegistrationError(f"{where(function)}: missed is one of {', '.join(_MISSED)}, not {missed!r}")
         if schedule is not None and self.schema is not None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from ..protocol.errors import HandlerTimeoutError, LinkdError
+from ..protocol.identity import Requirement
 from .context import Context
 from .dispatch import Dispatcher, Job, torn_down
 from .failures import FailureClass, class_of
@@ -36,6 +37,7 @@ class WorkHandler(Protocol):
     """What the runner has to know of a handler (scheduled.JobHandler, events.EventHandler, and others)."""
 
     timeout: float | None
+    requirement: Requirement
     call: Callable[[Any], Awaitable[Any]]
     retry_on: tuple[type[BaseException], ...]
 
@@ -188,6 +190,9 @@ class WorkRunner:
         if item.attempts > assignment.policy.attempts + _MOST_CRASHES:
             raise RuntimeError("the process ended during each attempt")
         context = self._context(item)
+        refusal = assignment.handler.requirement.refusal(context.identity)
+        if refusal is not None:
+            raise refusal
         if not assignment.once:
             await assignment.handler.call(context)
             await self._finish(item, assignment)

@@ -62,11 +62,13 @@ class Outbox:
         return (await self._db.execute(sa.select(sa.func.count()).select_from(OUTBOX))).scalar_one()
 
     async def lease(self, now: float, until: float, most: int) -> Sequence[Outgoing]:
-        """Take what is due, the oldest first; it is due again at ``until`` unless it is removed."""
+        """Take what is due, what was tried least first, then the oldest; it is due again at ``until`` unless it is
+        removed. So what waits for a service that is away holds nothing up.
+        """
         due = (
             sa.select(OUTBOX.c.position)
             .where(OUTBOX.c.due_at <= now)
-            .order_by(OUTBOX.c.position)
+            .order_by(OUTBOX.c.attempts, OUTBOX.c.position)
             .limit(most)
             .with_for_update(skip_locked=True)
         )
@@ -76,7 +78,7 @@ class Outbox:
             .values(due_at=until, attempts=OUTBOX.c.attempts + 1)
             .returning(OUTBOX)
         )
-        rows = sorted((await self._db.execute(taken)).all(), key=lambda row: row.position)
+        rows = sorted((await self._db.execute(taken)).all(), key=lambda row: (row.attempts, row.position))
         return [_read(row) for row in rows]
 
     async def remove(self, id: str) -> None:
