@@ -37,7 +37,7 @@ async def take(db: ChatDatabase, allowance: Allowance, whose: str) -> None:
     """
     time, key = now(), _key(allowance, whose)
     async with db.transaction():
-        await db.attempts.where_lt("ends_at", time).delete()
+        await db.attempts.where_equals("key", key).where_lt("ends_at", time).delete()
         attempt = await db.attempts.upsert({"key": key, "count": 0, "ends_at": time + allowance.period}, update=[])
         # Compared by the database, where another instance may count meanwhile.
         free = db.attempts.where_equals("key", key).where_lt("count", allowance.most)

@@ -13,6 +13,7 @@ The rest by noun:
     rooms.py           joining, inviting           membership.py      who may see a room
     messages.py        sending, reading            wire.py            names on the wire
     page.py            the web page                health.py          for whatever watches the service
+    cleanup.py         rows whose time is over
     migrations/        the revisions of the tables, which linkd db applies
 """
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 from pylinkd import History, Presence, Service
 
-from . import development, health, messages, page, rooms, sign_in, windows
+from . import cleanup, development, health, messages, page, rooms, sign_in, windows
 from .models import ChatDatabase
 from .seed import seed
 from .settings import DATABASE, DEVELOPMENT
@@ -54,6 +55,8 @@ service.ws.event("user.joined", PersonInRoom)
 service.ws.event("user.left", PersonInRoom)
 service.ws.event("room.added", rooms.RoomAdded)
 service.ws.event("room.removed", rooms.RoomRemoved)
+
+service.every(cleanup.INTERVAL, name="cleanup")(cleanup.forget)
 
 service.action("page", route="/")(page.index)
 
