@@ -216,22 +216,24 @@ class Persistence:
             found["job", job.name] = _of_job(job)
         for event in self._service.events.handlers:
             if event.durable:
-                found["event", event.id] = Assignment(event, event.policy, remembered=True, once=event.once)
+                found["event", event.id] = Assignment(
+                    handler=event, policy=event.policy, remembered=True, once=event.once
+                )
         # Dead letters that are replayed: tried once, since whoever replays looks at what comes of it. What fails again
         # is kept as it was the first time (burying.py).
         for message in self._service.ws.handlers:
             if message.dead_letters:
-                found["message", message.name] = Assignment(message, _REPLAY, dead_letters=False)
+                found["message", message.name] = Assignment(handler=message, policy=_REPLAY, dead_letters=False)
         for action in self._service.action.handlers:
             if action.dead_letters:
-                found["action", action.name] = Assignment(action, _REPLAY, dead_letters=False)
+                found["action", action.name] = Assignment(handler=action, policy=_REPLAY, dead_letters=False)
         return found
 
 
 def _of_job(job: JobHandler) -> Assignment:
     return Assignment(
-        job,
-        job.policy,
+        handler=job,
+        policy=job.policy,
         dead_letters=job.dead_letters,
         next_due=None if job.schedule is None else _next_due(job),
         skips=_SKIP_AFTER if job.missed == "skip" and job.schedule is not None else None,

@@ -53,6 +53,7 @@ class Relay:
     async def run(self) -> None:
         """Run until it is cancelled."""
         while True:
+            self._wake.clear()
             try:
                 delay = await self._step()
             except LinkdError:
@@ -60,7 +61,6 @@ class Relay:
             except Exception as error:
                 report(log.error, "relay_failed", exc_info=error)
                 delay = _POLL
-            self._wake.clear()
             try:
                 async with asyncio.timeout(delay):
                     await self._wake.wait()

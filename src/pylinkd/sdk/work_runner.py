@@ -7,6 +7,7 @@ import random
 import secrets
 import traceback
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from time import monotonic, time
 from typing import Any, Protocol
 
@@ -42,39 +43,27 @@ class WorkHandler(Protocol):
     retry_on: tuple[type[BaseException], ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
     """How one kind and name of work is done.
 
-    Args:
+    Attributes:
         handler: What runs.
         policy: How often.
         dead_letters: Whether what fails for good is kept.
         remembered: Whether the ids of what was done are kept, by which repetitions are known.
         once: Whether handler and note of it are one transaction.
-        next_due: When it is due again after a time at which it was; ``None``: never.
-        skips: Whether it is left out where it is late.
+        next_due: When it is due again, of the time at which it was and the present; ``None``: never.
+        skips: Seconds of lateness from which on it is left out; ``None``: it never is.
     """
 
-    __slots__ = ("dead_letters", "handler", "next_due", "once", "policy", "remembered", "skips")
-
-    def __init__(
-        self,
-        handler: WorkHandler,
-        policy: Retry,
-        *,
-        dead_letters: bool = True,
-        remembered: bool = False,
-        once: bool = False,
-        next_due: Callable[[float, float], float] | None = None,
-        skips: float | None = None,
-    ) -> None:
-        self.handler = handler
-        self.policy = policy
-        self.dead_letters = dead_letters
-        self.remembered = remembered
-        self.once = once
-        self.next_due = next_due
-        self.skips = skips
+    handler: WorkHandler
+    policy: Retry
+    dead_letters: bool = True
+    remembered: bool = False
+    once: bool = False
+    next_due: Callable[[float, float], float] | None = None
+    skips: float | None = None
 
 
 class WorkRunner:
@@ -125,12 +114,12 @@ class WorkRunner:
     async def run(self) -> None:
         """Run until it is cancelled."""
         while True:
+            self._wake.clear()
             try:
                 delay = await self._step()
             except Exception as error:
                 report(log.error, "work_failed", exc_info=error)
                 delay = _POLL
-            self._wake.clear()
             try:
                 async with asyncio.timeout(delay):
                     await self._wake.wait()
@@ -153,10 +142,11 @@ class WorkRunner:
         if now - self._swept_at >= _SWEEP_EVERY:
             self._swept_at = now
             await self._sweep()
-        kinds = list(self._assignments)
+        kinds, room = list(self._assignments), _MOST_RUNNING - len(self._running)
+        if not kinds or self._paused or room <= 0:
+            return _POLL
         due_at = await self._work.next_due(kinds)
-        room = _MOST_RUNNING - len(self._running)
-        if due_at is None or self._paused or room <= 0:
+        if due_at is None:
             return _POLL
         wait = due_at - time()
         if wait > 0:
@@ -217,10 +207,7 @@ class WorkRunner:
         failure = class_of(error, assignment.handler.retry_on)
         errors = [*item.errors, _failure(error, failure)]
         gives_up = failure is FailureClass.PERMANENT or item.attempts >= assignment.policy.attempts
-        fields = {"name": item.name, "id": item.id, "attempt": item.attempts, "failure": failure.value}
-        is_bug = failure is FailureClass.BUG
-        report(log.error if gives_up else log.warning, "work_attempt_failed", exc_info=error if is_bug else None,
-               error=type(error).__name__, gives_up=gives_up, **fields)  # fmt: skip
+        _log_failure(item, error, failure, gives_up=gives_up)
         if not gives_up:
             due_at = time() + assignment.policy.wait(item.attempts, random.random())  # noqa: S311
             await self._work.again(self._owner, item.id, due_at, errors)
@@ -315,6 +302,20 @@ class _NoteJob(Job):
         """See Job."""
         await self._of._note(self._error)
         self._of._runner.ended(self._of._item)
+
+
+def _log_failure(item: Item, error: BaseException, failure: FailureClass, *, gives_up: bool) -> None:
+    report(
+        log.error if gives_up else log.warning,
+        "work_attempt_failed",
+        exc_info=error if failure is FailureClass.BUG else None,
+        name=item.name,
+        id=item.id,
+        attempt=item.attempts,
+        error=type(error).__name__,
+        failure=failure.value,
+        gives_up=gives_up,
+    )
 
 
 def _failure(error: BaseException, failure: FailureClass) -> Failure:
