@@ -120,7 +120,7 @@ async def test_connection_that_the_server_ends_is_tried_again(postgresql: str) -
 async def test_file_that_another_program_keeps_locked_is_tried_again(tmp_path: Path) -> None:
     """SQLite's second writer, of another process or thread."""
     service, runs = shop(f"sqlite:///{tmp_path}/shop.db"), []
-    service.db._timeout = 0.05  # seconds that a statement waits for other writers
+    service.db._timeout = 0.3  # seconds that a statement waits for other writers
 
     @service.ws.on("shop.sell", retry=Retry(attempts=100, delay=0.02, max_delay=0.02, jitter=0.0))
     async def sell(ctx: WsContext[ShopDatabase], item: str) -> None:

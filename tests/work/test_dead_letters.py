@@ -152,11 +152,12 @@ async def test_two_instances_migrate_once(tmp_path: Path, url: str) -> None:
     await asyncio.gather(*(start(service) for service in services))
 
 
-def test_command_lists_shows_replays_and_discards(tmp_path: Path, url: str) -> None:
+@pytest.mark.timeout(180)
+def test_command_lists_shows_replays_and_discards(tmp_path: Path) -> None:
     """End to end: a service fails, an operator looks, and has it handled by the next instance."""
     (tmp_path / "post.py").write_text(SERVICE)
     opened = tmp_path / "open"
-    env = {**os.environ, "SHOP": url, "OPEN": str(opened)}
+    env = {**os.environ, "SHOP": f"sqlite:///{tmp_path}/shop.db", "OPEN": str(opened)}
     program = (
         "import asyncio, sys; sys.path.insert(0, '.')\n"
         "from post import service\n"
@@ -167,7 +168,7 @@ def test_command_lists_shows_replays_and_discards(tmp_path: Path, url: str) -> N
         "        for item in items: await service.after(0.0, 'shop.remind', item)\n"
         "        while await persistence_of(service._host).work.next_due([('job', 'shop.remind')]) is not None:\n"
         "            await asyncio.sleep(0.02)\n"
-        "asyncio.run(asyncio.wait_for(main(sys.argv[1:]), 20))\n"
+        "asyncio.run(asyncio.wait_for(main(sys.argv[1:]), 60))\n"
     )
 
     def python(*arguments: str) -> None:

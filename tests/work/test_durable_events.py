@@ -7,7 +7,16 @@ from collections import Counter
 
 import pytest
 
-from pylinkd import ConflictError, EventContext, RegistrationError, Retry, Service, TransientError, WsContext
+from pylinkd import (
+    ConflictError,
+    EventContext,
+    JobContext,
+    RegistrationError,
+    Retry,
+    Service,
+    TransientError,
+    WsContext,
+)
 from pylinkd.sdk.host import persistence_of
 from pylinkd.sdk.store.outbox import Outgoing
 from pylinkd.sdk.store.tables import OUTBOX
@@ -227,3 +236,27 @@ async def test_what_waits_for_one_service_holds_up_no_other(url: str) -> None:
         (first, *_) = await outbox.lease(2e12, 3e12, 10)
 
     assert first.id == "new"
+
+
+async def test_two_services_may_share_a_database(url: str) -> None:
+    """Of the same event each stores its own, and neither does the other's work."""
+    one, two, seen = shop(url), shop(url, "billing"), []
+
+    for service in (one, two):
+
+        @service.events.on("order.*", durable=True)
+        async def placed(ctx: EventContext, item: str) -> None:
+            seen.append((ctx._host.name, item))
+
+        @service.job("remind")
+        async def remind(ctx: JobContext) -> None:
+            seen.append((ctx._host.name, "reminded"))
+
+    async with run(one) as first, run(two) as second:
+        await first.emit("order.placed", "tea", id="e1")
+        await second.emit("order.placed", "tea", id="e1")
+        await two.after(0.0, "remind")
+        await until(lambda: len(seen) == 3)
+        await asyncio.sleep(0.1)  # the time in which the other might
+
+    assert sorted(seen) == [("billing", "reminded"), ("billing", "tea"), ("shop", "tea")]

@@ -45,7 +45,7 @@ async def _opened(target: str) -> AsyncIterator[DeadLetters]:
     try:
         async with database:
             await migrate(database)
-            yield DeadLetters(database)
+            yield DeadLetters(database, service.name)
     except DatabaseError as cause:
         raise DeadLettersError(str(cause)) from cause
 

@@ -58,10 +58,10 @@ class Persistence:
         self._db = db
         self._host = host
         self._service = service
-        self.work = Work(db)
-        self.outbox = Outbox(db)
-        self.dead_letters = DeadLetters(db)
-        self.keys = Keys(db)
+        self.work = Work(db, service.name)
+        self.outbox = Outbox(db, service.name)
+        self.dead_letters = DeadLetters(db, service.name)
+        self.keys = Keys(db, service.name)
         self.stored: dict[str, int] = {}
         # Apart from the author's tasks, which end first: while handlers finish, their leases have to be renewed.
         self._tasks = Background(host.dispatcher.context)

@@ -41,10 +41,13 @@ class DeadLetters:
 
     Args:
         db: The service's database.
+        service: Its name.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, service: str) -> None:
         self._db = db
+        self._service = service
+        self._mine = DEAD_LETTERS.c.service == service
 
     async def add(self, letter: DeadLetter, most: int) -> int:
         """Keep a letter; how many of the oldest had to go for it.
@@ -53,18 +56,22 @@ class DeadLetters:
             letter: The letter.
             most: That are kept.
         """
-        row = {**msgspec.structs.asdict(letter), "errors": write_errors(letter.errors)}
+        row = {**msgspec.structs.asdict(letter), "errors": write_errors(letter.errors), "service": self._service}
         async with self._db.transaction():
             await self._db.execute(self._db.insert(DEAD_LETTERS).values(**row).on_conflict_do_nothing())
             excess = await self.count() - most
             if excess <= 0:
                 return 0
-            oldest = sa.select(DEAD_LETTERS.c.id).order_by(DEAD_LETTERS.c.failed_at).limit(excess)
-            return (await self._db.execute(sa.delete(DEAD_LETTERS).where(DEAD_LETTERS.c.id.in_(oldest)))).rowcount
+            oldest = sa.select(DEAD_LETTERS.c.id).where(self._mine).order_by(DEAD_LETTERS.c.failed_at).limit(excess)
+            return (
+                await self._db.execute(sa.delete(DEAD_LETTERS).where(self._mine, DEAD_LETTERS.c.id.in_(oldest)))
+            ).rowcount
 
     async def count(self) -> int:
         """How many there are."""
-        return (await self._db.execute(sa.select(sa.func.count()).select_from(DEAD_LETTERS))).scalar_one()
+        return (
+            await self._db.execute(sa.select(sa.func.count()).select_from(DEAD_LETTERS).where(self._mine))
+        ).scalar_one()
 
     async def list(self, limit: int, name: str | None = None) -> Sequence[DeadLetter]:
         """The latest, latest first.
@@ -73,19 +80,19 @@ class DeadLetters:
             limit: How many.
             name: Of one handler; ``None``: of all.
         """
-        wanted = sa.select(DEAD_LETTERS).order_by(DEAD_LETTERS.c.failed_at.desc()).limit(limit)
+        wanted = sa.select(DEAD_LETTERS).where(self._mine).order_by(DEAD_LETTERS.c.failed_at.desc()).limit(limit)
         if name is not None:
             wanted = wanted.where(DEAD_LETTERS.c.name == name)
         return [_read(row) for row in (await self._db.execute(wanted)).all()]
 
     async def find(self, id: str) -> DeadLetter | None:
         """The letter of this id."""
-        row = (await self._db.execute(sa.select(DEAD_LETTERS).where(DEAD_LETTERS.c.id == id))).one_or_none()
+        row = (await self._db.execute(sa.select(DEAD_LETTERS).where(self._mine, DEAD_LETTERS.c.id == id))).one_or_none()
         return None if row is None else _read(row)
 
     async def discard(self, id: str) -> bool:
         """Remove a letter; whether there was one."""
-        return (await self._db.execute(sa.delete(DEAD_LETTERS).where(DEAD_LETTERS.c.id == id))).rowcount > 0
+        return (await self._db.execute(sa.delete(DEAD_LETTERS).where(self._mine, DEAD_LETTERS.c.id == id))).rowcount > 0
 
     async def replay(self, id: str, now: float) -> bool:
         """Make work of a letter again, whose attempts are counted anew; whether there was one.
@@ -105,10 +112,10 @@ class DeadLetters:
                 headers=letter.headers,
                 due_at=now,
             )
-            await Work(self._db).add([item], now)
+            await Work(self._db, self._service).add([item], now)
         return True
 
 
 def _read(row: sa.Row[tuple[object, ...]]) -> DeadLetter:
-    values = dict(row._mapping)
+    values = {name: value for name, value in row._mapping.items() if name != "service"}
     return DeadLetter(**{**values, "errors": read_errors(values["errors"])})

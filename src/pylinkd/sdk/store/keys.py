@@ -26,10 +26,13 @@ class Keys:
 
     Args:
         db: The service's database.
+        service: Its name.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, service: str) -> None:
         self._db = db
+        self._service = service
+        self._mine = KEYS.c.service == service
 
     async def claim(self, key: str, fingerprint: str, now: float, since: float) -> bool:
         """Write a key down, in the transaction in which its handler runs; ``False``: it is there already, stored since
@@ -37,25 +40,31 @@ class Keys:
 
         Where another transaction has written it and not ended, PostgreSQL waits for that; SQLite has one writer.
         """
-        await self._db.execute(sa.delete(KEYS).where(KEYS.c.key == key, KEYS.c.stored_at < since))
-        insert = self._db.insert(KEYS).values(key=key, fingerprint=fingerprint, answer=None, stored_at=now)
-        return (await self._db.execute(insert.on_conflict_do_nothing(index_elements=["key"]))).rowcount > 0
+        await self._db.execute(sa.delete(KEYS).where(self._mine, KEYS.c.key == key, KEYS.c.stored_at < since))
+        insert = self._db.insert(KEYS).values(
+            service=self._service, key=key, fingerprint=fingerprint, answer=None, stored_at=now
+        )
+        return (await self._db.execute(insert.on_conflict_do_nothing(index_elements=["service", "key"]))).rowcount > 0
 
     async def answered(self, key: str, answer: bytes) -> None:
         """Add the answer, in the same transaction."""
-        await self._db.execute(sa.update(KEYS).where(KEYS.c.key == key).values(answer=answer))
+        await self._db.execute(sa.update(KEYS).where(self._mine, KEYS.c.key == key).values(answer=answer))
 
     async def find(self, key: str, since: float) -> Stored | None:
         """What is known of a key that was stored since a time."""
-        wanted = sa.select(KEYS.c.fingerprint, KEYS.c.answer).where(KEYS.c.key == key, KEYS.c.stored_at >= since)
+        wanted = sa.select(KEYS.c.fingerprint, KEYS.c.answer).where(
+            self._mine, KEYS.c.key == key, KEYS.c.stored_at >= since
+        )
         row = (await self._db.execute(wanted)).one_or_none()
         return None if row is None else Stored(row.fingerprint, row.answer)
 
     async def forget(self, before: float, most: int) -> int:
         """Forget what is older than a time, and the oldest beyond a number; how many that were."""
-        forgotten = (await self._db.execute(sa.delete(KEYS).where(KEYS.c.stored_at < before))).rowcount
-        excess = (await self._db.execute(sa.select(sa.func.count()).select_from(KEYS))).scalar_one() - most
+        forgotten = (await self._db.execute(sa.delete(KEYS).where(self._mine, KEYS.c.stored_at < before))).rowcount
+        excess = (
+            await self._db.execute(sa.select(sa.func.count()).select_from(KEYS).where(self._mine))
+        ).scalar_one() - most
         if excess > 0:
-            oldest = sa.select(KEYS.c.key).order_by(KEYS.c.stored_at).limit(excess)
-            forgotten += (await self._db.execute(sa.delete(KEYS).where(KEYS.c.key.in_(oldest)))).rowcount
+            oldest = sa.select(KEYS.c.key).where(self._mine).order_by(KEYS.c.stored_at).limit(excess)
+            forgotten += (await self._db.execute(sa.delete(KEYS).where(self._mine, KEYS.c.key.in_(oldest)))).rowcount
         return forgotten

@@ -38,14 +38,18 @@ class Outbox:
 
     Args:
         db: The service's database.
+        service: Its name.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, service: str) -> None:
         self._db = db
+        self._service = service
+        self._mine = OUTBOX.c.service == service
 
     async def add(self, event: Outgoing) -> None:
         """Add an event, in the current transaction if there is one."""
         row = {
+            "service": self._service,
             "id": event.id,
             "type": event.type,
             "data": event.data,
@@ -59,7 +63,7 @@ class Outbox:
 
     async def count(self) -> int:
         """How many wait."""
-        return (await self._db.execute(sa.select(sa.func.count()).select_from(OUTBOX))).scalar_one()
+        return (await self._db.execute(sa.select(sa.func.count()).select_from(OUTBOX).where(self._mine))).scalar_one()
 
     async def lease(self, now: float, until: float, most: int) -> Sequence[Outgoing]:
         """Take what is due, what was tried least first, then the oldest; it is due again at ``until`` unless it is
@@ -67,7 +71,7 @@ class Outbox:
         """
         due = (
             sa.select(OUTBOX.c.position)
-            .where(OUTBOX.c.due_at <= now)
+            .where(self._mine, OUTBOX.c.due_at <= now)
             .order_by(OUTBOX.c.attempts, OUTBOX.c.position)
             .limit(most)
             .with_for_update(skip_locked=True)
@@ -92,22 +96,36 @@ class Outbox:
 
     async def next_due(self) -> float | None:
         """When something is due; ``None``: there is nothing."""
-        found: float | None = (await self._db.execute(sa.select(sa.func.min(OUTBOX.c.due_at)))).scalar()
+        found: float | None = (
+            await self._db.execute(sa.select(sa.func.min(OUTBOX.c.due_at)).where(self._mine))
+        ).scalar()
         return found
 
     async def subscribers(self) -> Mapping[str, Sequence[str]]:
         """The services that take durable events, with their patterns."""
-        rows = (await self._db.execute(sa.select(SUBSCRIBERS.c.service, SUBSCRIBERS.c.patterns))).all()
-        return {service: msgspec.json.decode(patterns, type=list[str]) for service, patterns in rows}
+        rows = (
+            await self._db.execute(
+                sa.select(SUBSCRIBERS.c.subscriber, SUBSCRIBERS.c.patterns).where(
+                    SUBSCRIBERS.c.service == self._service
+                )
+            )
+        ).all()
+        return {subscriber: msgspec.json.decode(patterns, type=list[str]) for subscriber, patterns in rows}
 
     async def note_subscribers(self, seen: Mapping[str, Sequence[str]], now: float, forget_before: float) -> None:
         """Remember which services take durable events, and forget those that were not seen for long."""
         async with self._db.transaction():
-            for service, patterns in seen.items():
+            for subscriber, patterns in seen.items():
                 values = {"patterns": msgspec.json.encode(list(patterns)), "seen_at": now}
-                insert = self._db.insert(SUBSCRIBERS).values(service=service, **values)
-                await self._db.execute(insert.on_conflict_do_update(index_elements=["service"], set_=values))
-            await self._db.execute(sa.delete(SUBSCRIBERS).where(SUBSCRIBERS.c.seen_at < forget_before))
+                insert = self._db.insert(SUBSCRIBERS).values(service=self._service, subscriber=subscriber, **values)
+                await self._db.execute(
+                    insert.on_conflict_do_update(index_elements=["service", "subscriber"], set_=values)
+                )
+            await self._db.execute(
+                sa.delete(SUBSCRIBERS).where(
+                    SUBSCRIBERS.c.service == self._service, SUBSCRIBERS.c.seen_at < forget_before
+                )
+            )
 
 
 def _read(row: sa.Row[tuple[object, ...]]) -> Outgoing:

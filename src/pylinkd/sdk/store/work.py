@@ -70,10 +70,13 @@ class Work:
 
     Args:
         db: The service's database.
+        service: Its name.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, service: str) -> None:
         self._db = db
+        self._service = service
+        self._mine = WORK.c.service == service
 
     async def add(self, items: Iterable[Item], now: float) -> int:
         """Add work, in the current transaction if there is one; how many were not there already by their ids.
@@ -84,17 +87,22 @@ class Work:
         async with self._db.transaction():
             for item in items:
                 row = {**msgspec.structs.asdict(item), "errors": _written(item.errors), "created_at": now}
+                row["service"] = self._service
                 insert = self._db.insert(WORK).values(**row, leased_until=0.0, lease=None, done_at=None)
                 if item.key is not None:
                     await self._db.execute(
-                        sa.delete(WORK).where(WORK.c.name == item.name, WORK.c.key == item.key, WORK.c.id != item.id)
+                        sa.delete(WORK).where(
+                            self._mine, WORK.c.name == item.name, WORK.c.key == item.key, WORK.c.id != item.id
+                        )
                     )
-                added += (await self._db.execute(insert.on_conflict_do_nothing(index_elements=["id"]))).rowcount
+                added += (
+                    await self._db.execute(insert.on_conflict_do_nothing(index_elements=["service", "id"]))
+                ).rowcount
         return added
 
     async def remove(self, name: str, key: str) -> bool:
         """Remove what has this key; whether there was something."""
-        removed = await self._db.execute(sa.delete(WORK).where(WORK.c.name == name, WORK.c.key == key))
+        removed = await self._db.execute(sa.delete(WORK).where(self._mine, WORK.c.name == name, WORK.c.key == key))
         return removed.rowcount > 0
 
     async def lease(self, owner: str, kinds: Kinds, now: float, until: float, most: int) -> list[Item]:
@@ -109,7 +117,7 @@ class Work:
         """
         due = (
             sa.select(WORK.c.id)
-            .where(WORK.c.done_at.is_(None), WORK.c.due_at <= now, WORK.c.leased_until <= now)
+            .where(self._mine, WORK.c.done_at.is_(None), WORK.c.due_at <= now, WORK.c.leased_until <= now)
             .where(sa.tuple_(WORK.c.kind, WORK.c.name).in_(kinds))
             .order_by(WORK.c.due_at, WORK.c.id)
             .limit(most)
@@ -117,7 +125,7 @@ class Work:
         )
         taken = (
             sa.update(WORK)
-            .where(WORK.c.id.in_(due))
+            .where(self._mine, WORK.c.id.in_(due))
             .values(leased_until=until, lease=owner, attempts=WORK.c.attempts + 1)
             .returning(WORK)
         )
@@ -127,14 +135,14 @@ class Work:
     async def renew(self, owner: str, ids: Sequence[str], until: float) -> None:
         """Keep what one has."""
         await self._db.execute(
-            sa.update(WORK).where(WORK.c.id.in_(ids), WORK.c.lease == owner).values(leased_until=until)
+            sa.update(WORK).where(self._mine, WORK.c.id.in_(ids), WORK.c.lease == owner).values(leased_until=until)
         )
 
     async def release(self, owner: str, ids: Sequence[str]) -> None:
         """Give back what was not begun, or not ended: the attempt does not count."""
         await self._db.execute(
             sa.update(WORK)
-            .where(WORK.c.id.in_(ids), WORK.c.lease == owner)
+            .where(self._mine, WORK.c.id.in_(ids), WORK.c.lease == owner)
             .values(leased_until=0.0, lease=None, attempts=WORK.c.attempts - 1)
         )
 
@@ -147,7 +155,7 @@ class Work:
             now: Unix seconds.
             keep: Whether its id is remembered.
         """
-        mine = (WORK.c.id == id) & (WORK.c.lease == owner)
+        mine = self._mine & (WORK.c.id == id) & (WORK.c.lease == owner)
         done = (
             sa.update(WORK).where(mine).values(done_at=now, lease=None, data=b"")
             if keep
@@ -170,23 +178,27 @@ class Work:
         values: dict[str, object] = {"due_at": due_at, "leased_until": 0.0, "lease": None, "errors": _written(errors)}
         if fresh:
             values["attempts"] = 0
-        mine = (WORK.c.id == id) & (WORK.c.lease == owner)
+        mine = self._mine & (WORK.c.id == id) & (WORK.c.lease == owner)
         return (await self._db.execute(sa.update(WORK).where(mine).values(**values))).rowcount > 0
 
     async def set_due(self, id: str, due_at: float) -> None:
         """Have something be due at another time, if nobody has it."""
-        await self._db.execute(sa.update(WORK).where(WORK.c.id == id, WORK.c.lease.is_(None)).values(due_at=due_at))
+        await self._db.execute(
+            sa.update(WORK).where(self._mine, WORK.c.id == id, WORK.c.lease.is_(None)).values(due_at=due_at)
+        )
 
     async def find(self, id: str) -> Item | None:
         """What has this id and is not done."""
-        row = (await self._db.execute(sa.select(WORK).where(WORK.c.id == id, WORK.c.done_at.is_(None)))).one_or_none()
+        row = (
+            await self._db.execute(sa.select(WORK).where(self._mine, WORK.c.id == id, WORK.c.done_at.is_(None)))
+        ).one_or_none()
         return None if row is None else _read(row)
 
     async def next_due(self, kinds: Kinds) -> float | None:
         """When something of these is due, or a lease ends; ``None``: there is nothing."""
         at = sa.case((WORK.c.leased_until > WORK.c.due_at, WORK.c.leased_until), else_=WORK.c.due_at)
         wanted = sa.select(sa.func.min(at)).where(
-            WORK.c.done_at.is_(None), sa.tuple_(WORK.c.kind, WORK.c.name).in_(kinds)
+            self._mine, WORK.c.done_at.is_(None), sa.tuple_(WORK.c.kind, WORK.c.name).in_(kinds)
         )
         found: float | None = (await self._db.execute(wanted)).scalar()
         return found
@@ -195,7 +207,7 @@ class Work:
         """Names of what was due before a time and is none of these, such as a job that the service no longer has."""
         wanted = (
             sa.select(WORK.c.name)
-            .where(WORK.c.done_at.is_(None), WORK.c.due_at < before)
+            .where(self._mine, WORK.c.done_at.is_(None), WORK.c.due_at < before)
             .where(sa.tuple_(WORK.c.kind, WORK.c.name).not_in(kinds))
             .distinct()
             .limit(10)
@@ -204,12 +216,12 @@ class Work:
 
     async def count(self) -> int:
         """How much is not done."""
-        wanted = sa.select(sa.func.count()).select_from(WORK).where(WORK.c.done_at.is_(None))
+        wanted = sa.select(sa.func.count()).select_from(WORK).where(self._mine, WORK.c.done_at.is_(None))
         return (await self._db.execute(wanted)).scalar_one()
 
     async def forget(self, before: float) -> int:
         """Forget what was done before a time; how much that was."""
-        return (await self._db.execute(sa.delete(WORK).where(WORK.c.done_at < before))).rowcount
+        return (await self._db.execute(sa.delete(WORK).where(self._mine, WORK.c.done_at < before))).rowcount
 
 
 def _read(row: sa.Row[tuple[object, ...]]) -> Item:
