@@ -8,7 +8,8 @@ from pylinkd.protocol.errors import LinkdError
 from pylinkd.protocol.link import encode
 from pylinkd.protocol.link_pb2 import Frame, Registered
 from pylinkd.protocol.link_values import fill_failure, read_failure
-from pylinkd.sdk.runtime import Offline, Runtime
+from pylinkd.sdk.link import Offline
+from pylinkd.sdk.runtime import Runtime
 
 
 class MemoryLink:

@@ -14,12 +14,16 @@ from pylinkd.testing import run
 BREAKER = Breaker(failures=3, window=10.0, reset_after=5.0)
 
 
+def fail(circuit: Circuit, at: float) -> None:
+    """A call that fails at once."""
+    circuit.failed(circuit.enter(at), at)
+
+
 def opened(at: float = 0.0) -> Circuit:
     """A circuit that has just opened."""
     circuit = Circuit(BREAKER, "prices")
     for _ in range(3):
-        circuit.enter(at)
-        circuit.failed(at)
+        fail(circuit, at)
     return circuit
 
 
@@ -37,8 +41,7 @@ def test_failures_further_apart_do_not() -> None:
     """They are the noise of every day."""
     circuit = Circuit(BREAKER, "prices")
     for at in (0.0, 6.0, 12.0, 18.0):
-        circuit.enter(at)
-        circuit.failed(at)
+        fail(circuit, at)
 
     assert circuit.state is State.CLOSED
 
@@ -56,11 +59,9 @@ def test_one_call_tries_at_a_time() -> None:
 def test_success_closes_it() -> None:
     """It begins to count anew."""
     circuit = opened()
-    circuit.enter(5.0)
-    circuit.succeeded()
+    circuit.succeeded(circuit.enter(5.0))
     for at in (6.0, 6.1):
-        circuit.enter(at)
-        circuit.failed(at)
+        fail(circuit, at)
 
     assert circuit.state is State.CLOSED
 
@@ -68,8 +69,7 @@ def test_success_closes_it() -> None:
 def test_failure_opens_it_for_as_long_again() -> None:
     """One that comes back late is not stormed."""
     circuit = opened()
-    circuit.enter(5.0)
-    circuit.failed(5.5)
+    circuit.failed(circuit.enter(5.0), 5.5)
 
     with pytest.raises(ServiceUnavailableError):
         circuit.enter(10.0)
@@ -79,10 +79,24 @@ def test_failure_opens_it_for_as_long_again() -> None:
 def test_callers_own_fault_shows_that_it_works() -> None:
     """It was answered."""
     circuit = opened()
-    circuit.enter(5.0)
-    circuit.ended(NotFoundError(), 5.1)
+    circuit.ended(circuit.enter(5.0), NotFoundError(), 5.1)
 
     assert circuit.state is State.CLOSED
+
+
+def test_call_that_began_earlier_says_nothing() -> None:
+    """Neither success nor failure of before the circuit opened is that of the call that tries."""
+    circuit = Circuit(BREAKER, "prices")
+    earlier = circuit.enter(0.0)
+    for _ in range(3):
+        fail(circuit, 0.0)
+    trial = circuit.enter(5.0)
+    circuit.succeeded(earlier)
+    circuit.failed(earlier, 5.1)
+
+    states = [circuit.state]
+    circuit.succeeded(trial)
+    assert [*states, circuit.state] == [State.HALF_OPEN, State.CLOSED]
 
 
 @pytest.mark.parametrize("error", [ServiceUnavailableError(), ValueError(), asyncio.CancelledError(), LinkdError()])
@@ -90,8 +104,7 @@ def test_failures_are_what_is_not_the_callers_fault(error: BaseException) -> Non
     """What takes too long is cancelled, and counts."""
     circuit = Circuit(BREAKER, "prices")
     for _ in range(3):
-        circuit.enter(0.0)
-        circuit.ended(error, 0.0)
+        circuit.ended(circuit.enter(0.0), error, 0.0)
 
     assert circuit.state is State.OPEN
 

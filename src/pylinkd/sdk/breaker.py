@@ -62,69 +62,78 @@ class State(StrEnum):
     HALF_OPEN = "half_open"
 
 
+class CircuitOpenError(ServiceUnavailableError):
+    """A circuit is open: nothing was tried."""
+
+
 class Circuit:
     """The state of one breaker. The time is an argument: seconds of any clock that only goes forward.
+
+    A call that began before the state changed says nothing about what came after: ``enter`` returns a number that its
+    outcome is told with.
 
     Args:
         breaker: Its limits.
         name: What it protects, for logs.
     """
 
-    __slots__ = ("_breaker", "_failures", "_name", "_opened_at", "_trying", "state")
+    __slots__ = ("_breaker", "_failures", "_name", "_opened_at", "_period", "state")
 
     def __init__(self, breaker: Breaker, name: str) -> None:
         self._breaker = breaker
         self._name = name
         self._failures: deque[float] = deque(maxlen=breaker.failures)
         self._opened_at = 0.0
-        self._trying = False
+        self._period = 0  # counts changes of the state
         self.state = State.CLOSED
 
-    def enter(self, now: float) -> None:
-        """A call begins. ``succeeded``, ``failed`` or ``ended`` has to follow.
+    def enter(self, now: float) -> int:
+        """A call begins; what comes of it is told with the number that this returns.
 
         Raises:
-            ServiceUnavailableError: If it may not; ``retry_after`` says when one may.
+            CircuitOpenError: If it may not; ``retry_after`` says when one may.
         """
         if self.state is State.CLOSED:
-            return
+            return self._period
         left = self._opened_at + self._breaker.reset_after - now
-        if left > 0 or self._trying:
-            raise ServiceUnavailableError(
-                "This has failed too often and is tried again later.", retry_after=max(left, 0.1)
-            )
-        self.state = State.HALF_OPEN
-        self._trying = True
+        if left > 0 or self.state is State.HALF_OPEN:
+            raise CircuitOpenError("This has failed too often and is tried again later.", retry_after=max(left, 0.1))
+        self._change(State.HALF_OPEN)
+        return self._period
 
-    def succeeded(self) -> None:
+    def succeeded(self, period: int) -> None:
         """A call went well."""
-        if self.state is State.HALF_OPEN:
-            self._trying = False
-            self.state = State.CLOSED
+        if self.state is State.HALF_OPEN and period == self._period:
+            self._change(State.CLOSED)
             self._failures.clear()
             report(log.info, "circuit_closed", target=self._name)
 
-    def failed(self, now: float) -> None:
+    def failed(self, period: int, now: float) -> None:
         """A call failed."""
-        if self.state is State.HALF_OPEN:
-            self._open(now)
-        elif self.state is State.CLOSED:
+        if period != self._period:
+            return
+        if self.state is State.CLOSED:
             self._failures.append(now)
-            if len(self._failures) == self._breaker.failures and now - self._failures[0] <= self._breaker.window:
-                self._open(now)
+            if len(self._failures) < self._breaker.failures or now - self._failures[0] > self._breaker.window:
+                return
+        self._change(State.OPEN)
+        self._opened_at = now
+        report(log.warning, "circuit_opened", target=self._name, seconds=self._breaker.reset_after)
 
-    def ended(self, error: BaseException, now: float, retry_on: tuple[type[BaseException], ...] = ()) -> None:
+    def ended(
+        self, period: int, error: BaseException, now: float, retry_on: tuple[type[BaseException], ...] = ()
+    ) -> None:
         """A call ended with an error. A cancellation means that it took too long; one that is the caller's fault shows
         that it works.
         """
         if isinstance(error, asyncio.CancelledError) or class_of(error, retry_on) is not FailureClass.PERMANENT:
-            self.failed(now)
+            self.failed(period, now)
         else:
-            self.succeeded()
+            self.succeeded(period)
 
-    def _open(self, now: float) -> None:
-        self.state, self._opened_at, self._trying = State.OPEN, now, False
-        report(log.warning, "circuit_opened", target=self._name, seconds=self._breaker.reset_after)
+    def _change(self, state: State) -> None:
+        self.state = state
+        self._period += 1
 
 
 def guarded(function: Function, circuit: Circuit, retry_on: tuple[type[BaseException], ...]) -> Function:
@@ -132,13 +141,13 @@ def guarded(function: Function, circuit: Circuit, retry_on: tuple[type[BaseExcep
 
     @wraps(function)
     async def call(*arguments: Any) -> Any:
-        circuit.enter(monotonic())
+        period = circuit.enter(monotonic())
         try:
             result = await function(*arguments)
         except BaseException as error:
-            circuit.ended(error, monotonic(), retry_on)
+            circuit.ended(period, error, monotonic(), retry_on)
             raise
-        circuit.succeeded()
+        circuit.succeeded(period)
         return result
 
     return call

@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from functools import wraps
 from typing import Any
 
 import structlog
 
 from ..protocol.errors import HandlerTimeoutError, ServiceUnavailableError
+from .breaker import CircuitOpenError
 from .failures import FailureClass, class_of
 from .host import persistence_of
+from .middleware import Next
 from .safe_log import report
-from .validation import Function
 
 log = structlog.get_logger("linkd.service")
 
 
-def buried(function: Function, kind: str, name: str, retry_on: tuple[type[BaseException], ...]) -> Function:
-    """The function, whose failures for good are kept. What the caller has to change is not: the caller is answered.
+def buried(call_next: Next, kind: str, name: str, retry_on: tuple[type[BaseException], ...]) -> Next:
+    """The call of a handler, whose failures for good are kept; not what its caller has to change, and learns.
 
     Args:
-        function: A handler's.
+        call_next: Calls the handler.
         kind: ``message`` or ``action``.
         name: The handler's.
         retry_on: What is transient beside what is known to be.
     """
 
-    @wraps(function)
-    async def call(ctx: Any, *data: Any) -> Any:
+    async def call(ctx: Any) -> Any:
         try:
-            return await function(ctx, *data)
+            return await call_next(ctx)
         except asyncio.CancelledError:
             # Its time is up: this task may not wait any more.
             late = persistence_of(ctx._host).bury_call(kind, name, ctx, HandlerTimeoutError(), "")
@@ -40,6 +39,8 @@ def buried(function: Function, kind: str, name: str, retry_on: tuple[type[BaseEx
             except ServiceUnavailableError as error:
                 report(log.error, "dead_letter_lost", kind=kind, name=name, reason=error.message)
             raise
+        except CircuitOpenError:
+            raise  # it was not tried
         except Exception as error:
             if class_of(error, retry_on) is not FailureClass.PERMANENT:
                 trace = "".join(traceback.format_exception(error))

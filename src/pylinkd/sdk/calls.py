@@ -78,15 +78,15 @@ async def call(host: Any, calling: Calling, service: str, action: str, params: A
     if circuit is None:
         return await _asked(host, calling, service, action, params, timeout)
     try:
-        circuit.enter(monotonic())
+        period = circuit.enter(monotonic())
     except LinkdError as error:
         raise _named(error, target) from None
     try:
         result = await _asked(host, calling, service, action, params, timeout)
     except BaseException as error:
-        circuit.ended(error, monotonic())
+        circuit.ended(period, error, monotonic())
         raise
-    circuit.succeeded()
+    circuit.succeeded(period)
     return result
 
 

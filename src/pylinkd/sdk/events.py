@@ -24,6 +24,9 @@ DURABLE_RETRY = Retry(attempts=20, delay=1.0, max_delay=300.0, jitter=1.0)
 """How often a durable event is handled until that succeeds, unless its handler says otherwise: for over an hour."""
 
 
+_LONGEST_ID = 200  # characters
+
+
 class EventOptions(Options, total=False):
     """How a handler of service events is run.
 
@@ -72,6 +75,8 @@ class EventHandler(Handler):
         self.once = once
         self.policy = DURABLE_RETRY if retry is None else checked_part(place, "retry", retry, Retry)
         self.id = f"{pattern.text}/{function.__qualname__}"
+        if durable and len(self.id) > _LONGEST_ID:
+            raise RegistrationError(f"{place}: pattern and name have {len(self.id)} characters, {_LONGEST_ID} at most")
 
     def endpoint(self, ctx: EventContext[Any]) -> Awaitable[Any]:
         """See Handler."""

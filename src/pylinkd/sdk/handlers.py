@@ -69,8 +69,7 @@ class Handler:
         schema: How its data is read; ``None``: it takes none.
         retry_on: Errors that are transient beside those that are known to be.
         dead_letters: Whether what fails for good is kept.
-        invoke: Runs the function, with what its author asked for around it: once for a key, tries, dead letters, a
-            circuit breaker.
+        invoke: Runs the function, with what its author asked for around it: once for a key, tries, a circuit breaker.
         call: Runs middleware, validation and the function.
     """
 
@@ -123,14 +122,12 @@ class Handler:
         return schema_of(function, self.context, validate=validate, text=text)
 
     def _invoked(self, once: Once | None, retry: Retry | None, breaker: Breaker | None) -> Function:
-        """The function with keys, tries, dead letters and breaker around it, from the inside out."""
+        """The function with keys, tries and breaker around it, from the inside out."""
         place, call = where(self.function), self.function
         if once is not None:
             call = handled_once(call, once, self.name)
         if retry is not None:
             call = retried(call, checked_part(place, "retry", retry, Retry), self.retry_on)
-        if self.dead_letters and self.buried_as:
-            call = buried(call, self.buried_as, self.name, self.retry_on)
         if breaker is not None:
             call = guarded(call, Circuit(checked_part(place, "breaker", breaker, Breaker), self.name), self.retry_on)
         return call
@@ -145,6 +142,9 @@ class Handler:
         """
         if by is None:
             self.call = around(self.name, self.endpoint)
+            if self.dead_letters and self.buried_as:
+                # Outside of middleware: what it does in a transaction would take the letter along when it fails.
+                self.call = buried(self.call, self.buried_as, self.name, self.retry_on)
         else:
             # Such names are others' to choose: nothing may be kept for each.
             self.call = lambda ctx: around(getattr(ctx, by), self.endpoint)(ctx)

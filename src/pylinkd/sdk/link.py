@@ -50,6 +50,16 @@ class Asker(Protocol):
         """
 
 
+class Offline:
+    """Stands in for the link while there is none: every question fails at once."""
+
+    def ask(self, frame: Frame) -> asyncio.Future[Frame]:
+        """See Asker."""
+        future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        future.set_exception(ServiceUnavailableError("The gateway is gone.", retry_after=1.0))
+        return future
+
+
 class LinkOwner(Protocol):
     """What the link needs of the runtime."""
 

@@ -159,8 +159,7 @@ class MemoryGateway:
     def _subscribe(self, answer: Frame) -> None:
         answer.event_done.SetInParent()
         patterns = list(self.service.events.durable_patterns)
-        if patterns:
-            answer.event_done.subscribers.add(service=self.service.name, patterns=patterns)
+        answer.event_done.subscribers.add(service=self.service.name, patterns=patterns)
 
     def _answers(self, event: Emitted) -> Frame:
         """What the clients answer to an event. Who is away answers too late, whenever it comes back."""

@@ -35,7 +35,8 @@ class Once(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         window: Seconds for which the answer to a key is kept.
-        most: Keys that are kept, of all handlers of the service; the oldest go first.
+        most: Keys that are kept; the oldest go first. In a database, which all handlers share, the largest ``most`` of
+            the service holds for all together.
     """
 
     window: float = 86_400.0
@@ -61,7 +62,8 @@ class KnownKeys:
 
     def __init__(self, clock: Callable[[], float] = time) -> None:
         self._clock = clock
-        self._stored: OrderedDict[str, tuple[str, bytes, float]] = OrderedDict()
+        # Of each way of keeping keys: what one handler keeps is not the other's to throw out.
+        self._stored: dict[int, OrderedDict[str, tuple[str, bytes, float]]] = {}
         self._size = 0  # bytes of the answers
         self._running: dict[str, tuple[str, asyncio.Future[None]]] = {}
 
@@ -94,23 +96,22 @@ class KnownKeys:
             ended.set_result(None)
 
     async def _in_memory(self, once: Once, key: str, fingerprint: str, handle: Answer) -> Any:
-        now = self._clock()
-        known = self._stored.get(key)
+        now, stored = self._clock(), self._stored.setdefault(id(once), OrderedDict())
+        known = stored.get(key)
         if known is not None and known[2] >= now - once.window:
             _check_same(known[0], fingerprint)
             return _read(known[1])
         result = await handle()
-        if known is not None:
-            self._forget(key)
+        stored.pop(key, None)
         answer = _written(result)
-        self._stored[key] = fingerprint, answer, self._clock()
-        self._size += len(answer)
-        while len(self._stored) > once.most or self._size > _MOST_BYTES:
-            self._forget(next(iter(self._stored)))
+        stored[key] = fingerprint, answer, self._clock()
+        self._size += len(answer) - (0 if known is None else len(known[1]))
+        if len(stored) > once.most:
+            self._size -= len(stored.popitem(last=False)[1][1])
+        while self._size > _MOST_BYTES:
+            largest = max(self._stored.values(), key=len)
+            self._size -= len(largest.popitem(last=False)[1][1])
         return result
-
-    def _forget(self, key: str) -> None:
-        self._size -= len(self._stored.pop(key)[1])
 
     async def _in_database(self, once: Once, key: str, fingerprint: str, handle: Answer, db: Any, keys: Keys) -> Any:
         since = self._clock() - once.window

@@ -10,12 +10,14 @@ from typing import Any
 
 import structlog
 
-from ..protocol.errors import ServiceUnavailableError
+from ..protocol.errors import PayloadTooLargeError, ServiceUnavailableError
+from ..protocol.link import MAX_FRAME_SIZE
 from ..protocol.link_pb2 import Event
 from ..protocol.link_values import read_identity
 from .background import Background
 from .events import EventHandler
 from .failures import class_of
+from .link import Offline
 from .relay import Relay
 from .retry import Retry
 from .safe_log import report
@@ -34,6 +36,7 @@ _MOST_DEAD_LETTERS = 10_000
 _CANCEL_TIMEOUT = 2.0  # seconds
 _LONGEST_DELAY = 10 * 366 * 86_400.0  # seconds
 _LONGEST_KEY = 200  # characters
+_LONGEST_EVENT = MAX_FRAME_SIZE - 2**16  # bytes: a frame holds its headers, too
 _SKIP_AFTER = 5.0  # seconds by which a job is late that is left out where it is
 _REPLAY = Retry(attempts=1)
 
@@ -69,10 +72,11 @@ class Persistence:
             work=self.work,
             db=db,
             dispatcher=host.dispatcher,
-            assignments=self._assignments(),
+            assignments=self._assignments,
             context=lambda item: context_for(host, item),
             bury=self.bury,
             sweep=self._sweep,
+            ready=lambda: not isinstance(host.link, Offline),
         )
         self._relay = Relay(self.outbox, host)
 
@@ -134,6 +138,8 @@ class Persistence:
 
     async def emit(self, type: str, data: bytes, headers: Headers) -> str:
         """Write a durable event to the outbox; its id."""
+        if len(data) > _LONGEST_EVENT:
+            raise PayloadTooLargeError(details={"limit": _LONGEST_EVENT})
         now = time()
         event = Outgoing(id=secrets.token_hex(16), type=type, data=data, headers=write_headers(headers), created_at=now)
         await self.outbox.add(event)
@@ -235,16 +241,18 @@ def _of_job(job: JobHandler) -> Assignment:
         handler=job,
         policy=job.policy,
         dead_letters=job.dead_letters,
-        next_due=None if job.schedule is None else _next_due(job),
+        schedule=None if job.schedule is None else _schedule_id(job),
+        next_due=_next_due(job),
         skips=_SKIP_AFTER if job.missed == "skip" and job.schedule is not None else None,
     )
 
 
 def _next_due(job: JobHandler) -> Callable[[float, float], float]:
     schedule = job.schedule
-    assert schedule is not None
 
     def after(due_at: float, now: float) -> float:
+        if schedule is None:
+            return now
         following = schedule.after(due_at)
         if job.missed == "all" or following > now:
             return following

@@ -26,10 +26,9 @@ from .connector import Connector
 from .dispatch import Dispatcher
 from .host import Unstarted
 from .jobs import done
-from .link import Asker, Link
+from .link import Asker, Link, Offline
 from .once import KnownKeys
 from .outbound import Outbound
-from .runtime import Offline
 from .target import Receipt
 from .text import TextPolicy
 from .validation import RegistrationError, Schema

@@ -26,7 +26,8 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0  # seconds before an event is sent agai
 _PACE = 0.3  # seconds after some that nobody took, so that many of them do not keep the gateway busy
 _POLL = 1.0  # seconds; how late this notices what another instance has given up
 _ASK_EVERY = 30.0  # seconds between two looks at which services take durable events
-_NOTE_EVERY = 3600.0  # seconds between two notes that a service was seen
+_NOTE_EVERY = 600.0  # seconds between two notes that a service was seen
+_DROP_AFTER = 3600.0  # seconds; a pattern that a service has no more is waited for no longer
 _FORGET_AFTER = 30 * 86_400.0  # seconds; a service that was not seen for so long is waited for no longer
 
 
@@ -45,6 +46,7 @@ class Relay:
         self._asked_at = self._noted_at = float("-inf")
         self._subscribers: Mapping[str, Sequence[str]] = {}
         self._link: Any = None
+        self._sending: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
         """Something was written to it."""
@@ -52,6 +54,13 @@ class Relay:
 
     async def run(self) -> None:
         """Run until it is cancelled."""
+        try:
+            await self._run()
+        finally:
+            for task in self._sending:
+                task.cancel()
+
+    async def _run(self) -> None:
         while True:
             self._wake.clear()
             try:
@@ -70,14 +79,28 @@ class Relay:
     async def _step(self) -> float:
         if monotonic() - self._asked_at >= _ASK_EVERY or self._link is not self._host.link:
             await self._ask_subscribers()
+        room = _AT_ONCE - len(self._sending)
         due_at = await self._outbox.next_due()
-        if due_at is None or due_at > time():
+        if not room or due_at is None or due_at > time():
             return _POLL
-        events = await self._outbox.lease(time(), time() + _SEND_TIMEOUT, _AT_ONCE)
-        gone = 0
-        for event in events:  # one after the other: their order is kept where nothing fails
-            gone += await self._send(event)
-        return 0.0 if gone else _PACE
+        events = await self._outbox.lease(time(), time() + 2 * _SEND_TIMEOUT, room)
+        for event in events:  # in order, and none waits for a service that takes long with another
+            task = asyncio.create_task(self._sent(event), name="linkd-relay-event")
+            self._sending.add(task)
+            task.add_done_callback(self._ended)
+        # What was tried before is for services that are away: many such events may not keep the gateway busy.
+        return _PACE if events and events[0].attempts > 1 else 0.0
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        if not self._sending:
+            self._wake.set()
+
+    async def _sent(self, event: Outgoing) -> None:
+        try:
+            await self._send(event)
+        except Exception as error:  # its time comes again
+            report(log.error, "relay_failed", exc_info=error)
 
     async def _ask_subscribers(self) -> None:
         link = self._host.link
@@ -92,13 +115,12 @@ class Relay:
         seen = {subscriber.service: list(subscriber.patterns) for subscriber in wire}
         known = {service: list(patterns) for service, patterns in self._subscribers.items()}
         is_old = monotonic() - self._noted_at >= _NOTE_EVERY
-        if is_old or any(known.get(service) != patterns for service, patterns in seen.items()):
-            await self._outbox.note_subscribers(seen, time(), time() - _FORGET_AFTER)
+        if is_old or any(not set(patterns) <= set(known.get(service, ())) for service, patterns in seen.items()):
+            await self._outbox.note_subscribers(seen, time(), dropped_after=_DROP_AFTER, gone_after=_FORGET_AFTER)
             self._subscribers = await self._outbox.subscribers()
             self._noted_at = monotonic()
 
-    async def _send(self, event: Outgoing) -> bool:
-        """Send an event; whether every service has it."""
+    async def _send(self, event: Outgoing) -> None:
         frame = _frame(event)
         taken_by = set(event.taken_by)
         try:
@@ -106,14 +128,13 @@ class Relay:
                 answer = (await asked(self._host, frame, f"emit {event.type}")).event_done
         except (LinkdError, TimeoutError):
             await self._postpone(event, taken_by)
-            return False
+            return
         await self._note(answer.subscribers)
         taken_by |= set(answer.taken_by)
         if self._missing(event.type, taken_by):
             await self._postpone(event, taken_by)
-            return False
-        await self._outbox.remove(event.id)
-        return True
+        else:
+            await self._outbox.remove(event.id)
 
     def _missing(self, type: str, taken_by: set[str]) -> set[str]:
         takers = {

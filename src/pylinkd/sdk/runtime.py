@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +22,7 @@ from ..protocol.link_pb2 import CODEC_MSGPACK, Frame, Registered
 from ..protocol.link_pb2 import Session as WireSession
 from ..protocol.link_values import read_identity
 from .actions import Actions
+from .answered_job import AnsweredJob
 from .background import Background
 from .breaker import Breaker
 from .calls import Circuits
@@ -43,7 +43,7 @@ from .jobs import (
     done,
 )
 from .limits import Limits, Reconnect, fill_limits
-from .link import Asker
+from .link import Asker, Offline
 from .once import KnownKeys
 from .presence import read_change
 from .remote_session import SESSION_GONE
@@ -88,16 +88,6 @@ class Offer(Protocol):
     @property
     def db(self) -> Any:
         """Its database."""
-
-
-class Offline:
-    """Stands in for the link while there is none: every question fails at once."""
-
-    def ask(self, frame: Frame) -> asyncio.Future[Frame]:
-        """See Asker."""
-        future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        future.set_exception(ServiceUnavailableError("The gateway is gone.", retry_after=1.0))
-        return future
 
 
 class _Nobody:
@@ -498,7 +488,7 @@ class Runtime:
 
 def _is_the_gateways(job: Job) -> bool:
     """Whether the gateway asked for the job. What this process asked of itself is its own affair."""
-    return not (isinstance(job, HookJob) and job.of_itself)
+    return isinstance(job, AnsweredJob) and not (isinstance(job, HookJob) and job.of_itself)
 
 
 def _socket(wire: WireSession) -> Socket:

@@ -29,6 +29,8 @@ class Headers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         method: The HTTP method.
         params: The variables of the route.
         query: The parameters of the query.
+        key: By which a handler with ``once`` knows it.
+        address: The client's.
     """
 
     type: str = ""
@@ -41,6 +43,8 @@ class Headers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     method: str = ""
     params: dict[str, str] = {}
     query: dict[str, str] = {}
+    key: str = ""
+    address: str = ""
 
 
 def read_headers(stored: bytes) -> Headers:
@@ -62,12 +66,13 @@ def headers_of(ctx: Context[Any]) -> tuple[bytes, bytes]:
         data = ctx.raw
         change = {
             "type": ctx.type, "session": ctx.socket.id, "path": ctx.socket.path, "msgpack": ctx.socket._msgpack,
+            "key": getattr(ctx, "_key", ""),
         }  # fmt: skip
     elif isinstance(ctx, HttpContext):
         data = ctx.body
         change = {
             "method": ctx.method, "path": ctx.path, "source": ctx.caller or "",
-            "params": dict(ctx.params), "query": dict(ctx.query),
+            "params": dict(ctx.params), "query": dict(ctx.query), "key": ctx.key, "address": ctx.remote_address,
         }  # fmt: skip
     return data, msgspec.json.encode(msgspec.structs.replace(headers, **change))
 
@@ -85,7 +90,7 @@ def context_for(host: Host, item: Item) -> Context[Any]:
                 headers.identity,
                 source=headers.source,
                 raw=item.data,
-                id=item.id.partition("/")[0],
+                id=item.id.removeprefix("replay:").partition("/")[0],
                 traceparent=headers.traceparent,
             )
         case "message":
@@ -100,7 +105,9 @@ def context_for(host: Host, item: Item) -> Context[Any]:
                 metadata={},
                 connected=False,
             )
-            return WsContext(host, headers.type, socket, item.data)
+            ctx: WsContext[Any] = WsContext(host, headers.type, socket, item.data)
+            ctx._key = headers.key
+            return ctx
         case _:
             return HttpContext(
                 host,
@@ -110,6 +117,8 @@ def context_for(host: Host, item: Item) -> Context[Any]:
                 path=headers.path,
                 params=headers.params,
                 query=headers.query,
+                header_list=[("idempotency-key", headers.key)] if headers.key else (),
+                remote_address=headers.address,
                 body=item.data,
                 caller=headers.source or None,
             )

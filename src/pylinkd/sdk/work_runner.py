@@ -31,6 +31,7 @@ _RENEW_EVERY = 10.0
 _POLL = 1.0  # seconds; how late an instance notices what another has added or given up
 _SWEEP_EVERY = 30.0
 _REMEMBER = 7 * 86_400.0  # seconds for which the ids of what was done are kept
+_NOTE_ATTEMPTS = 3
 _MOST_CRASHES = 3  # attempts beyond those that are asked for, where the process died in each
 
 
@@ -53,7 +54,8 @@ class Assignment:
         dead_letters: Whether what fails for good is kept.
         remembered: Whether the ids of what was done are kept, by which repetitions are known.
         once: Whether handler and note of it are one transaction.
-        next_due: When it is due again, of the time at which it was and the present; ``None``: never.
+        schedule: The id of what runs by itself; ``None``: nothing does.
+        next_due: When that is due again, of the time at which it was and the present.
         skips: Seconds of lateness from which on it is left out; ``None``: it never is.
     """
 
@@ -62,7 +64,8 @@ class Assignment:
     dead_letters: bool = True
     remembered: bool = False
     once: bool = False
-    next_due: Callable[[float, float], float] | None = None
+    schedule: str | None = None
+    next_due: Callable[[float, float], float] = lambda due_at, now: now
     skips: float | None = None
 
 
@@ -73,10 +76,11 @@ class WorkRunner:
         work: The table of work.
         db: Its database.
         dispatcher: Runs handlers.
-        assignments: What this instance can do, by kind and name.
+        assignments: Tells what this instance can do now, by kind and name.
         context: Makes the context of a piece of work.
         bury: Keeps a dead letter.
         sweep: Forgets what else is old.
+        ready: Whether handlers can be run: without a gateway most would fail.
     """
 
     def __init__(
@@ -85,10 +89,11 @@ class WorkRunner:
         work: Work,
         db: Any,
         dispatcher: Dispatcher,
-        assignments: dict[tuple[str, str], Assignment],
+        assignments: Callable[[], dict[tuple[str, str], Assignment]],
         context: Callable[[Item], Context[Any]],
         bury: Callable[[DeadLetter], Awaitable[None]],
         sweep: Callable[[], Awaitable[None]],
+        ready: Callable[[], bool],
     ) -> None:
         self._work = work
         self._db = db
@@ -97,6 +102,7 @@ class WorkRunner:
         self._context = context
         self._bury = bury
         self._sweep_others = sweep
+        self._ready = ready
         self._owner = secrets.token_hex(8)
         self._running: dict[str, Item] = {}
         self._wake = asyncio.Event()
@@ -137,13 +143,14 @@ class WorkRunner:
         """Take what is due; how many seconds to wait before the next look."""
         now = monotonic()
         if self._running and now - self._renewed_at >= _RENEW_EVERY:
-            self._renewed_at = now
             await self._work.renew(self._owner, list(self._running), time() + _LEASE)
+            self._renewed_at = now
         if now - self._swept_at >= _SWEEP_EVERY:
             self._swept_at = now
             await self._sweep()
-        kinds, room = list(self._assignments), _MOST_RUNNING - len(self._running)
-        if not kinds or self._paused or room <= 0:
+        assignments = self._assignments()
+        kinds, room = list(assignments), _MOST_RUNNING - len(self._running)
+        if not kinds or self._paused or room <= 0 or not self._ready():
             return _POLL
         due_at = await self._work.next_due(kinds)
         if due_at is None:
@@ -153,19 +160,21 @@ class WorkRunner:
             return min(wait, _POLL)
         items = await self._work.lease(self._owner, kinds, time(), time() + _LEASE, room)
         for item in items:
-            self._begin(item)
+            # What runs here still, since its lease has ended unnoticed, is not run twice.
+            if item.id not in self._running:
+                self._begin(item, assignments[item.kind, item.name])
         return 0.0 if len(items) == room else _POLL / 20
 
-    def _begin(self, item: Item) -> None:
+    def _begin(self, item: Item, assignment: Assignment) -> None:
         if not self._running:
             self._renewed_at = monotonic()
         self._running[item.id] = item
-        self._dispatcher.add(_WorkJob(self, item, self._assignments[item.kind, item.name]))
+        self._dispatcher.add(_WorkJob(self, item, assignment))
 
     async def _sweep(self) -> None:
         await self._work.forget(time() - _REMEMBER)
         await self._sweep_others()
-        for name in await self._work.unknown(list(self._assignments), time() - _REMEMBER):
+        for name in await self._work.unknown(list(self._assignments()), time() - _REMEMBER):
             log.warning("work_unhandled", name=name)
 
     # what a job does
@@ -185,18 +194,31 @@ class WorkRunner:
             raise refusal
         if not assignment.once:
             await assignment.handler.call(context)
-            await self._finish(item, assignment)
+            await self._note_success(item, assignment)
             return
         async with self._db.transaction():
             await assignment.handler.call(context)
             await self._finish(item, assignment)
 
+    async def _note_success(self, item: Item, assignment: Assignment) -> None:
+        """Note that the handler has succeeded. That this fails is no failure of the handler's."""
+        for attempt in range(_NOTE_ATTEMPTS):
+            try:
+                await self._finish(item, assignment)
+            except Exception as error:
+                if attempt == _NOTE_ATTEMPTS - 1:
+                    raise NotNotedError from error
+                await asyncio.sleep(_POLL)
+            else:
+                return
+
     async def _finish(self, item: Item, assignment: Assignment) -> None:
         now = time()
-        if assignment.next_due is not None:
-            mine = await self._work.again(self._owner, item.id, assignment.next_due(item.due_at, now), (), fresh=True)
+        if item.id == assignment.schedule:
+            due_at = assignment.next_due(item.due_at, now)
+            mine = await self._work.again(self._owner, item, due_at, (), fresh=True)
         else:
-            mine = await self._work.finish(self._owner, item.id, now, keep=assignment.remembered)
+            mine = await self._work.finish(self._owner, item, now, keep=assignment.remembered)
         if not mine:
             log.warning("work_lease_lost", name=item.name, id=item.id)
             if assignment.once:
@@ -210,12 +232,12 @@ class WorkRunner:
         _log_failure(item, error, failure, gives_up=gives_up)
         if not gives_up:
             due_at = time() + assignment.policy.wait(item.attempts, random.random())  # noqa: S311
-            await self._work.again(self._owner, item.id, due_at, errors)
+            await self._work.again(self._owner, item, due_at, errors)
             return
         if assignment.dead_letters:
             await self._bury(
                 DeadLetter(
-                    id=item.id if assignment.next_due is None else f"{item.id}@{item.due_at:.6f}",
+                    id=item.id if item.id != assignment.schedule else f"{item.id}@{item.due_at:.6f}",
                     kind=item.kind,
                     name=item.name,
                     data=item.data,
@@ -227,9 +249,14 @@ class WorkRunner:
         await self._finish(item, assignment)
 
     def ended(self, item: Item) -> None:
-        """Nothing of it runs any more."""
-        self._running.pop(item.id, None)
+        """Nothing of this attempt runs any more. Another may run already, if this one outlived its time."""
+        if self._running.get(item.id) is item:
+            del self._running[item.id]
         self._wake.set()
+
+
+class NotNotedError(Exception):
+    """The handler has succeeded, and that cannot be written down: its lease ends, and it runs again."""
 
 
 class LeaseLostError(LinkdError):
@@ -256,6 +283,8 @@ class _WorkJob(Job):
             await self._runner.handle(self._item, self._assignment)
         except LeaseLostError:
             pass
+        except NotNotedError as error:
+            report(log.error, "work_not_noted", name=self._item.name, id=self._item.id, exc_info=error.__cause__)
         except asyncio.CancelledError:
             raise
         except BaseException as error:

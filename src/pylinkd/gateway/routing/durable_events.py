@@ -46,7 +46,7 @@ class DurableEvents:
         found: dict[str, list[str]] = {}
         for service in self._services:
             patterns = {text for instance in service.offers for text in instance.registration.durable_events}
-            if patterns:
+            if patterns or service.instances:  # one that is here and takes none is waited for no longer
                 found[service.name] = sorted(patterns)
         return found
 

@@ -45,6 +45,7 @@ class Outbox:
         self._db = db
         self._service = service
         self._mine = OUTBOX.c.service == service
+        self._own_subscribers = SUBSCRIBERS.c.service == service
 
     async def add(self, event: Outgoing) -> None:
         """Add an event, in the current transaction if there is one."""
@@ -103,29 +104,34 @@ class Outbox:
 
     async def subscribers(self) -> Mapping[str, Sequence[str]]:
         """The services that take durable events, with their patterns."""
-        rows = (
-            await self._db.execute(
-                sa.select(SUBSCRIBERS.c.subscriber, SUBSCRIBERS.c.patterns).where(
-                    SUBSCRIBERS.c.service == self._service
-                )
-            )
-        ).all()
-        return {subscriber: msgspec.json.decode(patterns, type=list[str]) for subscriber, patterns in rows}
+        wanted = sa.select(SUBSCRIBERS.c.subscriber, SUBSCRIBERS.c.pattern).where(self._own_subscribers)
+        found: dict[str, list[str]] = {}
+        for subscriber, pattern in (await self._db.execute(wanted)).all():
+            found.setdefault(subscriber, []).append(pattern)
+        return found
 
-    async def note_subscribers(self, seen: Mapping[str, Sequence[str]], now: float, forget_before: float) -> None:
-        """Remember which services take durable events, and forget those that were not seen for long."""
+    async def note_subscribers(
+        self, seen: Mapping[str, Sequence[str]], now: float, *, dropped_after: float, gone_after: float
+    ) -> None:
+        """Remember which services take durable events.
+
+        Args:
+            seen: Services that were seen, with their patterns.
+            now: Unix seconds.
+            dropped_after: Seconds after which a pattern is forgotten that its service has no more. It may have been a
+                newer instance's, which is on its way back.
+            gone_after: Seconds after which a service is forgotten that was not seen.
+        """
         async with self._db.transaction():
             for subscriber, patterns in seen.items():
-                values = {"patterns": msgspec.json.encode(list(patterns)), "seen_at": now}
-                insert = self._db.insert(SUBSCRIBERS).values(service=self._service, subscriber=subscriber, **values)
-                await self._db.execute(
-                    insert.on_conflict_do_update(index_elements=["service", "subscriber"], set_=values)
-                )
-            await self._db.execute(
-                sa.delete(SUBSCRIBERS).where(
-                    SUBSCRIBERS.c.service == self._service, SUBSCRIBERS.c.seen_at < forget_before
-                )
-            )
+                for pattern in patterns:
+                    row = {"service": self._service, "subscriber": subscriber, "pattern": pattern, "seen_at": now}
+                    insert = self._db.insert(SUBSCRIBERS).values(**row)
+                    same = ["service", "subscriber", "pattern"]
+                    await self._db.execute(insert.on_conflict_do_update(index_elements=same, set_={"seen_at": now}))
+            dropped = SUBSCRIBERS.c.subscriber.in_(list(seen)) & (SUBSCRIBERS.c.seen_at < now - dropped_after)
+            gone = SUBSCRIBERS.c.seen_at < now - gone_after
+            await self._db.execute(sa.delete(SUBSCRIBERS).where(self._own_subscribers, dropped | gone))
 
 
 def _read(row: sa.Row[tuple[object, ...]]) -> Outgoing:

@@ -72,7 +72,7 @@ SUBSCRIBERS = sa.Table(
     METADATA,
     sa.Column("service", sa.String(128), primary_key=True),
     sa.Column("subscriber", sa.String(128), primary_key=True),
-    sa.Column("patterns", sa.LargeBinary, nullable=False),
+    sa.Column("pattern", sa.String(200), primary_key=True),
     sa.Column("seen_at", sa.Float, nullable=False),
 )
 

@@ -18,6 +18,9 @@ from .tables import WORK
 _MOST_ERRORS = 20  # that are kept of a row, the latest
 _LONGEST_ERROR = 2000  # characters
 
+# Of a row whose key comes again. Whoever has its lease has it no more.
+_REPLACED = ("id", "data", "headers", "created_at", "due_at", "attempts", "errors", "leased_until", "lease", "done_at")
+
 
 Kinds: TypeAlias = Sequence[tuple[str, str]]
 """Kinds of work, each with a name."""
@@ -81,7 +84,7 @@ class Work:
     async def add(self, items: Iterable[Item], now: float) -> int:
         """Add work, in the current transaction if there is one; how many were not there already by their ids.
 
-        One whose key is there already, and not under way, takes its place.
+        One whose key is there already takes its place.
         """
         added = 0
         async with self._db.transaction():
@@ -89,15 +92,12 @@ class Work:
                 row = {**msgspec.structs.asdict(item), "errors": _written(item.errors), "created_at": now}
                 row["service"] = self._service
                 insert = self._db.insert(WORK).values(**row, leased_until=0.0, lease=None, done_at=None)
-                if item.key is not None:
-                    await self._db.execute(
-                        sa.delete(WORK).where(
-                            self._mine, WORK.c.name == item.name, WORK.c.key == item.key, WORK.c.id != item.id
-                        )
-                    )
-                added += (
-                    await self._db.execute(insert.on_conflict_do_nothing(index_elements=["service", "id"]))
-                ).rowcount
+                if item.key is None:
+                    new = insert.on_conflict_do_nothing(index_elements=["service", "id"])
+                else:
+                    replaced = {name: insert.excluded[name] for name in _REPLACED}
+                    new = insert.on_conflict_do_update(index_elements=["service", "name", "key"], set_=replaced)
+                added += (await self._db.execute(new)).rowcount
         return added
 
     async def remove(self, name: str, key: str) -> bool:
@@ -146,16 +146,16 @@ class Work:
             .values(leased_until=0.0, lease=None, attempts=WORK.c.attempts - 1)
         )
 
-    async def finish(self, owner: str, id: str, now: float, *, keep: bool) -> bool:
+    async def finish(self, owner: str, item: Item, now: float, *, keep: bool) -> bool:
         """It is done; ``False``: somebody else has it by now.
 
         Args:
             owner: Who has it.
-            id: Which.
+            item: Which, in the attempt that ends.
             now: Unix seconds.
             keep: Whether its id is remembered.
         """
-        mine = self._mine & (WORK.c.id == id) & (WORK.c.lease == owner)
+        mine = self._held(owner, item)
         done = (
             sa.update(WORK).where(mine).values(done_at=now, lease=None, data=b"")
             if keep
@@ -164,13 +164,13 @@ class Work:
         return (await self._db.execute(done)).rowcount > 0
 
     async def again(
-        self, owner: str, id: str, due_at: float, errors: Sequence[Failure], *, fresh: bool = False
+        self, owner: str, item: Item, due_at: float, errors: Sequence[Failure], *, fresh: bool = False
     ) -> bool:
         """It is due again; ``False``: somebody else has it by now.
 
         Args:
             owner: Who has it.
-            id: Which.
+            item: Which, in the attempt that ends.
             due_at: Unix seconds.
             errors: How its attempts failed.
             fresh: Whether its attempts are counted anew.
@@ -178,8 +178,13 @@ class Work:
         values: dict[str, object] = {"due_at": due_at, "leased_until": 0.0, "lease": None, "errors": _written(errors)}
         if fresh:
             values["attempts"] = 0
-        mine = self._mine & (WORK.c.id == id) & (WORK.c.lease == owner)
+        mine = self._held(owner, item)
         return (await self._db.execute(sa.update(WORK).where(mine).values(**values))).rowcount > 0
+
+    def _held(self, owner: str, item: Item) -> sa.ColumnElement[bool]:
+        """The row, if this attempt still has its lease."""
+        this_attempt = (WORK.c.lease == owner) & (WORK.c.attempts == item.attempts)
+        return self._mine & (WORK.c.id == item.id) & this_attempt
 
     async def set_due(self, id: str, due_at: float) -> None:
         """Have something be due at another time, if nobody has it."""
