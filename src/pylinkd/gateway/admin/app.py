@@ -23,11 +23,11 @@ def admin_app(metrics: Metrics, api: AdminApi | None, publish_api: PublishApi | 
     async def scrape(request: Request) -> Response:
         return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
 
+    routes = [Route("/metrics", scrape)]
+    for one in (api, publish_api):
+        routes += [] if one is None else one.routes
     return Starlette(
-        routes=[
-            Route("/metrics", scrape),
-            *(route for one in (api, publish_api) if one is not None for route in one.routes),
-        ],
+        routes=routes,
         exception_handlers={HTTPException: _refused, Exception: _failed},
     )
 

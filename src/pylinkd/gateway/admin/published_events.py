@@ -36,7 +36,7 @@ class PostedEvent(msgspec.Struct, forbid_unknown_fields=True, rename={"left_out"
 
     namespace: str
     type: str
-    data: Any = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
     rooms: _Names = []
     users: _Names = []
     sessions: _Names = []
@@ -119,7 +119,7 @@ class PublishedEvents:
         # Histories read the rooms and the rest of the audience from the frame of a service's event.
         publish = Publish(
             type=event.type,
-            data=_encode(event.data),
+            data=bytes(event.data),
             rooms=event.rooms,
             users=event.users,
             sessions=event.sessions,
@@ -141,6 +141,8 @@ class PublishedEvents:
 def _read(raw: bytes) -> PostedEvent:
     try:
         event = msgspec.json.decode(raw, type=PostedEvent)
+        # Clients get the data as it was written, numbers of any size included; that it is JSON has to be sure.
+        msgspec.json.decode(event.data)
         check_name(event.type)
     except (msgspec.DecodeError, RecursionError, ValueError) as cause:
         raise BadRequestError(f"The event does not fit: {cause}.") from cause
@@ -149,10 +151,3 @@ def _read(raw: bytes) -> PostedEvent:
     if not (event.rooms or event.users or event.sessions or event.everyone):
         raise BadRequestError("Say whom the event is for: rooms, users, sessions or everyone.")
     return event
-
-
-def _encode(data: object) -> bytes:
-    try:
-        return msgspec.json.encode(data)
-    except (OverflowError, RecursionError) as cause:
-        raise BadRequestError("The data is nested too deeply, or has an integer of more than 64 bits.") from cause
