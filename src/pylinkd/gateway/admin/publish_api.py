@@ -27,6 +27,9 @@ from .published_events import PostedEvents, PublishedEvents, read_events
 _MAX_BODY = 2**20  # bytes
 _LONGEST_KEY = 255  # characters of an Idempotency-Key
 
+_OUTCOMES = {"RATE_LIMITED": "rate_limited", "KEY_REUSED": "key_reused"}
+"""Types of errors that are outcomes of their own; every other is ``failed``."""
+
 
 class PublishApi:
     """The route, and what guards it.
@@ -99,10 +102,6 @@ class PublishApi:
 
     def _count(self, name: str, outcome: str) -> None:
         self._traffic.api_requests[name, outcome] += 1
-
-
-_OUTCOMES = {"RATE_LIMITED": "rate_limited", "KEY_REUSED": "key_reused"}
-"""Types of errors that are outcomes of their own; every other is ``failed``."""
 
 
 def _idempotency_key(request: Request) -> str | None:
