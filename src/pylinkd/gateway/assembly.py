@@ -9,9 +9,12 @@ import time
 from collections.abc import Callable
 
 from ..protocol.errors import SetupError
+from ..protocol.rate import Rate
 from .admin.api import AdminApi
 from .admin.app import admin_app
 from .admin.metrics import Metrics
+from .admin.publish_api import PublishApi
+from .admin.published_events import PublishedEvents
 from .clients import Clients
 from .core.delivery import Delivery
 from .core.format import Formats
@@ -29,6 +32,7 @@ from .edge.serving import Serving
 from .edge.tls import Certificate, Handshaking
 from .edge.unread import Unread
 from .edge.upgrade import Upgrade
+from .guard.api_keys import ApiKeys, parse_api_keys
 from .guard.guard import Guard
 from .guard.hosts import Hosts
 from .guard.unfinished import Unfinished
@@ -167,7 +171,7 @@ class Assembly:
         key = settings.admin_key
         api = AdminApi(key, routing.registry, routing.services, self.guard, self._revoked) if key else None
         serving = Serving(
-            admin_app(metrics, api),
+            admin_app(metrics, api, self._make_publish_api()),
             traffic=self.traffic,
             hosts=self._hosts,
             max_head_size=settings.max_head_size,
@@ -182,6 +186,19 @@ class Assembly:
             settings.chosen_admin_port,
             "LINKD_ADMIN_HOST and LINKD_ADMIN_PORT",
             watches_descriptors=False,
+        )
+
+    def _make_publish_api(self) -> PublishApi | None:
+        keys = parse_api_keys(self._settings.api_keys)
+        if not keys:
+            return None
+        audit, routing = self.guard.audit, self.routing
+        return PublishApi(
+            ApiKeys(keys, Rate.parse(self._settings.api_rate)),
+            PublishedEvents(routing.publishing, routing.services, audit),
+            audit=audit,
+            traffic=self.traffic,
+            monotonic=asyncio.get_running_loop().time,
         )
 
     def _make_link_socket(self) -> LinkSocket | LinkPort:

@@ -18,6 +18,7 @@ from .core.outbox import Policy
 from .core.path_limits import PathLimits
 from .edge.stages import Deadlines
 from .guard.addresses import parse_networks
+from .guard.api_keys import parse_api_keys
 from .guard.forwarded import X_FORWARDED_FOR, check_name
 from .guard.guard import GuardSettings
 from .guard.hosts import Hosts
@@ -83,6 +84,11 @@ def _are_hosts(text: str) -> str:
     entries = _entries(text)
     Hosts(entries)
     _check_list(text, entries)
+    return text
+
+
+def _are_api_keys(text: str) -> str:
+    parse_api_keys(text)
     return text
 
 
@@ -166,6 +172,14 @@ class Settings(ProcessSettings):
 
     admin_key: Annotated[str, Field(repr=False)] = ""
     """Key of the admin API, 32 bytes or more; empty: there is none, only metrics."""
+
+    api_keys: Annotated[str, AfterValidator(_are_api_keys), Field(repr=False)] = ""
+    """Keys of programs that publish over HTTP, parted by white space: ``name:secret``, or ``name:secret:ns1,ns2`` for
+    these namespaces alone, secrets of 32 bytes or more; empty: there is no such API. Several may share a name while a
+    secret is rotated."""
+
+    api_rate: LimitRate = "1000/s"
+    """Events that the keys of one name may publish over HTTP; for more they get 429. ``off``: any number."""
 
     limits: Mode = Mode.ENFORCE
     """``enforce``; ``observe``: what would be refused is counted and logged; ``off``."""

@@ -14,16 +14,20 @@ from ...protocol.envelope import error_body
 from ...protocol.errors import InternalError, LinkdError
 from .api import AdminApi
 from .metrics import Metrics
+from .publish_api import PublishApi
 
 
-def admin_app(metrics: Metrics, api: AdminApi | None) -> Starlette:
-    """The ASGI application: ``GET /metrics``, and the API where there is a key for it."""
+def admin_app(metrics: Metrics, api: AdminApi | None, publish_api: PublishApi | None) -> Starlette:
+    """The ASGI application: ``GET /metrics``, and the APIs where there are keys for them."""
 
     async def scrape(request: Request) -> Response:
         return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
 
+    routes = [Route("/metrics", scrape)]
+    for one in (api, publish_api):
+        routes += [] if one is None else one.routes
     return Starlette(
-        routes=[Route("/metrics", scrape), *([] if api is None else api.routes)],
+        routes=routes,
         exception_handlers={HTTPException: _refused, Exception: _failed},
     )
 

@@ -1,7 +1,7 @@
 """The gateway's numbers in the format of Prometheus.
 
 Nothing is kept here: what the parts count anyway is read when somebody asks. Labels are states, reasons, statuses and
-names of services, so that their number is bounded; never users, rooms or sessions.
+names of services and API keys, so that their number is bounded; never users, rooms or sessions.
 """
 
 from __future__ import annotations
@@ -121,6 +121,12 @@ class Metrics(Collector):
         bytes_ = {"in": traffic.bytes_in, "out": traffic.bytes_out}
         yield _counters("linkd_message_bytes", "Bytes of these messages", "direction", bytes_)
         yield CounterMetricFamily("linkd_events_dropped", "Events dropped for slow clients", traffic.events_dropped)
+        requests = CounterMetricFamily(
+            "linkd_api_requests", "Requests to publish over HTTP, by API key and outcome", labels=["key", "outcome"]
+        )
+        for (key, outcome), count in traffic.api_requests.items():
+            requests.add_metric([key, outcome], count)
+        yield requests
         yield CounterMetricFamily("linkd_answers_cut", "HTTP answers cut since nobody read them", traffic.answers_cut)
 
     def _queues(self) -> Iterator[Metric]:

@@ -50,6 +50,7 @@ class Traffic:
         bytes_in: Their payloads, inflated.
         messages_out: Answers and events to clients.
         bytes_out: Their frames as they leave.
+        api_requests: Requests to publish over HTTP, by name of the API key and outcome.
         answers_cut: HTTP answers that were cut, since too much waited for clients that do not read.
         events_dropped: Events dropped for clients that read too slowly.
         handshakes: Opening handshakes by outcome: ``accepted``, or the status of the refusal.
@@ -67,6 +68,7 @@ class Traffic:
 
     __slots__ = (
         "answers_cut",
+        "api_requests",
         "bytes_in",
         "bytes_out",
         "descriptors_exhausted",
@@ -88,6 +90,7 @@ class Traffic:
     def __init__(self) -> None:
         self.messages_in = self.bytes_in = self.messages_out = self.bytes_out = self.events_dropped = 0
         self.answers_cut = 0
+        self.api_requests: Counter[tuple[str, str]] = Counter()
         self.handshakes: Counter[str] = Counter()
         self.http: Counter[str] = Counter()
         self.descriptors_exhausted = 0

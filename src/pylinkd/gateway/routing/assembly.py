@@ -17,7 +17,6 @@ from ..core.rooms import Rooms
 from ..core.traffic import Traffic
 from ..guard.guard import Guard
 from ..guard.issuers import LEEWAY
-from ..guard.limits import Limits
 from ..guard.peers import Peers
 from .acknowledgements import Acknowledgements
 from .actions import Actions
@@ -154,7 +153,17 @@ class Routing:
         )
         delivery.absent = self.lifecycle.detached
         self.actions = Actions(self.services)
-        self.commands = self._make_commands(settings, guard.limits, delivery, gateway_instance)
+        self.publishing = Publishing(
+            registry=self.registry,
+            audiences=Audiences(self.registry, self.rooms),
+            services=self.services,
+            limits=guard.limits,
+            delivery=delivery,
+            client_answers=self.client_answers,
+            histories=self.histories,
+            durable_events=self.durable_events,
+        )
+        self.commands = self._make_commands(settings, gateway_instance)
         self.connection_limit = ConnectionLimit(
             self.registry, guard.audit, settings.connection_limit, clock=monotonic, schedule=schedule
         )
@@ -205,9 +214,7 @@ class Routing:
             timeout=settings.timeout,
         )
 
-    def _make_commands(
-        self, settings: RoutingSettings, limits: Limits, delivery: Delivery, gateway_instance: str
-    ) -> Commands:
+    def _make_commands(self, settings: RoutingSettings, gateway_instance: str) -> Commands:
         return Commands(
             registration=Registration(
                 gateway_instance=gateway_instance,
@@ -218,16 +225,7 @@ class Routing:
                 inbound=self.inbound,
                 client_answers=self.client_answers,
             ),
-            publishing=Publishing(
-                registry=self.registry,
-                audiences=Audiences(self.registry, self.rooms),
-                services=self.services,
-                limits=limits,
-                delivery=delivery,
-                client_answers=self.client_answers,
-                histories=self.histories,
-                durable_events=self.durable_events,
-            ),
+            publishing=self.publishing,
             session_commands=SessionCommands(self.registry, self.rooms, self.histories, self.presences),
             histories=self.histories,
             presences=self.presences,

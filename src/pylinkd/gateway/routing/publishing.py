@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from ...protocol.errors import BadRequestError, LinkdError
-from ...protocol.link_pb2 import Event, Frame
+from ...protocol.link_pb2 import Event, Frame, Publish
 from ...protocol.patterns import check_name
 from ..core.audience import Audience, Audiences, Circle
 from ..core.broadcast import Broadcast
@@ -76,11 +76,7 @@ class Publishing:
         if publish.answer_within_ms:
             self._request(instance, frame, audience)
             return
-        kind = Kind.VOLATILE if publish.volatile else Kind.EVENT
-        broadcast = self._histories.record(service.namespace, publish) if publish.rooms else None
-        if broadcast is None:
-            broadcast = Broadcast(publish.type, publish.data, self._registry.formats, kind)
-        receipt = self.deliver(broadcast, audience, service)
+        receipt = self.deliver(publish, audience, service)
         answer = Frame()
         published = answer.published
         published.reached = receipt.reached
@@ -105,8 +101,22 @@ class Publishing:
         self._delivery.publish(event, meant)
         self._client_answers.sent(gathering)
 
-    def deliver(self, broadcast: Broadcast, audience: Audience, circle: Circle) -> Receipt:
-        """Deliver an event to those of its audience that are at this gateway."""
+    def deliver(self, publish: Publish, audience: Audience, circle: Circle) -> Receipt:
+        """Record an event where its room has a history, and deliver it.
+
+        Args:
+            publish: The event; its type has been checked.
+            audience: Whom it is for.
+            circle: The sessions that its sender may reach.
+
+        Raises:
+            ConflictError: If it is for more than one room with a history.
+            BadRequestError: If its data cannot be written.
+        """
+        kind = Kind.VOLATILE if publish.volatile else Kind.EVENT
+        broadcast = self._histories.record(audience.namespace, publish) if publish.rooms else None
+        if broadcast is None:
+            broadcast = Broadcast(publish.type, publish.data, self._registry.formats, kind)
         recipients, left_out = self._audiences.recipients(audience, circle), self._audiences.left_out(audience)
         return self._delivery.publish(broadcast, recipients, left_out)
 
