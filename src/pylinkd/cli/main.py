@@ -92,6 +92,8 @@ def dev(
     settings = _settings(Settings, host=host, port=port, link=link)
     # All processes read their settings from the environment.
     os.environ.update(LINKD_HOST=settings.host, LINKD_PORT=str(settings.port), LINKD_LINK=str(settings.link))
+    if "describe" not in settings.model_fields_set:
+        os.environ["LINKD_DESCRIBE"] = "true"
     raise typer.Exit(asyncio.run(develop(targets, watch)))
 
 

@@ -26,6 +26,7 @@ from .back_pressure import BackPressure
 from .client_answers import ClientAnswers, Timer
 from .commands import Commands
 from .connection_limit import ConnectionLimit, ConnectionLimitSettings
+from .descriptions import Descriptions
 from .durable_events import DurableEvents
 from .inbound import Inbound
 from .lifecycle import Lifecycle, ResumptionSettings
@@ -154,6 +155,7 @@ class Routing:
         )
         delivery.absent = self.lifecycle.detached
         self.actions = Actions(self.services)
+        self.descriptions = Descriptions(self.services)
         self.commands = self._make_commands(settings, guard.limits, delivery, gateway_instance)
         self.connection_limit = ConnectionLimit(
             self.registry, guard.audit, settings.connection_limit, clock=monotonic, schedule=schedule
