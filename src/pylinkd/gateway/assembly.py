@@ -110,7 +110,9 @@ class Assembly:
 
     def _make_listener(self, ready: Callable[[], bool]) -> Listener:
         settings, guard, routing = self._settings, self.guard, self.routing
-        documentation = Documentation(routing.descriptions.documents, PAGE.read_text()) if settings.describe else None
+        documentation = (
+            Documentation(routing.descriptions.documents, PAGE.read_text("utf-8")) if settings.describe else None
+        )
         application = HttpApplication(
             door=routing.door,
             proxies=guard.proxies,

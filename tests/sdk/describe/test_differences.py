@@ -24,7 +24,7 @@ _NUMBERS = itertools.count()  # for names: of two structs with the same one a do
 def struct(**fields: Any) -> type[msgspec.Struct]:
     """A struct; a tuple is a type with a default."""
     listed = [(name, *field) if isinstance(field, tuple) else (name, field) for name, field in fields.items()]
-    return msgspec.defstruct(f"Thing{next(_NUMBERS)}", sorted(listed, key=len), kw_only=True)  # type: ignore[type-var]
+    return msgspec.defstruct(f"Thing{next(_NUMBERS)}", sorted(listed, key=len), kw_only=True)
 
 
 def messages(data: Any, result: Any = None, event: Any = None, **options: Any) -> dict[str, Any]:

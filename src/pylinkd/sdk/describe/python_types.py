@@ -68,7 +68,7 @@ class PythonTypes:
             else:
                 yield from [{}] if name in within else self._leaves(self._components[name], (*within, name))
         elif "anyOf" in schema or "oneOf" in schema:
-            for part in schema.get("anyOf", schema.get("oneOf")):
+            for part in schema.get("anyOf") or schema["oneOf"]:
                 yield from self._leaves(part, within)
         elif isinstance(schema.get("type"), list):
             for kind in schema["type"]:
