@@ -53,3 +53,31 @@ def test_types_need_a_language_and_a_place(tmp_path: Path) -> None:
     assert "--typescript" in without.stderr
     assert "cannot be written" in nowhere.stderr
     assert "Traceback" not in without.stderr + nowhere.stderr
+
+
+def test_types_for_python_are_printed() -> None:
+    """As a module."""
+    ended = linkd("types", CHAT, "--python")
+
+    assert ended.returncode == 0
+    compile(ended.stdout, "api.py", "exec")
+    assert "class Api:" in ended.stdout
+
+
+def test_what_breaks_clients_is_printed(tmp_path: Path) -> None:
+    """Status 1 where something does, 0 where nothing does, and a sentence where a file is no document."""
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_text(linkd("describe", CHAT, "--openapi").stdout)
+    document = json.loads(old.read_text())
+    del document["paths"]["/chat/session"]["delete"]
+    new.write_text(json.dumps(document))
+
+    broken, fine = linkd("types", "--diff", str(old), str(new)), linkd("types", "--diff", str(new), str(old))
+    new.write_text("[")
+    unread = linkd("types", "--diff", str(old), str(new))
+
+    assert (broken.returncode, broken.stdout) == (1, "DELETE /chat/session is removed\n")
+    assert (fine.returncode, fine.stdout) == (0, "")
+    assert unread.returncode == 1
+    assert "is no document in JSON" in unread.stderr
+    assert "Traceback" not in unread.stderr

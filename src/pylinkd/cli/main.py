@@ -92,6 +92,8 @@ def dev(
     settings = _settings(Settings, host=host, port=port, link=link)
     # All processes read their settings from the environment.
     os.environ.update(LINKD_HOST=settings.host, LINKD_PORT=str(settings.port), LINKD_LINK=str(settings.link))
+    if "describe" not in settings.model_fields_set:
+        os.environ["LINKD_DESCRIBE"] = "true"
     raise typer.Exit(asyncio.run(develop(targets, watch)))
 
 
@@ -162,14 +164,21 @@ def describe(
 
 @app.command()
 def types(
-    target: Target,
+    target: Annotated[str | None, typer.Argument(help="module:service, or path/to/file.py:service")] = None,
     typescript: Annotated[bool, typer.Option("--typescript", help="The Api of createClient<Api>().")] = False,
+    python: Annotated[bool, typer.Option("--python", help="A module with structs and an Api for Python.")] = False,
     out: Annotated[Path | None, typer.Option(help="File to write; else standard output.")] = None,
+    diff: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(help="Two OpenAPI or AsyncAPI documents: print what breaks clients of the old one. 1: something."),
+    ] = None,
 ) -> None:
-    """Write the types of a service's messages and events for its clients."""
-    from .types import write_types
+    """Write the types of a service's messages and events for its clients, or compare two documents about it."""
+    from .types import print_differences, write_types
 
-    write_types(target, typescript=typescript, out=out)
+    if diff is not None:
+        raise typer.Exit(print_differences(*diff))
+    write_types(target, typescript=typescript, python=python, out=out)
 
 
 def _add_operator_commands() -> None:

@@ -24,6 +24,7 @@ from .core.traffic import Traffic
 from .edge.arrival import Arrival
 from .edge.bodies import Bodies
 from .edge.client_script import SCRIPT, ClientScript
+from .edge.documentation import PAGE, Documentation
 from .edge.http import HttpApplication
 from .edge.listener import Listener
 from .edge.logout import LogoutEndpoint
@@ -113,6 +114,9 @@ class Assembly:
 
     def _make_listener(self, ready: Callable[[], bool]) -> Listener:
         settings, guard, routing = self._settings, self.guard, self.routing
+        documentation = (
+            Documentation(routing.descriptions.documents, PAGE.read_text("utf-8")) if settings.describe else None
+        )
         application = HttpApplication(
             door=routing.door,
             proxies=guard.proxies,
@@ -124,6 +128,7 @@ class Assembly:
             origins=guard.origins,
             cookies=bool(settings.token_cookie),
             script=ClientScript(SCRIPT.read_bytes()) if settings.serve_client else None,
+            documentation=documentation,
             logout=LogoutEndpoint(routing.door, self._revoked.close) if guard.logouts else None,
         )
         serving = Serving(

@@ -233,6 +233,10 @@ class Settings(ProcessSettings):
     serve_client: bool = True
     """Serve the client for browsers at ``/linkd/client.js``. Off where pages have their own, or none may be served."""
 
+    describe: bool = False
+    """Serve documents about the services at ``/openapi.json``, ``/asyncapi.json`` and ``/linkd/docs``. Off by default:
+    they name everything that the services take, to anybody."""
+
     certfile: Path | None = None
     """TLS certificate chain (PEM); with it the port speaks https and wss only."""
 

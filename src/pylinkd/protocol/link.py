@@ -19,6 +19,9 @@ MAX_FRAME_SIZE = 16 * 2**20
 MAX_FIRST_FRAME_SIZE = 64 * 1024
 """Largest frame in bytes of a process that is not registered: what a stranger can make the gateway keep."""
 
+MAX_DESCRIPTION_SIZE = 2**20
+"""Bytes of the documents about one service, together: the gateway keeps those of every service."""
+
 BATCH_FRAMES = 16
 """Frames that leave in one write. Measured: without a bound gateway and service take turns instead of
 overlapping (a quarter fewer requests at 1,000 connections); one by one costs too many system calls."""

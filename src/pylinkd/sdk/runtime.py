@@ -13,6 +13,7 @@ from ..protocol.errors import (
     InternalError,
     LinkdError,
     NotFoundError,
+    PayloadTooLargeError,
     ServiceUnavailableError,
     UnknownActionError,
     UnknownMessageTypeError,
@@ -153,6 +154,7 @@ class Runtime:
             "event": self._event,
             "presence_changed": self._presence_changed,
             "ping": self._ping,
+            "describe_query": self._describe_query,
         }
 
     # host.Host
@@ -479,6 +481,15 @@ class Runtime:
         if self.persistence is not None:
             answer.done.stored.update(self.persistence.stored)
         link.answer(frame.request_id, answer)
+
+    def _describe_query(self, link: Answerable, frame: Frame) -> None:
+        from .describe.description import description  # a service that nobody asks does without these modules
+
+        try:
+            link.answer(frame.request_id, Frame(description=description(self.service)))
+        except PayloadTooLargeError as error:
+            log.error("description_too_large", error=error.message, details=error.details)
+            link.fail(frame.request_id, error)
 
     def _presence_changed(self, link: Answerable, frame: Frame) -> None:
         change = read_change(frame.presence_changed)

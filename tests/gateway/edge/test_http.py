@@ -67,6 +67,9 @@ class Face:
             raise self.found
         return Target(identity, self.cookies, self.max_body)
 
+    def answers(self, segments: Sequence[str]) -> bool:
+        return self.found is None
+
     async def request(self, request: HttpRequest, target: Target) -> HttpResponse:
         self.asked.append((request, target.identity))
         if isinstance(self.answer, Exception):

@@ -27,6 +27,7 @@ from ..guard.origins import Origins
 from .bodies import Bodies
 from .client_script import PREFIX, ClientScript
 from .cors import Cors
+from .documentation import Documentation
 from .head import joined
 from .logout import PATH as LOGOUT_PATH
 from .logout import LogoutEndpoint
@@ -62,6 +63,9 @@ class Router(Protocol):
             LinkdError: If nobody does, or not for this caller.
         """
 
+    def answers(self, segments: Sequence[str]) -> bool:
+        """Whether a path, in decoded segments, is somebody's, by whatever method."""
+
     async def request(self, request: HttpRequest, target: Any) -> HttpResponse:
         """Have it answered by whoever ``find`` found.
 
@@ -84,6 +88,7 @@ class HttpApplication:
         origins: The pages of other hosts that may read answers (CORS); ``None``: none may.
         cookies: Whether cookies of these pages count.
         script: The client for browsers; ``None``: it is not served.
+        documentation: What the services offer; ``None``: the gateway does not tell.
         logout: Where issuers tell of sign-outs; ``None``: none does.
     """
 
@@ -100,6 +105,7 @@ class HttpApplication:
         origins: Origins | None = None,
         cookies: bool = False,
         script: ClientScript | None = None,
+        documentation: Documentation | None = None,
         logout: LogoutEndpoint | None = None,
     ) -> None:
         self._door = door
@@ -112,6 +118,7 @@ class HttpApplication:
         listed = origins is not None and (origins.any or origins.pattern)
         self._cors = Cors(origins, credentials=cookies) if listed and origins is not None else None
         self._script = script
+        self._documentation = documentation
         self._logout = logout
         self._health = {"/health": self._status, "/ready": self._readiness, "/live": self._liveness}
 
@@ -129,18 +136,19 @@ class HttpApplication:
                 address = self._address(request, joined(request.scope["headers"]))
                 return await self._logout.answer(request, address)
             answer = self._own(request)
+            described = answer is None and self._describes(request)
             preflight = None if self._cors is None else self._cors.preflight(request)
-            if answer is None and preflight is None and not self._is_websocket(request.scope["path"]):
+            if not (answer or described or preflight or self._is_websocket(request.scope["path"])):
                 return _response(await self._act(request))
             # No action counts these.
             self._door.count(self._address(request, joined(request.scope["headers"])))
             if preflight is not None:
                 return preflight
-            if answer is None:
+            if answer is None and not described:
                 raise BadRequestError("This path speaks WebSocket: ask with Connection: Upgrade, Upgrade: websocket.")
             if request.method not in ("GET", "HEAD"):
                 raise MethodNotAllowedError({"GET"})
-            return answer
+            return answer or await self._description(request)
         except MethodNotAllowedError as error:
             return _options(error) if request.method == "OPTIONS" else _refused(error)
         except LinkdError as error:
@@ -161,6 +169,15 @@ class HttpApplication:
             return self._script.find(request)
         return None
 
+    def _describes(self, request: Request) -> bool:
+        """Whether the request is for a document about the services. An action at the same path goes before."""
+        known = self._documentation is not None and self._documentation.has(request.scope["path"])
+        return known and not self._router.answers(_segments(request))
+
+    async def _description(self, request: Request) -> Response:
+        assert self._documentation is not None  # _describes has found it
+        return await self._documentation.answer(request.scope["path"])
+
     def _status(self) -> Response:
         return _json(200, {"status": "ok" if self._ready() else "starting", "version": __version__})
 
@@ -177,8 +194,7 @@ class HttpApplication:
         address = self._address(request, headers)
         credentials = self._credentials(request, headers)
         identity = await self._door.identify(credentials, address)
-        segments = [unquote(segment) for segment in request.scope["raw_path"].decode("latin-1").split("/")]
-        target = self._router.find(request.method, segments, identity)
+        target = self._router.find(request.method, _segments(request), identity)
         limit = self._max_body_size if target.max_body is None else min(target.max_body, self._max_body_size)
         async with self._bodies.space(_announced(headers, limit), address):
             wire = self._describe(request, identity, address)
@@ -211,6 +227,11 @@ class HttpApplication:
         if identity is not None:
             fill_identity(wire.identity, identity)
         return wire
+
+
+def _segments(request: Request) -> list[str]:
+    """The path's segments, each decoded by itself."""
+    return [unquote(segment) for segment in request.scope["raw_path"].decode("latin-1").split("/")]
 
 
 def _announced(headers: dict[str, str], limit: int) -> int:

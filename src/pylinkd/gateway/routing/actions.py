@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,9 +9,10 @@ from ...protocol.errors import LinkdError, NotFoundError, ServiceUnavailableErro
 from ...protocol.identity import Identity
 from ...protocol.link_pb2 import Action, Call, Frame, HttpRequest, HttpResponse
 from ...protocol.link_values import read_identity
-from ...protocol.routes import choose
+from ...protocol.routes import choose, match
 from .instance import Instance
 from .link import ServiceLink
+from .pending import ask
 from .service import Service
 from .services import Services
 
@@ -71,7 +71,11 @@ class Actions:
         request.action = target.action
         request.params.update(target.params)
         frame = Frame(http_request=request)
-        return (await _ask(instance.link, frame)).http_response
+        return (await ask(instance.link, frame)).http_response
+
+    def answers(self, segments: Sequence[str]) -> bool:
+        """Whether a path, in decoded segments, is that of an action, by whatever method."""
+        return any(match(route, segments) is not None for _, route, _ in self._routes())
 
     def call(self, call: Call, link: ServiceLink, request_id: int) -> None:
         """Pass one service's call to another's action, and the result back.
@@ -127,29 +131,6 @@ def _instance_of(target: RouteMatch) -> Instance:
     if instance is None or instance.link.congested:
         raise ServiceUnavailableError(retry_after=1.0)
     return instance
-
-
-async def _ask(link: ServiceLink, frame: Frame) -> Frame:
-    question = _Pending()
-    link.ask(frame, question)
-    return await question.answer
-
-
-class _Pending:
-    """A question whose answer a coroutine awaits."""
-
-    __slots__ = ("answer",)
-
-    def __init__(self) -> None:
-        self.answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-
-    def answered(self, frame: Frame) -> None:
-        if not self.answer.done():
-            self.answer.set_result(frame)
-
-    def failed(self, error: LinkdError) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
 
 
 class _Relay:

@@ -25,6 +25,7 @@ from .back_pressure import BackPressure
 from .client_answers import ClientAnswers, Timer
 from .commands import Commands
 from .connection_limit import ConnectionLimit, ConnectionLimitSettings
+from .descriptions import Descriptions
 from .durable_events import DurableEvents
 from .inbound import Inbound
 from .lifecycle import Lifecycle, ResumptionSettings
@@ -163,6 +164,7 @@ class Routing:
             histories=self.histories,
             durable_events=self.durable_events,
         )
+        self.descriptions = Descriptions(self.services)
         self.commands = self._make_commands(settings, gateway_instance)
         self.connection_limit = ConnectionLimit(
             self.registry, guard.audit, settings.connection_limit, clock=monotonic, schedule=schedule

@@ -27,7 +27,7 @@ REGISTER_TIMEOUT = 5.0
 
 _CLOSE_TIMEOUT = 1.0  # seconds that a process may take to read what was written before its link is cut
 
-_ANSWERS = frozenset({"response", "done", "failure", "http_response", "call_result"})
+_ANSWERS = frozenset({"response", "done", "failure", "http_response", "call_result", "description"})
 
 
 class LinkLostError(ServiceUnavailableError):

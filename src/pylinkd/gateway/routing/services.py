@@ -48,6 +48,7 @@ class Services:
     Attributes:
         claims: What belongs to which of them.
         room_rules: What they want of their rooms.
+        registrations: Counts processes that registered, registered anew or left.
     """
 
     def __init__(self, now: Callable[[], float], settings: ServicesSettings) -> None:
@@ -59,6 +60,7 @@ class Services:
         self._instances: dict[ServiceLink, Instance] = {}
         self.claims = Claims(settings.namespaces, settings.token_cookie)
         self.room_rules = RoomRules()
+        self.registrations = 0
 
     def register(self, link: ServiceLink, registration: Register) -> Instance:
         """Take in a process, or what it offers now if it is known.
@@ -101,6 +103,7 @@ class Services:
 
     def _take(self, service: Service) -> None:
         """Of what the instances of a service want, that of the latest release counts."""
+        self.registrations += 1
         service.limits = service.offers[-1].limits
         self.claims.take(self._services.values())
         self.room_rules.take(self._services.values())

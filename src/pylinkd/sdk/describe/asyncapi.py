@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..service import Service
+from ..runtime import Offer
 from ..websocket import MessageHandler, StreamHandler
 from .schemas import ERROR, JsonSchema, Schemas, result_type
 
@@ -13,7 +13,7 @@ _EVERY_SERVICE = "/ws"  # where a service without a path of its own is reached
 _ID: JsonSchema = {"type": ["string", "integer"]}
 
 
-def asyncapi(service: Service[Any]) -> dict[str, Any]:
+def asyncapi(service: Offer) -> dict[str, Any]:
     """The document, ready to be written as JSON. Operations are the service's: it receives messages, sends events."""
     handlers = list(service.ws.handlers)
     types = [handler.schema.type for handler in handlers if handler.schema is not None]

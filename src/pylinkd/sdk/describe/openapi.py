@@ -7,14 +7,14 @@ from typing import Any
 
 from ...protocol.routes import shape
 from ..actions import ActionHandler
-from ..service import Service
+from ..runtime import Offer
 from .schemas import ERROR, JsonSchema, Schemas, result_type
 
 _VARIABLE = re.compile(r"\{([^}]*)\}")
 _QUERY_METHODS = frozenset({"GET", "DELETE"})  # their data is the query
 
 
-def openapi(service: Service[Any]) -> dict[str, Any]:
+def openapi(service: Offer) -> dict[str, Any]:
     """The document, ready to be written as JSON."""
     actions = [action for action in service.action.handlers if action.route]
     types = [action.schema.type for action in actions if action.schema is not None]
