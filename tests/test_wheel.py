@@ -16,9 +16,11 @@ import asyncio, sys
 from pathlib import Path
 import pylinkd, pylinkd.client, pylinkd.tokens, pylinkd.testing
 from pylinkd.gateway.edge.client_script import SCRIPT, ClientScript
+from pylinkd.gateway.edge.documentation import PAGE
 
 assert "site-packages" in pylinkd.__file__, pylinkd.__file__
 assert ClientScript(SCRIPT.read_bytes()).immutable_path.startswith("/linkd/client.")
+assert "<script>" in PAGE.read_text("utf-8")
 service = pylinkd.Service("hello")
 
 @service.ws.on("hello.greet")

@@ -16,7 +16,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.chat.browsers import chromium
-from tests.processes import Platform, platform, start_program
+from tests.processes import Platform, make_token, platform, start_program
 
 pytestmark = pytest.mark.plain("it is about services, not about connections of clients")
 
@@ -124,7 +124,7 @@ async def test_page_runs_its_own_script_only(described: Platform) -> None:
 
 
 async def test_page_shows_services_and_talks_to_them(described: Platform) -> None:
-    """In a browser: a request and a message get their answers; a text with markup stays text."""
+    """In a browser: a request and a message get their answers; a text with markup stays text, and a token signs in."""
     async with chromium() as browser:
         page = await browser.new_page()
         faults: list[str] = []
@@ -143,5 +143,11 @@ async def test_page_shows_services_and_talks_to_them(described: Platform) -> Non
         await message.locator("textarea").fill('{"name": "cup"}')
         await message.get_by_role("button").click()
         await page.get_by_text('{"type":"response","id":1,"data":{"name":"cup","parts":[]}}').wait_for()
+
+        await page.locator("#token").fill(make_token("ada"))
+        mine = page.locator("details", has=page.get_by_text("described.me (token)", exact=True))
+        await mine.locator("summary").click()
+        await mine.get_by_role("button").click()
+        await page.get_by_text('"data":"ada"').wait_for()
 
         assert faults == []

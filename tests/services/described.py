@@ -27,3 +27,9 @@ async def get(ctx: HttpContext) -> Item:
 async def echo(ctx: WsContext, item: Item) -> Item:
     """The same item."""
     return item
+
+
+@service.ws.on("described.me", auth=True)
+async def me(ctx: WsContext) -> str:
+    """Who asks."""
+    return ctx.auth.user
