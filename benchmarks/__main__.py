@@ -16,6 +16,7 @@ from . import (
     compiled,
     connections,
     day,
+    deploy,
     flood,
     formats,
     growth,
@@ -70,7 +71,7 @@ SCENARIOS: dict[str, Scenario] = {
 }
 """What is measured. ``all`` runs every one of them."""
 
-CHECKS: dict[str, Scenario] = {"ledger": ledger, "chaos": chaos, "soak": soak}
+CHECKS: dict[str, Scenario] = {"ledger": ledger, "chaos": chaos, "deploy": deploy, "soak": soak}
 """What either holds or does not. Their results have ``passed``."""
 
 
