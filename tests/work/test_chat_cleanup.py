@@ -1,4 +1,4 @@
-"""Rows whose time is over go by themselves."""
+"""The chat's rows whose time is over go by themselves."""
 
 from __future__ import annotations
 
