@@ -106,8 +106,8 @@ class Resumption(RuleBasedStateMachine):
     def emit_to_everyone(self, large: bool) -> None:
         """The service sends everybody an event."""
         number = self._next()
-        # As the gateway has it: a client may not know yet which session it has by now, and a session to which on_connect
-        # has not said yes hears of nobody.
+        # As the gateway has it: a client may not know yet which session it has by now, and one to which on_connect has
+        # not said yes hears of nobody.
         for session in self._admitted():
             who = int(session.identity.user.rpartition("-")[2])
             if not session.outbox.overflowed:
