@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from typing import Any
 
 import structlog
@@ -33,7 +32,7 @@ def buried(call_next: Next, kind: str, name: str, retry_on: tuple[type[BaseExcep
             return await call_next(ctx)
         except asyncio.CancelledError:
             # Its time is up: this task may not wait any more.
-            late = persistence_of(ctx._host).bury_call(kind, name, ctx, HandlerTimeoutError(), "")
+            late = persistence_of(ctx._host).bury_call(kind, name, ctx, HandlerTimeoutError(), FailureClass.TRANSIENT)
             try:
                 _ = ctx._host.background.start(late, "linkd-dead-letter")
             except ServiceUnavailableError as error:
@@ -42,9 +41,9 @@ def buried(call_next: Next, kind: str, name: str, retry_on: tuple[type[BaseExcep
         except CircuitOpenError:
             raise  # it was not tried
         except Exception as error:
-            if class_of(error, retry_on) is not FailureClass.PERMANENT:
-                trace = "".join(traceback.format_exception(error))
-                await persistence_of(ctx._host).bury_call(kind, name, ctx, error, trace)
+            failure = class_of(error, retry_on)
+            if failure is not FailureClass.PERMANENT:
+                await persistence_of(ctx._host).bury_call(kind, name, ctx, error, failure)
             raise
 
     return call

@@ -129,7 +129,6 @@ async def begin_persistence(service: Service[Any], database: Database | None, ru
         return
     from .persistence import Persistence
 
-    await Persistence.prepare(database)
     runtime.persistence = Persistence(database, runtime, service)
     await runtime.persistence.start()
 

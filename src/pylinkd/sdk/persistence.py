@@ -16,7 +16,7 @@ from ..protocol.link_pb2 import Event
 from ..protocol.link_values import read_identity
 from .background import Background
 from .events import EventHandler
-from .failures import class_of
+from .failures import FailureClass
 from .link import Offline
 from .relay import Relay
 from .retry import Retry
@@ -80,13 +80,13 @@ class Persistence:
         )
         self._relay = Relay(self.outbox, host)
 
-    @staticmethod
-    async def prepare(db: Any) -> None:
-        """Bring the tables to this version."""
-        await migrate(db)
-
     async def start(self) -> None:
-        """Plan what runs by itself, and begin to work."""
+        """Bring the tables to this version, plan what runs by itself, and begin to work.
+
+        Raises:
+            SetupError: If the tables are of a later version.
+        """
+        await migrate(self._db)
         await self._plan()
         _ = self._tasks.start(self._runner.run(), "linkd-work")
         _ = self._tasks.start(self._relay.run(), "linkd-relay")
@@ -136,18 +136,17 @@ class Persistence:
 
     # events
 
-    async def emit(self, type: str, data: bytes, headers: Headers) -> str:
-        """Write a durable event to the outbox; its id."""
+    async def emit(self, type: str, data: bytes, headers: Headers) -> None:
+        """Write a durable event to the outbox."""
         if len(data) > _LONGEST_EVENT:
             raise PayloadTooLargeError(details={"limit": _LONGEST_EVENT})
         now = time()
         event = Outgoing(id=secrets.token_hex(16), type=type, data=data, headers=write_headers(headers), created_at=now)
         await self.outbox.add(event)
         self._relay.wake()
-        return event.id
 
-    async def take(self, event: Event, handlers: Sequence[EventHandler]) -> bool:
-        """Store an event that was received, once for each of its durable handlers; ``False``: it was there already."""
+    async def take(self, event: Event, handlers: Sequence[EventHandler]) -> None:
+        """Store an event that was received, once for each of its durable handlers."""
         identity = read_identity(event.identity) if event.HasField("identity") else None
         headers = write_headers(
             Headers(type=event.type, identity=identity, source=event.source, traceparent=event.traceparent)
@@ -164,9 +163,8 @@ class Persistence:
             )
             for handler in handlers
         ]
-        added = await self.work.add(items, now)
+        await self.work.add(items, now)
         self._runner.wake()
-        return added > 0
 
     # dead letters
 
@@ -181,19 +179,16 @@ class Persistence:
             with contextlib.suppress(ServiceUnavailableError):  # the service stops: the letter is kept all the same
                 _ = self._host.background.start(hook(self._service, letter), "linkd-dead-letter-hook")
 
-    async def bury_call(self, kind: str, name: str, ctx: Any, error: BaseException, trace: str) -> None:
+    async def bury_call(self, kind: str, name: str, ctx: Any, error: BaseException, failure: FailureClass) -> None:
         """Keep a message or action that has failed; where that fails too, the log says so."""
         data, headers = headers_of(ctx)
-        failure = Failure(
-            at=time(), error=f"{type(error).__name__}: {error}", trace=trace, failure=class_of(error).value
-        )
         letter = DeadLetter(
             id=secrets.token_hex(12),
             kind=kind,
             name=name,
             data=data,
             headers=headers,
-            errors=[failure],
+            errors=[Failure.of(error, failure)],
             failed_at=time(),
         )
         try:

@@ -14,6 +14,7 @@ from ..protocol.link_pb2 import Frame
 from ..protocol.link_values import fill_identity
 from ..protocol.patterns import Pattern
 from .gateway_questions import asked
+from .polling import POLL, Poller
 from .safe_log import report
 from .store.outbox import Outbox, Outgoing
 from .work_headers import read_headers
@@ -24,14 +25,13 @@ _AT_ONCE = 32
 _SEND_TIMEOUT = 30.0  # seconds for the services to store an event
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0  # seconds before an event is sent again, doubling
 _PACE = 0.3  # seconds after some that nobody took, so that many of them do not keep the gateway busy
-_POLL = 1.0  # seconds; how late this notices what another instance has given up
 _ASK_EVERY = 30.0  # seconds between two looks at which services take durable events
 _NOTE_EVERY = 600.0  # seconds between two notes that a service was seen
 _DROP_AFTER = 3600.0  # seconds; a pattern that a service has no more is waited for no longer
 _FORGET_AFTER = 30 * 86_400.0  # seconds; a service that was not seen for so long is waited for no longer
 
 
-class Relay:
+class Relay(Poller):
     """Sends what stands in the outbox.
 
     Args:
@@ -40,49 +40,32 @@ class Relay:
     """
 
     def __init__(self, outbox: Outbox, host: Any) -> None:
+        super().__init__("relay_failed")
         self._outbox = outbox
         self._host = host
-        self._wake = asyncio.Event()
         self._asked_at = self._noted_at = float("-inf")
         self._subscribers: Mapping[str, Sequence[str]] = {}
         self._link: Any = None
         self._sending: set[asyncio.Task[None]] = set()
 
-    def wake(self) -> None:
-        """Something was written to it."""
-        self._wake.set()
-
     async def run(self) -> None:
         """Run until it is cancelled."""
         try:
-            await self._run()
+            await super().run()
         finally:
             for task in self._sending:
                 task.cancel()
 
-    async def _run(self) -> None:
-        while True:
-            self._wake.clear()
-            try:
-                delay = await self._step()
-            except LinkdError:
-                delay = _POLL  # the gateway is gone; the link says so
-            except Exception as error:
-                report(log.error, "relay_failed", exc_info=error)
-                delay = _POLL
-            try:
-                async with asyncio.timeout(delay):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-
     async def _step(self) -> float:
         if monotonic() - self._asked_at >= _ASK_EVERY or self._link is not self._host.link:
-            await self._ask_subscribers()
+            try:
+                await self._ask_subscribers()
+            except LinkdError:
+                return POLL  # the gateway is gone; the link says so
         room = _AT_ONCE - len(self._sending)
         due_at = await self._outbox.next_due()
         if not room or due_at is None or due_at > time():
-            return _POLL
+            return POLL
         events = await self._outbox.lease(time(), time() + 2 * _SEND_TIMEOUT, room)
         for event in events:  # in order, and none waits for a service that takes long with another
             task = asyncio.create_task(self._sent(event), name="linkd-relay-event")
@@ -94,7 +77,7 @@ class Relay:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)
         if not self._sending:
-            self._wake.set()
+            self.wake()
 
     async def _sent(self, event: Outgoing) -> None:
         try:

@@ -187,10 +187,6 @@ class Jobs:
     def __iter__(self) -> Iterator[JobHandler]:
         return iter(self._handlers.values())
 
-    def find(self, name: str) -> JobHandler | None:
-        """The job of this name."""
-        return self._handlers.get(name)
-
     def name_of(self, job: str | Function) -> str:
         """The name of a job that is given as its function, or by name.
 

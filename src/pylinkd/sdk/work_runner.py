@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic, time
@@ -18,6 +17,7 @@ from ..protocol.identity import Requirement
 from .context import Context
 from .dispatch import Dispatcher, Job, torn_down
 from .failures import FailureClass, class_of
+from .polling import POLL, Poller
 from .retry import Retry
 from .safe_log import report
 from .store.dead_letters import DeadLetter
@@ -28,7 +28,6 @@ log = structlog.get_logger("linkd.service")
 _MOST_RUNNING = 64
 _LEASE = 30.0  # seconds that an instance has something, unless it renews that
 _RENEW_EVERY = 10.0
-_POLL = 1.0  # seconds; how late an instance notices what another has added or given up
 _SWEEP_EVERY = 30.0
 _REMEMBER = 7 * 86_400.0  # seconds for which the ids of what was done are kept
 _NOTE_ATTEMPTS = 3
@@ -69,7 +68,7 @@ class Assignment:
     skips: float | None = None
 
 
-class WorkRunner:
+class WorkRunner(Poller):
     """Runs what is due.
 
     Args:
@@ -95,6 +94,7 @@ class WorkRunner:
         sweep: Callable[[], Awaitable[None]],
         ready: Callable[[], bool],
     ) -> None:
+        super().__init__("work_failed")
         self._work = work
         self._db = db
         self._dispatcher = dispatcher
@@ -105,32 +105,12 @@ class WorkRunner:
         self._ready = ready
         self._owner = secrets.token_hex(8)
         self._running: dict[str, Item] = {}
-        self._wake = asyncio.Event()
         self._renewed_at = self._swept_at = float("-inf")
         self._paused = False
-
-    def wake(self) -> None:
-        """Something may be due."""
-        self._wake.set()
 
     def pause(self) -> None:
         """Begin nothing more."""
         self._paused = True
-
-    async def run(self) -> None:
-        """Run until it is cancelled."""
-        while True:
-            self._wake.clear()
-            try:
-                delay = await self._step()
-            except Exception as error:
-                report(log.error, "work_failed", exc_info=error)
-                delay = _POLL
-            try:
-                async with asyncio.timeout(delay):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
 
     async def stop(self) -> None:
         """Give back what was not done, so that another instance goes on at once."""
@@ -151,19 +131,19 @@ class WorkRunner:
         assignments = self._assignments()
         kinds, room = list(assignments), _MOST_RUNNING - len(self._running)
         if not kinds or self._paused or room <= 0 or not self._ready():
-            return _POLL
+            return POLL
         due_at = await self._work.next_due(kinds)
         if due_at is None:
-            return _POLL
+            return POLL
         wait = due_at - time()
         if wait > 0:
-            return min(wait, _POLL)
+            return min(wait, POLL)
         items = await self._work.lease(self._owner, kinds, time(), time() + _LEASE, room)
         for item in items:
             # What runs here still, since its lease has ended unnoticed, is not run twice.
             if item.id not in self._running:
                 self._begin(item, assignments[item.kind, item.name])
-        return 0.0 if len(items) == room else _POLL / 20
+        return 0.0 if len(items) == room else POLL / 20
 
     def _begin(self, item: Item, assignment: Assignment) -> None:
         if not self._running:
@@ -208,7 +188,7 @@ class WorkRunner:
             except Exception as error:
                 if attempt == _NOTE_ATTEMPTS - 1:
                     raise NotNotedError from error
-                await asyncio.sleep(_POLL)
+                await asyncio.sleep(POLL)
             else:
                 return
 
@@ -227,7 +207,7 @@ class WorkRunner:
     async def failed(self, item: Item, assignment: Assignment, error: BaseException) -> None:
         """Note that an attempt failed: it is due again, or has failed for good."""
         failure = class_of(error, assignment.handler.retry_on)
-        errors = [*item.errors, _failure(error, failure)]
+        errors = [*item.errors, Failure.of(error, failure)]
         gives_up = failure is FailureClass.PERMANENT or item.attempts >= assignment.policy.attempts
         _log_failure(item, error, failure, gives_up=gives_up)
         if not gives_up:
@@ -252,7 +232,7 @@ class WorkRunner:
         """Nothing of this attempt runs any more. Another may run already, if this one outlived its time."""
         if self._running.get(item.id) is item:
             del self._running[item.id]
-        self._wake.set()
+        self.wake()
 
 
 class NotNotedError(Exception):
@@ -345,8 +325,3 @@ def _log_failure(item: Item, error: BaseException, failure: FailureClass, *, giv
         failure=failure.value,
         gives_up=gives_up,
     )
-
-
-def _failure(error: BaseException, failure: FailureClass) -> Failure:
-    trace = "" if failure is FailureClass.PERMANENT else "".join(traceback.format_exception(error))
-    return Failure(at=time(), error=f"{type(error).__name__}: {error}", trace=trace, failure=failure.value)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from ...db import Database
+from .rows import Rows
 from .tables import DEAD_LETTERS
 from .work import Failure, Item, Work, read_errors, write_errors
 
@@ -36,18 +36,10 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     failed_at: float
 
 
-class DeadLetters:
-    """The table of dead letters.
+class DeadLetters(Rows):
+    """The table of dead letters."""
 
-    Args:
-        db: The service's database.
-        service: Its name.
-    """
-
-    def __init__(self, db: Database, service: str) -> None:
-        self._db = db
-        self._service = service
-        self._mine = DEAD_LETTERS.c.service == service
+    table = DEAD_LETTERS
 
     async def add(self, letter: DeadLetter, most: int) -> int:
         """Keep a letter; how many of the oldest had to go for it.
@@ -66,12 +58,6 @@ class DeadLetters:
             return (
                 await self._db.execute(sa.delete(DEAD_LETTERS).where(self._mine, DEAD_LETTERS.c.id.in_(oldest)))
             ).rowcount
-
-    async def count(self) -> int:
-        """How many there are."""
-        return (
-            await self._db.execute(sa.select(sa.func.count()).select_from(DEAD_LETTERS).where(self._mine))
-        ).scalar_one()
 
     async def list(self, limit: int, name: str | None = None) -> Sequence[DeadLetter]:
         """The latest, latest first.

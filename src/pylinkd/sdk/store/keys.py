@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import sqlalchemy as sa
 
-from ...db import Database
+from .rows import Rows
 from .tables import KEYS
 
 
@@ -21,18 +21,10 @@ class Stored(msgspec.Struct, frozen=True):
     answer: bytes | None
 
 
-class Keys:
-    """The table of keys.
+class Keys(Rows):
+    """The table of keys."""
 
-    Args:
-        db: The service's database.
-        service: Its name.
-    """
-
-    def __init__(self, db: Database, service: str) -> None:
-        self._db = db
-        self._service = service
-        self._mine = KEYS.c.service == service
+    table = KEYS
 
     async def claim(self, key: str, fingerprint: str, now: float, since: float) -> bool:
         """Write a key down, in the transaction in which its handler runs; ``False``: it is there already, stored since
@@ -61,9 +53,7 @@ class Keys:
     async def forget(self, before: float, most: int) -> int:
         """Forget what is older than a time, and the oldest beyond a number; how many that were."""
         forgotten = (await self._db.execute(sa.delete(KEYS).where(self._mine, KEYS.c.stored_at < before))).rowcount
-        excess = (
-            await self._db.execute(sa.select(sa.func.count()).select_from(KEYS).where(self._mine))
-        ).scalar_one() - most
+        excess = await self.count() - most
         if excess > 0:
             oldest = sa.select(KEYS.c.key).where(self._mine).order_by(KEYS.c.stored_at).limit(excess)
             forgotten += (await self._db.execute(sa.delete(KEYS).where(self._mine, KEYS.c.key.in_(oldest)))).rowcount

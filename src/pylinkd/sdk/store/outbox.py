@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from ...db import Database
+from .rows import Rows
 from .tables import OUTBOX, SUBSCRIBERS
 
 
@@ -33,18 +34,13 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0
 
 
-class Outbox:
-    """The tables of outgoing events, and of the services that take them.
+class Outbox(Rows):
+    """The tables of outgoing events, and of the services that take them."""
 
-    Args:
-        db: The service's database.
-        service: Its name.
-    """
+    table = OUTBOX
 
     def __init__(self, db: Database, service: str) -> None:
-        self._db = db
-        self._service = service
-        self._mine = OUTBOX.c.service == service
+        super().__init__(db, service)
         self._own_subscribers = SUBSCRIBERS.c.service == service
 
     async def add(self, event: Outgoing) -> None:
@@ -61,10 +57,6 @@ class Outbox:
             "attempts": 0,
         }
         await self._db.execute(self._db.insert(OUTBOX).values(**row))
-
-    async def count(self) -> int:
-        """How many wait."""
-        return (await self._db.execute(sa.select(sa.func.count()).select_from(OUTBOX).where(self._mine))).scalar_one()
 
     async def lease(self, now: float, until: float, most: int) -> Sequence[Outgoing]:
         """Take what is due, what was tried least first, then the oldest; it is due again at ``until`` unless it is

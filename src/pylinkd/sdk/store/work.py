@@ -6,13 +6,16 @@ a while where its id tells repetitions apart.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable, Sequence
+from time import time
 from typing import TypeAlias
 
 import msgspec
 import sqlalchemy as sa
 
-from ...db import Database
+from ..failures import FailureClass
+from .rows import Rows
 from .tables import WORK
 
 _MOST_ERRORS = 20  # that are kept of a row, the latest
@@ -41,6 +44,12 @@ class Failure(msgspec.Struct, frozen=True):
     trace: str = ""
     failure: str = "bug"
 
+    @classmethod
+    def of(cls, error: BaseException, failure: FailureClass) -> Failure:
+        """How an attempt failed, just now. Of what its caller has to change nobody wants to see where it was raised."""
+        trace = "" if failure is FailureClass.PERMANENT else "".join(traceback.format_exception(error))
+        return cls(at=time(), error=f"{type(error).__name__}: {error}", trace=trace, failure=failure.value)
+
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of work.
@@ -68,28 +77,19 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[Failure] = []
 
 
-class Work:
-    """The table of work.
+class Work(Rows):
+    """The table of work."""
 
-    Args:
-        db: The service's database.
-        service: Its name.
-    """
+    table = WORK
 
-    def __init__(self, db: Database, service: str) -> None:
-        self._db = db
-        self._service = service
-        self._mine = WORK.c.service == service
-
-    async def add(self, items: Iterable[Item], now: float) -> int:
-        """Add work, in the current transaction if there is one; how many were not there already by their ids.
+    async def add(self, items: Iterable[Item], now: float) -> None:
+        """Add work, in the current transaction if there is one. What is there already by its id stays as it is.
 
         One whose key is there already takes its place.
         """
-        added = 0
         async with self._db.transaction():
             for item in items:
-                row = {**msgspec.structs.asdict(item), "errors": _written(item.errors), "created_at": now}
+                row = {**msgspec.structs.asdict(item), "errors": write_errors(item.errors), "created_at": now}
                 row["service"] = self._service
                 insert = self._db.insert(WORK).values(**row, leased_until=0.0, lease=None, done_at=None)
                 if item.key is None:
@@ -97,8 +97,7 @@ class Work:
                 else:
                     replaced = {name: insert.excluded[name] for name in _REPLACED}
                     new = insert.on_conflict_do_update(index_elements=["service", "name", "key"], set_=replaced)
-                added += (await self._db.execute(new)).rowcount
-        return added
+                await self._db.execute(new)
 
     async def remove(self, name: str, key: str) -> bool:
         """Remove what has this key; whether there was something."""
@@ -175,7 +174,12 @@ class Work:
             errors: How its attempts failed.
             fresh: Whether its attempts are counted anew.
         """
-        values: dict[str, object] = {"due_at": due_at, "leased_until": 0.0, "lease": None, "errors": _written(errors)}
+        values: dict[str, object] = {
+            "due_at": due_at,
+            "leased_until": 0.0,
+            "lease": None,
+            "errors": write_errors(errors),
+        }
         if fresh:
             values["attempts"] = 0
         mine = self._held(owner, item)
@@ -240,12 +244,10 @@ def read_errors(stored: bytes) -> list[Failure]:
     return msgspec.json.decode(stored or b"[]", type=list[Failure])
 
 
-def _written(errors: Sequence[Failure]) -> bytes:
+def write_errors(errors: Sequence[Failure]) -> bytes:
+    """How attempts failed, as it is stored: the latest, and of each what is not too long."""
     cut = [
         msgspec.structs.replace(failure, error=failure.error[:_LONGEST_ERROR], trace=failure.trace[-_LONGEST_ERROR:])
         for failure in errors[-_MOST_ERRORS:]
     ]
     return msgspec.json.encode(cut)
-
-
-write_errors = _written
