@@ -25,7 +25,8 @@ from pylinkd import (
 from pylinkd.sdk.host import persistence_of
 from pylinkd.sdk.runtime import Runtime
 from pylinkd.sdk.store.dead_letters import DeadLetter
-from pylinkd.testing import run
+from pylinkd.sdk.store.work import Item
+from pylinkd.testing import decode, run
 
 from .conftest import fresh
 from .shops import ShopDatabase, shop, until
@@ -266,3 +267,77 @@ async def test_pattern_of_an_instance_that_is_away_is_remembered(url: str) -> No
         assert (await outbox.subscribers())["mail"] == ["order.*"]
         await outbox.note_subscribers({"mail": []}, now + 150.0, **limits)
         assert "log" not in await outbox.subscribers()
+
+
+async def test_letter_of_a_form_can_be_replayed(url: str) -> None:
+    """It has the request's headers, which say how its body is read."""
+    service, seen, broken = shop(url), [], [True]
+
+    @service.action("shop.buy", route="/buy", method="POST", dead_letters=True)
+    async def buy(ctx: HttpContext) -> None:
+        form = await ctx.form()
+        if broken[0]:
+            raise ValueError
+        seen.append((form.text("item"), ctx.headers["x-shop"], ctx.traceparent))
+
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    kind = "application/x-www-form-urlencoded"
+    async with run(service) as gateway:
+        headers = {"content-type": kind, "x-shop": "7", "traceparent": trace}
+        with pytest.raises(InternalError):
+            await gateway.request("POST", "/buy", body=b"item=tea", headers=headers)
+        (letter,) = await letters_of(service, 1)
+        broken[0] = False
+        await persistence_of(service._host).dead_letters.replay(letter.id, time())
+        await until(lambda: seen)
+
+    assert seen == [("tea", "7", trace)]
+
+
+async def test_late_job_that_was_asked_for_is_not_skipped(url: str) -> None:
+    """``missed`` is about the times of a schedule."""
+    service, seen = shop(url), []
+
+    @service.every(3600.0, missed="skip")
+    async def tidy(ctx: JobContext) -> None:
+        seen.append(ctx.due_at)
+
+    async with run(service):
+        item = Item(id="asked", kind="job", name="tidy", due_at=time() - 60.0)
+        await persistence_of(service._host).work.add([item], time())
+        await until(lambda: seen)
+
+
+async def test_message_and_action_of_one_name_have_keys_of_their_own(url: str) -> None:
+    """They are different handlers."""
+    service = shop(url)
+
+    @service.ws.on("bank.pay", once=True)
+    async def message(ctx: WsContext, amount: int) -> str:
+        return "message"
+
+    @service.action("bank.pay", route="/pay", method="POST", once=True)
+    async def action(ctx: HttpContext, amount: int) -> str:
+        return "action"
+
+    async with run(service) as gateway:
+        client = await gateway.connect(user="alice")
+        assert await client.send("bank.pay", 5, key="a") == "message"
+        answer = await gateway.request("POST", "/pay", body=5, headers={"idempotency-key": "a"}, user="alice")
+        assert decode(answer) == "action"
+
+
+async def test_long_keys_that_begin_alike_are_two() -> None:
+    """A key is all of it."""
+    service, runs = Service("bank"), []
+
+    @service.action("bank.pay", route="/pay", method="POST", once=True)
+    async def pay(ctx: HttpContext) -> None:
+        runs.append(ctx.key)
+
+    async with run(service) as gateway:
+        for end in ("1", "2"):
+            key = {"idempotency-key": "k" * 300 + end}
+            await gateway.request("POST", "/pay", headers=key, user="alice")
+
+    assert len(runs) == 2

@@ -43,14 +43,13 @@ class ActionHandler(Handler):
         method: Of the requests that it answers.
         cookies: Names of the cookies that it reads.
         max_body: Most bytes of a request's body; ``None``: as many as the gateway takes.
-        text: What the texts of forms have to be.
         once: Whether the keys of its requests are known for a time; ``None``: they are nothing to it.
     """
 
-    __slots__ = ("cookies", "max_body", "method", "once", "route", "text")
+    __slots__ = ("cookies", "max_body", "method", "once", "route")
 
     context = HttpContext
-    buried_as = "action"
+    kind = "action"
 
     def __init__(
         self,
@@ -61,17 +60,15 @@ class ActionHandler(Handler):
         method: str,
         cookies: Sequence[str],
         max_body: int | None,
-        text: TextPolicy,
         once: bool | Once = False,
         **options: Any,
     ) -> None:
         self.once = once_option(where(function), once)
-        super().__init__(name, function, text=text, once=self.once, **options)
+        super().__init__(name, function, once=self.once, **options)
         self.route = route
         self.method = method
         self.cookies = cookies
         self.max_body = max_body
-        self.text = text
 
     def endpoint(self, ctx: HttpContext[Any]) -> Awaitable[Any]:
         """See Handler. Data is the body, for GET and DELETE over HTTP the query."""

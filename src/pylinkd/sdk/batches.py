@@ -62,7 +62,7 @@ class BatchHandler(MessageHandler):
 
     __slots__ = ("_batch", "_max_items", "_max_wait", "_turn")
 
-    buried_as = ""
+    kind = ""
 
     def __init__(
         self,

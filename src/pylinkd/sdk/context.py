@@ -24,7 +24,6 @@ from .rooms import Joined
 from .socket import Socket
 from .streams import Stream
 from .target import DEFAULT_ANSWER_TIMEOUT, Receipt, Target
-from .text import DEFAULT_POLICY, TextPolicy
 
 if TYPE_CHECKING:
     from ..db import Database, UntypedDatabase
@@ -33,9 +32,6 @@ _READ_AT_ONCE = 64 * 1024  # bytes of a form; a larger one is read beside the lo
 
 # By name: a service without database, and the gateway, never import SQLAlchemy.
 DB = TypeVar("DB", bound="Database", default="UntypedDatabase")
-
-
-_LONGEST_KEY = 256  # characters
 
 
 class Context(Outbound, Generic[DB]):
@@ -47,6 +43,8 @@ class Context(Outbound, Generic[DB]):
     """
 
     __slots__ = ("identity", "name")
+
+    _host: Host
 
     def __init__(self, host: Host, name: str, identity: Identity | None) -> None:
         self._host = host
@@ -277,7 +275,6 @@ class HttpContext(Context[DB]):
 
     __slots__ = (
         "_calls",
-        "_text",
         "body",
         "caller",
         "cookies",
@@ -306,7 +303,6 @@ class HttpContext(Context[DB]):
         remote_address: str = "",
         caller: str | None = None,
         calls: int = 0,
-        text: TextPolicy = DEFAULT_POLICY,
     ) -> None:
         super().__init__(host, name, identity)
         self._calls = calls
@@ -320,7 +316,6 @@ class HttpContext(Context[DB]):
         self.body = body
         self.remote_address = remote_address
         self.caller = caller
-        self._text = text
 
     async def form(self, *, max_parts: int = 100, max_part_size: int = 2**20) -> Form:
         """The form in the body: ``multipart/form-data`` or ``application/x-www-form-urlencoded``.
@@ -335,7 +330,7 @@ class HttpContext(Context[DB]):
             PayloadTooLargeError: If it has too many parts, or too large ones.
             ValidationError: If a text has characters that the service's policy refuses.
         """
-        read = partial(read_form, text=self._text, max_parts=max_parts, max_part_size=max_part_size)
+        read = partial(read_form, text=self._host.text, max_parts=max_parts, max_part_size=max_part_size)
         kind = self.headers.get("content-type", "")
         if len(self.body) <= _READ_AT_ONCE:
             return read(self.body, kind)
@@ -349,7 +344,7 @@ class HttpContext(Context[DB]):
     @property
     def key(self) -> str:
         """The request's ``Idempotency-Key``; empty: it has none."""
-        return self.headers.get("idempotency-key", "")[:_LONGEST_KEY]
+        return self.headers.get("idempotency-key", "")
 
     @property
     def _key_scope(self) -> str:

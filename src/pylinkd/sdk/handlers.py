@@ -81,8 +81,8 @@ class Handler:
     context: ClassVar[type]
     """The class of what it is given."""
 
-    buried_as: ClassVar[str] = ""
-    """The kind of its dead letters; empty: whoever runs it keeps them."""
+    kind: ClassVar[str] = ""
+    """What it is a handler of, in its keys and dead letters: ``message`` or ``action``; empty: it has none of these."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Handler:
         """The function with keys, tries and breaker around it, from the inside out."""
         place, call = where(self.function), self.function
         if once is not None:
-            call = handled_once(call, once, self.name)
+            call = handled_once(call, once, f"{self.kind} {self.name}")
         if retry is not None:
             call = retried(call, checked_part(place, "retry", retry, Retry), self.retry_on)
         if breaker is not None:
@@ -142,9 +142,9 @@ class Handler:
         """
         if by is None:
             self.call = around(self.name, self.endpoint)
-            if self.dead_letters and self.buried_as:
+            if self.dead_letters and self.kind:
                 # Outside of middleware: what it does in a transaction would take the letter along when it fails.
-                self.call = buried(self.call, self.buried_as, self.name, self.retry_on)
+                self.call = buried(self.call, self.kind, self.name, self.retry_on)
         else:
             # Such names are others' to choose: nothing may be kept for each.
             self.call = lambda ctx: around(getattr(ctx, by), self.endpoint)(ctx)

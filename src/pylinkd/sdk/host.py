@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from .background import Background
+from .background import Background, Portal
 from .dispatch import Dispatcher
 from .link import Asker
+from .text import TextPolicy
 from .validation import Schema
 
 if TYPE_CHECKING:
@@ -15,39 +16,69 @@ if TYPE_CHECKING:
     from .persistence import Persistence
 
 
-class Host(Protocol):
-    """What a context needs of the running service (runtime.py).
+class CallPlaces(Protocol):
+    """Gives the place of a handler that waits for a call to one that comes in (dispatch.Dispatcher)."""
+
+    def call_began(self) -> None:
+        """A handler waits from now on."""
+
+    def call_ended(self) -> None:
+        """It waits no more."""
+
+
+class Sender(Protocol):
+    """What is needed to send and to ask: of a running service, or of a program that is none (publisher.py).
 
     Attributes:
         link: Where its questions go.
-        anything: Reads data without checking it against a type.
-        dispatcher: What runs its handlers.
-        circuits: Of what it calls.
-        persistence: What it remembers in its database; ``None``: it has none.
-        known_keys: Of what its handlers have handled.
-        background: Tasks beside them.
     """
 
     link: Asker
-    anything: Schema
-    dispatcher: Dispatcher
-    circuits: Circuits
-    persistence: Persistence | None
-    known_keys: KnownKeys
-    background: Background
 
     @property
     def name(self) -> str:
-        """The service's name."""
+        """The service's name, or the program's."""
+
+    @property
+    def dispatcher(self) -> CallPlaces:
+        """Has the places of its handlers."""
+
+    @property
+    def circuits(self) -> Circuits:
+        """Of what it calls."""
+
+    @property
+    def persistence(self) -> Persistence | None:
+        """What it remembers in its database; ``None``: it has none."""
+
+
+class Host(Sender, Protocol):
+    """What a context needs of the running service (runtime.py).
+
+    Attributes:
+        anything: Reads data without checking it against a type.
+        dispatcher: What runs its handlers.
+        known_keys: Of what its handlers have handled.
+        background: Tasks beside them.
+        portal: The way in for other threads.
+    """
+
+    anything: Schema
+    dispatcher: Dispatcher
+    known_keys: KnownKeys
+    background: Background
+    portal: Portal
 
     @property
     def db(self) -> Any:
         """The service's database."""
 
+    @property
+    def text(self) -> TextPolicy:
+        """What the service's texts have to be."""
 
-class Unstarted:
-    """The host of a service that does not run."""
 
+class _Unstarted:
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -55,7 +86,12 @@ class Unstarted:
         raise RuntimeError(f"the service {self.name!r} does not run: use this in its hooks, handlers and tasks")
 
 
-def persistence_of(host: Host) -> Persistence:
+def unstarted(name: str) -> Host:
+    """The host of a service that does not run: whatever is asked of it raises RuntimeError."""
+    return cast(Host, _Unstarted(name))
+
+
+def persistence_of(host: Sender) -> Persistence:
     """What a service remembers in its database.
 
     Raises:

@@ -232,7 +232,6 @@ class ActionJob(AnsweredJob):
             cookies=dict(request.cookies),
             body=request.body,
             remote_address=request.remote_address,
-            text=handler.text,
         )
         return cls(host, link, request_id, handler, ctx)
 

@@ -134,7 +134,7 @@ def handled_once(function: Function, once: Once, name: str) -> Function:
     Args:
         function: A handler's.
         once: For how long keys are known.
-        name: The handler's.
+        name: The handler's, with what it is a handler of.
     """
 
     @wraps(function)

@@ -13,7 +13,7 @@ from ..protocol.patterns import check_name
 from .answers import Member, read_member
 from .calls import Calling, call
 from .gateway_questions import asked
-from .host import Host, persistence_of
+from .host import Sender, persistence_of
 from .presence import Present, read_present
 from .remote_session import RemoteSession
 from .rooms import HistoryPage, read_page
@@ -25,7 +25,7 @@ class Outbound:
     """Sends events, asks the gateway, and calls other services.
 
     Args:
-        host: The running service.
+        host: The running service, or the program.
 
     Attributes:
         identity: On whose behalf; ``None``: the service's own.
@@ -35,7 +35,7 @@ class Outbound:
 
     identity: Identity | None = None
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Sender) -> None:
         self._host = host
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from time import time
@@ -21,14 +22,14 @@ from .link import Offline
 from .relay import Relay
 from .retry import Retry
 from .safe_log import report
-from .scheduled import JobHandler
+from .scheduled import Cron, Interval, JobHandler
 from .store import DeadLetters, Keys, Outbox, Work, migrate
 from .store.dead_letters import DeadLetter
 from .store.outbox import Outgoing
 from .store.work import Failure, Item
 from .validation import Function, encode
 from .work_headers import Headers, context_for, headers_of, write_headers
-from .work_runner import Assignment, WorkRunner
+from .work_runner import Assignment, Recurrence, WorkRunner
 
 log = structlog.get_logger("linkd.service")
 
@@ -149,7 +150,13 @@ class Persistence:
         """Store an event that was received, once for each of its durable handlers."""
         identity = read_identity(event.identity) if event.HasField("identity") else None
         headers = write_headers(
-            Headers(type=event.type, identity=identity, source=event.source, traceparent=event.traceparent)
+            Headers(
+                id=event.id,
+                type=event.type,
+                identity=identity,
+                source=event.source,
+                traceparent=event.traceparent,
+            )
         )
         now = time()
         items = [
@@ -171,7 +178,7 @@ class Persistence:
     async def bury(self, letter: DeadLetter) -> None:
         """Keep a dead letter, and tell the service's hooks."""
         gone = await self.dead_letters.add(letter, _MOST_DEAD_LETTERS)
-        self.stored["dead_letters"] = await self.dead_letters.count()
+        self.stored["dead_letters"] = self.stored.get("dead_letters", 0) + 1 - gone
         if gone:
             log.error("dead_letters_lost", letters=gone, limit=_MOST_DEAD_LETTERS)
         log.error("dead_letter", kind=letter.kind, name=letter.name, id=letter.id, attempts=len(letter.errors))
@@ -232,26 +239,17 @@ class Persistence:
 
 
 def _of_job(job: JobHandler) -> Assignment:
-    return Assignment(
-        handler=job,
-        policy=job.policy,
-        dead_letters=job.dead_letters,
-        schedule=None if job.schedule is None else _schedule_id(job),
-        next_due=_next_due(job),
-        skips=_SKIP_AFTER if job.missed == "skip" and job.schedule is not None else None,
-    )
+    recurrence = None
+    if job.schedule is not None:
+        skips = _SKIP_AFTER if job.missed == "skip" else math.inf
+        recurrence = Recurrence(id=_schedule_id(job), next_due=_next_due(job.schedule, job.missed), skips=skips)
+    return Assignment(handler=job, policy=job.policy, dead_letters=job.dead_letters, recurrence=recurrence)
 
 
-def _next_due(job: JobHandler) -> Callable[[float, float], float]:
-    schedule = job.schedule
-
+def _next_due(schedule: Interval | Cron, missed: str) -> Callable[[float, float], float]:
     def after(due_at: float, now: float) -> float:
-        if schedule is None:
-            return now
         following = schedule.after(due_at)
-        if job.missed == "all" or following > now:
-            return following
-        return schedule.after(now)
+        return following if missed == "all" or following > now else schedule.after(now)
 
     return after
 

@@ -10,7 +10,7 @@ import contextlib
 import secrets
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
@@ -20,18 +20,13 @@ from ..protocol.link_pb2 import Frame, Registered
 from ..protocol.patterns import check_name
 from ..protocol.rendezvous import Address, Rendezvous
 from ..version import __version__
-from .background import Background
 from .calls import DEFAULT_BREAKER, Circuits
 from .connector import Connector
-from .dispatch import Dispatcher
-from .host import Unstarted
 from .jobs import done
 from .link import Asker, Link, Offline
-from .once import KnownKeys
 from .outbound import Outbound
 from .target import Receipt
-from .text import TextPolicy
-from .validation import RegistrationError, Schema
+from .validation import RegistrationError
 
 if TYPE_CHECKING:
     from .persistence import Persistence
@@ -53,18 +48,14 @@ class _NoHandlers:
 
 
 class _Peer:
-    """The program, as its link and its questions see it: a LinkOwner (link.py), and their Host (host.py)."""
+    """The program, as its link and its questions see it: a LinkOwner (link.py), and a Sender (host.py)."""
 
     def __init__(self, name: str, namespace: str) -> None:
         self.name = name
-        self.db: Any = None
         self.link: Asker = Offline()
-        self.anything = Schema(Any, TextPolicy())
-        self.dispatcher = cast(Dispatcher, _NoHandlers())
+        self.dispatcher = _NoHandlers()
         self.circuits = Circuits(DEFAULT_BREAKER)
         self.persistence: Persistence | None = None  # what is stored is a service's
-        self.known_keys = KnownKeys()
-        self.background = cast(Background, Unstarted(name))  # it has none: nothing outbound starts a task
         self._namespace = namespace
         self._instance = secrets.token_hex(8)
 

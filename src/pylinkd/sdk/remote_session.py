@@ -12,7 +12,7 @@ from ..protocol.errors import NotAcknowledgedError, NotFoundError
 from ..protocol.link_pb2 import Frame, RoomCommand
 from ..protocol.rooms import Position
 from .gateway_questions import asked
-from .host import Host
+from .host import Sender
 from .rooms import Joined, read_joined
 from .target import DEFAULT_ANSWER_TIMEOUT, Receipt, Target
 from .validation import encode
@@ -30,7 +30,7 @@ class RemoteSession:
 
     __slots__ = ("_host", "id")
 
-    def __init__(self, host: Host, id: str) -> None:
+    def __init__(self, host: Sender, id: str) -> None:
         self._host = host
         self.id = id
 

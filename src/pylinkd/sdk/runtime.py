@@ -24,7 +24,7 @@ from ..protocol.link_pb2 import Session as WireSession
 from ..protocol.link_values import read_identity
 from .actions import Actions
 from .answered_job import AnsweredJob
-from .background import Background
+from .background import Background, Portal
 from .breaker import Breaker
 from .calls import Circuits
 from .context import WsContext
@@ -114,6 +114,7 @@ class Runtime:
         sockets: The sessions that the gateway announced, by id.
         leaving: Whether the service stops: where it registers once more, it gets nothing new.
         background: Tasks that are no handlers.
+        portal: The way in for other threads.
         circuits: Of what its handlers call.
         persistence: What it remembers in its database; ``None``: it has none.
         known_keys: Of what its handlers have handled.
@@ -127,6 +128,7 @@ class Runtime:
         self.leaving = False
         self.dispatcher = Dispatcher(max_concurrent)
         self.background = Background(self.dispatcher.context)
+        self.portal = Portal(self.background)
         self.circuits = Circuits(service.call_breaker)
         self.persistence: Persistence | None = None
         self.known_keys = KnownKeys()
@@ -168,6 +170,11 @@ class Runtime:
     def db(self) -> Any:
         """See host.Host."""
         return self.service.db
+
+    @property
+    def text(self) -> TextPolicy:
+        """See host.Host."""
+        return self.service.text
 
     # link.LinkOwner
 

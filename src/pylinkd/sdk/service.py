@@ -24,7 +24,7 @@ from .events import Events
 from .handled_log import runtime_class
 from .handlers import SharedOptions, checked_part
 from .health import HealthChecks
-from .host import Unstarted
+from .host import Host, unstarted
 from .limits import ONE_SESSION, Limits, Reconnect
 from .opening import (
     begin_persistence,
@@ -92,6 +92,8 @@ class Service(Outbound, Generic[DB]):
     Raises:
         RegistrationError: If a name, a path or a limit is malformed.
     """
+
+    _host: Host
 
     @overload
     def __init__(
@@ -179,7 +181,7 @@ class Service(Outbound, Generic[DB]):
             )
         if path is None and (limits or reconnect or one_session_per_user):
             raise RegistrationError(f"{place}: limits are of the sessions on the service's path: give it one")
-        super().__init__(Unstarted(name))
+        super().__init__(unstarted(name))
         if call_breaker is not None:
             checked_part(place, "call_breaker", call_breaker, Breaker)
         self.call_breaker = call_breaker
@@ -212,7 +214,6 @@ class Service(Outbound, Generic[DB]):
         self._max_concurrent = max_concurrent
         self._stop_timeout = stop_timeout
         self._stuck = 0
-        self._portal: Portal | None = None
         self._hooks: dict[str, list[Hook]] = {"before_start": [], "after_start": [], "before_stop": []}
 
     @property
@@ -422,10 +423,12 @@ class Service(Outbound, Generic[DB]):
             RuntimeError: If the service does not run.
             ServiceUnavailableError: If 10,000 such tasks run already, or the service stops.
         """
-        if self._portal is None:
+        try:
+            background = self._host.background
+        except RuntimeError:
             work.close()
-        started: asyncio.Task[T] = self._host.background.start(work, name)
-        return started
+            raise
+        return background.start(work, name)
 
     @property
     def portal(self) -> Portal:
@@ -434,9 +437,7 @@ class Service(Outbound, Generic[DB]):
         Raises:
             RuntimeError: If the service does not run.
         """
-        if self._portal is None:
-            raise RuntimeError(f"the service {self.name!r} does not run")
-        return self._portal
+        return self._host.portal
 
     # life
 
@@ -453,7 +454,6 @@ class Service(Outbound, Generic[DB]):
                 await require_current(self._database, self.migrations, self.module_file, self.name)
             await self.run_hooks("before_start")
             self._host = runtime = runtime_class()(self, self._max_concurrent)
-            self._portal = Portal(runtime.background)
             try:
                 await begin_persistence(self, self._database, runtime)
                 yield runtime
@@ -462,7 +462,7 @@ class Service(Outbound, Generic[DB]):
                 await runtime.stop(self._stop_timeout)
                 await end_persistence(runtime)
                 await self._run_before_stop()
-                self._host, self._portal = Unstarted(self.name), None
+                self._host = unstarted(self.name)
         finally:
             if self._database is not None:
                 await self._database.stop()

@@ -12,7 +12,7 @@ from ..protocol.link_pb2 import Frame
 from ..protocol.patterns import check_name
 from .answers import Answers, read_answers
 from .gateway_questions import asked
-from .host import Host
+from .host import Sender
 from .validation import encode
 
 DEFAULT_ANSWER_TIMEOUT = 10.0
@@ -45,7 +45,7 @@ class Target:
 
     def __init__(
         self,
-        host: Host,
+        host: Sender,
         *,
         rooms: Sequence[str] = (),
         users: Sequence[str] = (),

@@ -101,7 +101,7 @@ class MessageHandler(Handler):
     __slots__ = ("once", "ordered", "rate")
 
     context = WsContext
-    buried_as = "message"
+    kind = "message"
 
     def __init__(
         self,

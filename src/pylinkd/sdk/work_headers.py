@@ -19,6 +19,7 @@ class Headers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is stored beside the data.
 
     Attributes:
+        id: Of an event.
         type: The event's or message's type.
         identity: On whose behalf; ``None``: nobody's.
         source: The service that emitted an event, or called an action.
@@ -29,10 +30,12 @@ class Headers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         method: The HTTP method.
         params: The variables of the route.
         query: The parameters of the query.
-        key: By which a handler with ``once`` knows it.
+        header_list: The request's headers.
+        key: By which a handler of messages with ``once`` knows it.
         address: The client's.
     """
 
+    id: str = ""
     type: str = ""
     identity: Identity | None = None
     source: str = ""
@@ -43,6 +46,7 @@ class Headers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     method: str = ""
     params: dict[str, str] = {}
     query: dict[str, str] = {}
+    header_list: list[tuple[str, str]] = []
     key: str = ""
     address: str = ""
 
@@ -59,7 +63,7 @@ def write_headers(headers: Headers) -> bytes:
 
 def headers_of(ctx: Context[Any]) -> tuple[bytes, bytes]:
     """Data and headers of what a handler was given."""
-    headers = Headers(identity=ctx.identity, traceparent=ctx.traceparent)
+    headers = Headers(identity=ctx.identity)
     data = b""
     change: Mapping[str, Any] = {}
     if isinstance(ctx, WsContext):
@@ -72,7 +76,8 @@ def headers_of(ctx: Context[Any]) -> tuple[bytes, bytes]:
         data = ctx.body
         change = {
             "method": ctx.method, "path": ctx.path, "source": ctx.caller or "",
-            "params": dict(ctx.params), "query": dict(ctx.query), "key": ctx.key, "address": ctx.remote_address,
+            "params": dict(ctx.params), "query": dict(ctx.query), "header_list": list(ctx.header_list),
+            "address": ctx.remote_address,
         }  # fmt: skip
     return data, msgspec.json.encode(msgspec.structs.replace(headers, **change))
 
@@ -90,7 +95,7 @@ def context_for(host: Host, item: Item) -> Context[Any]:
                 headers.identity,
                 source=headers.source,
                 raw=item.data,
-                id=item.id.removeprefix("replay:").partition("/")[0],
+                id=headers.id,
                 traceparent=headers.traceparent,
             )
         case "message":
@@ -117,7 +122,7 @@ def context_for(host: Host, item: Item) -> Context[Any]:
                 path=headers.path,
                 params=headers.params,
                 query=headers.query,
-                header_list=[("idempotency-key", headers.key)] if headers.key else (),
+                header_list=headers.header_list,
                 remote_address=headers.address,
                 body=item.data,
                 caller=headers.source or None,

@@ -44,6 +44,21 @@ class WorkHandler(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recurrence:
+    """Work that comes again.
+
+    Attributes:
+        id: Its one item's.
+        next_due: When it is due again, of the time at which it was and the present.
+        skips: Seconds of lateness beyond which a time is left out.
+    """
+
+    id: str
+    next_due: Callable[[float, float], float]
+    skips: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
     """How one kind and name of work is done.
 
@@ -53,9 +68,7 @@ class Assignment:
         dead_letters: Whether what fails for good is kept.
         remembered: Whether the ids of what was done are kept, by which repetitions are known.
         once: Whether handler and note of it are one transaction.
-        schedule: The id of what runs by itself; ``None``: nothing does.
-        next_due: When that is due again, of the time at which it was and the present.
-        skips: Seconds of lateness from which on it is left out; ``None``: it never is.
+        recurrence: What of it runs by itself; ``None``: nothing does.
     """
 
     handler: WorkHandler
@@ -63,9 +76,11 @@ class Assignment:
     dead_letters: bool = True
     remembered: bool = False
     once: bool = False
-    schedule: str | None = None
-    next_due: Callable[[float, float], float] = lambda due_at, now: now
-    skips: float | None = None
+    recurrence: Recurrence | None = None
+
+    def recurrence_of(self, item: Item) -> Recurrence | None:
+        """How an item comes again; ``None``: it does not, since somebody asked for it."""
+        return self.recurrence if self.recurrence is not None and item.id == self.recurrence.id else None
 
 
 class WorkRunner(Poller):
@@ -161,8 +176,8 @@ class WorkRunner(Poller):
 
     async def handle(self, item: Item, assignment: Assignment) -> None:
         """Run the handler, and note that it is done."""
-        lateness = time() - item.due_at
-        if assignment.skips is not None and lateness > assignment.skips and item.attempts == 1:
+        lateness, recurrence = time() - item.due_at, assignment.recurrence_of(item)
+        if recurrence is not None and lateness > recurrence.skips and item.attempts == 1:
             log.info("work_skipped", name=item.name, late=round(lateness, 1))
             await self._finish(item, assignment)
             return
@@ -193,9 +208,9 @@ class WorkRunner(Poller):
                 return
 
     async def _finish(self, item: Item, assignment: Assignment) -> None:
-        now = time()
-        if item.id == assignment.schedule:
-            due_at = assignment.next_due(item.due_at, now)
+        now, recurrence = time(), assignment.recurrence_of(item)
+        if recurrence is not None:
+            due_at = recurrence.next_due(item.due_at, now)
             mine = await self._work.again(self._owner, item, due_at, (), fresh=True)
         else:
             mine = await self._work.finish(self._owner, item, now, keep=assignment.remembered)
@@ -217,7 +232,7 @@ class WorkRunner(Poller):
         if assignment.dead_letters:
             await self._bury(
                 DeadLetter(
-                    id=item.id if item.id != assignment.schedule else f"{item.id}@{item.due_at:.6f}",
+                    id=item.id if assignment.recurrence_of(item) is None else f"{item.id}@{item.due_at:.6f}",
                     kind=item.kind,
                     name=item.name,
                     data=item.data,
