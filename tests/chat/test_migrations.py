@@ -10,9 +10,9 @@ import pytest
 from examples.chat.models import ChatDatabase
 from pylinkd.db import open_database
 from tests.processes import start_program
+from tests.servers.postgres import fresh_database
 
 from .clients import SERVICE, upgrade
-from .conftest import _fresh_database
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -20,7 +20,7 @@ async def test_revisions_make_the_tables_of_the_models(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """From nothing: a start before it stops with what to run, and afterwards nothing differs."""
-    url = await _fresh_database(kind, tmp_path, request)
+    url = await fresh_database(kind, tmp_path, request, "chat")
     env = {"CHAT_DATABASE": url}
 
     early = await start_program(tmp_path, "service", "run", str(SERVICE), env=env)
@@ -42,7 +42,7 @@ async def test_database_from_before_revisions_is_adopted(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """As scripts/demo does it; what was in it stays."""
-    url = await _fresh_database(kind, tmp_path, request)
+    url = await fresh_database(kind, tmp_path, request, "chat")
     async with open_database(url, ChatDatabase) as db:
         await db.create_all()
         await db.users.insert(id="ada", name="Ada")
@@ -60,7 +60,7 @@ async def test_processes_that_upgrade_at_once_do_it_once(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """As where several instances are started together: one does it, the others have nothing to do."""
-    url = await _fresh_database(kind, tmp_path, request)
+    url = await fresh_database(kind, tmp_path, request, "chat")
 
     programs = await asyncio.gather(*(upgrade(tmp_path / str(number), url) for number in range(3)))
 

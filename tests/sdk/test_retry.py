@@ -21,7 +21,8 @@ from pylinkd import (
     WsContext,
 )
 from pylinkd.db import DatabaseBusyError, DatabaseUnavailableError, StatementError, TransactionAbortedError
-from pylinkd.sdk.failures import FailureClass, class_of
+from pylinkd.protocol.errors import FailureClass
+from pylinkd.sdk.failures import class_of
 from pylinkd.testing import run
 
 QUICK = Retry(attempts=3, delay=0.001, max_delay=0.002, jitter=0.0)

@@ -17,11 +17,15 @@ import signal
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+
+from pylinkd.db import open_database
 
 # Debian keeps initdb and postgres out of PATH.
 _FOLDERS = "/usr/lib/postgresql"
@@ -70,6 +74,25 @@ def postgres_server() -> Iterator[PostgresServer]:
             process.wait(timeout=_START_SECONDS)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def fresh_database(kind: str, folder: Path, request: pytest.FixtureRequest, name: str) -> str:
+    """The URL of an empty database.
+
+    Args:
+        kind: ``sqlite`` or ``postgresql``.
+        folder: Where a file of SQLite may be.
+        request: Of the test, which starts the server if it wants PostgreSQL.
+        name: What the database is called, which has more behind it on PostgreSQL.
+    """
+    if kind == "sqlite":
+        return f"sqlite:///{folder}/{name}.db"
+    # Asked for here and not as an argument: tests on SQLite alone start no server.
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    unique = f"{name}_{uuid.uuid4().hex}"
+    async with open_database(server.url) as postgres:
+        await postgres.execute(sa.text(f"CREATE DATABASE {unique}"))
+    return server.url.replace("/postgres?", f"/{unique}?")
 
 
 def _binary(name: str) -> str:

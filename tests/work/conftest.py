@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
-from pylinkd.db import open_database
-from tests.servers.postgres import PostgresServer, postgres_server
+from tests.servers.postgres import fresh_database, postgres_server
 
 __all__ = ["postgres_server"]
 
 
 async def fresh(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
     """The URL of an empty database."""
-    if kind == "sqlite":
-        return f"sqlite:///{folder}/shop.db"
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    name = f"shop_{uuid.uuid4().hex}"
-    async with open_database(server.url) as postgres:
-        await postgres.execute(sa.text(f"CREATE DATABASE {name}"))
-    return server.url.replace("/postgres?", f"/{name}?")
+    return await fresh_database(kind, folder, request, "shop")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

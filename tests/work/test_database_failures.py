@@ -18,6 +18,8 @@ from pylinkd.testing import Client, run
 from .conftest import fresh
 from .shops import ShopDatabase, shop, sold
 
+_PATIENCE = 40.0  # seconds; each attempt waits for the lock, and a busy machine makes it longer
+
 RETRY = Retry(attempts=5, delay=0.02, max_delay=0.1, jitter=0.02)
 
 
@@ -135,15 +137,15 @@ async def test_file_that_another_program_keeps_locked_is_tried_again(tmp_path: P
             connection = sqlite3.connect(tmp_path / "shop.db", isolation_level=None)
             connection.execute("BEGIN IMMEDIATE")
             locked.set()
-            release.wait(10.0)
+            release.wait(_PATIENCE)
             connection.execute("ROLLBACK")
             connection.close()
 
         thread = threading.Thread(target=other_writer)
         thread.start()
-        await asyncio.to_thread(locked.wait, 10.0)
+        await asyncio.to_thread(locked.wait, _PATIENCE)
         sending = asyncio.create_task(client.send("shop.sell", "tea"))
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(_PATIENCE):
             while len(runs) < 3:
                 await asyncio.sleep(0.01)
         release.set()

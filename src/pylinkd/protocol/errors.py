@@ -27,7 +27,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, ClassVar
+
+FAULTS = 500
+"""Codes from here on are the fault of whoever was asked."""
 
 _LONGEST_RETRY = 86_400.0
 
@@ -239,11 +243,22 @@ def error_class(code: int, name: str) -> type[LinkdError]:
     return _BY_TYPE.get((code, name)) or _BY_CODE.get(code, LinkdError)
 
 
-def failure_class(code: int) -> str:
-    """What kind of failure a code tells: ``permanent``, ``transient`` or ``bug`` (sdk/failures.py)."""
+class FailureClass(StrEnum):
+    """What kind of failure an error is."""
+
+    PERMANENT = "permanent"
+    """It would fail again: the handler refused, or the data does not fit."""
+    TRANSIENT = "transient"
+    """Trying again may succeed: a database that is busy, a service that is not there, a time that was up."""
+    BUG = "bug"
+    """Everything else."""
+
+
+def failure_class(code: int) -> FailureClass:
+    """What kind of failure a code tells."""
     if code in (408, 503, 504):
-        return "transient"
-    return "permanent" if code < 500 else "bug"
+        return FailureClass.TRANSIENT
+    return FailureClass.PERMANENT if code < FAULTS else FailureClass.BUG
 
 
 class SetupError(Exception):

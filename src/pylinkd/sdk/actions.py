@@ -127,49 +127,33 @@ class Actions:
         check_name_given(name, "service.action", "rooms.list")
 
         def register(function: F) -> F:
-            self._add(
+            handler = ActionHandler(
                 name,
                 function,
                 route=_checked_route(route, function),
                 method=_check_method(method, function) if route is not None else "",
                 cookies=_checked_cookies(cookies, route, function),
                 max_body=_checked_max_body(max_body, route, function),
+                text=self._text,
                 **options,
             )
+            self._add(handler)
             return function
 
         return register
 
-    def _add(
-        self,
-        name: str,
-        function: Function,
-        *,
-        route: str,
-        method: str,
-        cookies: Sequence[str],
-        max_body: int | None,
-        **options: Unpack[ActionOptions],
-    ) -> None:
+    def _add(self, handler: ActionHandler) -> None:
+        place, name, route = where(handler.function), handler.name, (handler.method, shape(handler.route))
         try:
             check_name(name)
         except ValueError as cause:
-            raise RegistrationError(f"{where(function)}: {cause}") from cause
+            raise RegistrationError(f"{place}: {cause}") from cause
         for known in self._handlers.values():
-            same_route = route and (known.method, shape(known.route)) == (method, shape(route))
+            same_route = handler.route and (known.method, shape(known.route)) == route
             if known.name == name or same_route:
-                what = f"the action {name!r}" if known.name == name else f"{method} {route}"
-                raise RegistrationError(f"{where(function)}: {what} is taken by {where(known.function)}")
-        self._handlers[name] = ActionHandler(
-            name,
-            function,
-            route=route,
-            method=method,
-            cookies=cookies,
-            max_body=max_body,
-            text=self._text,
-            **options,
-        )
+                what = f"the action {name!r}" if known.name == name else f"{handler.method} {handler.route}"
+                raise RegistrationError(f"{place}: {what} is taken by {where(known.function)}")
+        self._handlers[name] = handler
         self._compile()
 
     def off(self, name: str) -> None:

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import structlog
 
 from ..protocol.errors import (
+    FAULTS,
+    FailureClass,
     HandlerTimeoutError,
     InternalError,
     LinkdError,
@@ -25,14 +27,13 @@ from ..protocol.errors import (
 from ..protocol.link import MAX_FRAME_SIZE, LinkProtocolError
 from ..protocol.link_pb2 import Frame
 from .dispatch import Job, torn_down
-from .failures import FailureClass, class_of
+from .failures import class_of
 from .gateway_questions import is_fault
 from .host import Host
 from .safe_log import report
 
 log = structlog.get_logger("linkd.service")
 
-_FAULTS = 500  # and above
 _TRANSIENT_DELAY = 1.0  # seconds after which a client may try again what failed for a busy database or the like
 
 _ABOUT_THE_MESSAGE = frozenset({PayloadTooLargeError.default_code, RateLimitedError.default_code})
@@ -139,7 +140,7 @@ class AnsweredJob(Job):
         """
         target, error.target = error.target, None
         if target is None:
-            if error.code >= _FAULTS and "errorId" not in (error.details or ()):  # else it is in the log
+            if error.code >= FAULTS and "errorId" not in (error.details or ()):  # else it is in the log
                 self._note(log.warning, error)
             return error
         if error.code in _ABOUT_THE_MESSAGE or isinstance(error, UnknownActionError):

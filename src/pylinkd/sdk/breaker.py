@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from ..protocol.errors import ServiceUnavailableError
-from .failures import FailureClass, class_of
-from .options import check_count, is_seconds
+from ..protocol.errors import FailureClass, ServiceUnavailableError
+from .failures import class_of
+from .options import check_count, check_options
 from .safe_log import report
-from .validation import Function, RegistrationError
+from .validation import Function
 
 log = structlog.get_logger("linkd.service")
 
@@ -49,9 +49,7 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
             RegistrationError: If one makes no sense.
         """
         check_count(place, "Breaker.failures", self.failures, _MOST_FAILURES)
-        for name in ("window", "reset_after"):
-            if not is_seconds(getattr(self, name)) or not getattr(self, name):
-                raise RegistrationError(f"{place}: Breaker.{name} is a positive number of seconds")
+        check_options(f"{place}: Breaker", window=self.window, reset_after=self.reset_after)
 
 
 class State(StrEnum):

@@ -7,9 +7,9 @@ from typing import Any
 
 import structlog
 
-from ..protocol.errors import HandlerTimeoutError, ServiceUnavailableError
+from ..protocol.errors import FailureClass, HandlerTimeoutError, ServiceUnavailableError
 from .breaker import CircuitOpenError
-from .failures import FailureClass, class_of
+from .failures import class_of
 from .host import persistence_of
 from .middleware import Next
 from .safe_log import report

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Any
 
-from ..protocol.errors import HandlerTimeoutError, LinkdError
+from ..protocol.errors import FailureClass, LinkdError, failure_class
 from .validation import RegistrationError
 
 ErrorClasses = type[BaseException] | Sequence[type[BaseException]]
-
-_UNAVAILABLE = frozenset({503, 504})
-
-
-class FailureClass(StrEnum):
-    """What kind of failure an error is."""
-
-    PERMANENT = "permanent"
-    """It would fail again: the handler refused, or the data does not fit."""
-    TRANSIENT = "transient"
-    """Trying again may succeed: a database that is busy, a service that is not there."""
-    BUG = "bug"
-    """Everything else."""
 
 
 def error_classes(place: str, given: Any) -> tuple[type[BaseException], ...]:
@@ -47,18 +33,9 @@ def class_of(error: BaseException, retry_on: tuple[type[BaseException], ...] = (
     """
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    if isinstance(error, retry_on) or is_transient(error):
+    if isinstance(error, retry_on):
         return FailureClass.TRANSIENT
-    if isinstance(error, LinkdError) and error.code < 500:
-        return FailureClass.PERMANENT
-    return FailureClass.BUG
-
-
-def is_transient(error: Any) -> bool:
-    """Whether an error is known to pass: said by TransientError or 503, of a database, or a handler's time was up.
-
-    Errors of ``pylinkd.db`` say it themselves, so that a service without a database does not import it.
-    """
     if isinstance(error, LinkdError):
-        return error.code in _UNAVAILABLE or isinstance(error, HandlerTimeoutError)
-    return getattr(error, "is_transient", False) is True
+        return failure_class(error.code)
+    # Errors of ``pylinkd.db`` say it themselves, so that a service without a database does not import it.
+    return FailureClass.TRANSIENT if getattr(error, "is_transient", False) is True else FailureClass.BUG

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..protocol.errors import LinkdError
+from ..protocol.errors import FAULTS, LinkdError
 from ..protocol.link_pb2 import Frame
 
 _TIMED_OUT = 408
-_FAULTS = 500  # and above
 
 
 async def asked(host: Any, frame: Frame, what: str) -> Frame:
@@ -32,4 +31,4 @@ async def asked(host: Any, frame: Frame, what: str) -> Frame:
 
 def is_fault(error: LinkdError) -> bool:
     """Whether it is the fault of whoever was asked, and not of whoever asks."""
-    return error.code >= _FAULTS or error.code == _TIMED_OUT
+    return error.code >= FAULTS or error.code == _TIMED_OUT

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..protocol.errors import ConflictError
-from .options import check_count, is_seconds
+from .options import check_count, check_options
 from .response import Response
-from .validation import Function, RegistrationError, encode
+from .validation import Function, encode
 
 if TYPE_CHECKING:
     from .store import Keys
@@ -49,8 +49,7 @@ class Once(msgspec.Struct, frozen=True, kw_only=True):
             RegistrationError: If one makes no sense.
         """
         check_count(place, "Once.most", self.most, _MOST_KEYS)
-        if not is_seconds(self.window) or not self.window:
-            raise RegistrationError(f"{place}: Once.window is a positive number of seconds, not {self.window!r}")
+        check_options(f"{place}: Once", window=self.window)
 
 
 class KnownKeys:

@@ -122,6 +122,11 @@ def _rate(name: str, value: Any) -> None:
 
 _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "auth": _flag,
+    "delay": _grace,
+    "jitter": _grace,
+    "max_delay": _grace,
+    "reset_after": _seconds,
+    "window": _seconds,
     "dead_letters": _flag,
     "durable": _flag,
     "once": _flag,

@@ -11,13 +11,12 @@ from typing import Any
 
 import structlog
 
-from ..protocol.errors import PayloadTooLargeError, ServiceUnavailableError
+from ..protocol.errors import FailureClass, PayloadTooLargeError, ServiceUnavailableError
 from ..protocol.link import MAX_FRAME_SIZE
 from ..protocol.link_pb2 import Event
 from ..protocol.link_values import read_identity
 from .background import Background
 from .events import EventHandler
-from .failures import FailureClass
 from .link import Offline
 from .relay import Relay
 from .retry import Retry

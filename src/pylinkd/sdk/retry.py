@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from .failures import FailureClass, class_of
-from .options import LONGEST, check_count, is_seconds
+from ..protocol.errors import FailureClass
+from .failures import class_of
+from .options import check_count, check_options
 from .safe_log import report
-from .validation import Function, RegistrationError, where
+from .validation import Function, where
 
 if TYPE_CHECKING:
     import tenacity
@@ -46,9 +47,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
             RegistrationError: If one makes no sense.
         """
         check_count(place, "Retry.attempts", self.attempts, _MOST_ATTEMPTS)
-        for name in ("delay", "max_delay", "jitter"):
-            if not is_seconds(getattr(self, name)):
-                raise RegistrationError(f"{place}: Retry.{name} is a number of seconds from 0 to {LONGEST:g}")
+        check_options(f"{place}: Retry", delay=self.delay, max_delay=self.max_delay, jitter=self.jitter)
 
     def wait(self, attempt: int, chance: float) -> float:
         """Seconds between an attempt, the first of which is 1, and the next.

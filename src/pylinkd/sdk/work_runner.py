@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 import structlog
 
-from ..protocol.errors import HandlerTimeoutError, LinkdError
+from ..protocol.errors import FailureClass, HandlerTimeoutError, LinkdError
 from ..protocol.identity import Requirement
 from .context import Context
 from .dispatch import Dispatcher, Job, torn_down
-from .failures import FailureClass, class_of
+from .failures import class_of
 from .polling import POLL, Poller
 from .retry import Retry
 from .safe_log import report

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 
 from ..runtime import Offer
-from ..websocket import StreamHandler
+from .api import api_of
 from .python_types import PythonTypes, identifier
-from .schemas import Schemas, result_type
 
 _HEAD = """
 from __future__ import annotations
@@ -48,11 +47,7 @@ _OPTIONS = "*, timeout: float | None = 30.0, idempotent: bool | str = False"
 
 def python(service: Offer) -> str:
     """The text of the module. Streams are no calls, and left out."""
-    handlers = [handler for handler in service.ws.handlers if not isinstance(handler, StreamHandler)]
-    data = {handler.name: handler.schema.type for handler in handlers if handler.schema is not None}
-    results = {handler.name: result_type(handler) for handler in handlers}
-    events = {name: schema.type for name, schema in service.ws.events.items()}
-    schemas = Schemas([*data.values(), *results.values(), *events.values()])
+    data, results, events, schemas = api_of(service)
     types = PythonTypes(schemas.components)
     names: set[str] = set()
     parts = [_title(service) + _HEAD, *types.structs(), _API]

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import msgspec
 import sqlalchemy as sa
 
-from ..failures import FailureClass
+from ...protocol.errors import FailureClass
 from .rows import Rows
 from .tables import WORK
 
