@@ -189,6 +189,26 @@ async def test_keys_have_a_window_and_a_bound() -> None:
     assert [await ask("b"), await ask("c"), await ask("a")] == [3, 4, 5]
 
 
+async def test_bytes_of_answers_in_memory_are_bounded() -> None:
+    """Also where a key is forgotten while its handler runs again."""
+    now = [0.0]
+    keys, once = KnownKeys(lambda: now[0]), Once(window=10.0, most=1)
+
+    async def ask(key: str, answer: str, meanwhile: str = "") -> None:
+        async def handle() -> str:
+            if meanwhile:
+                await ask(meanwhile, "x")
+            return answer
+
+        await keys.answer(once, key, "f", handle, None, None)
+
+    await ask("a", "x" * 1000)
+    now[0] = 11.0
+    await ask("a", "x", meanwhile="b")
+
+    assert keys._size == len(b'J"x"')
+
+
 async def test_old_keys_are_forgotten_in_the_database(url: str) -> None:
     """By age, and by number."""
     service = shop(url)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import time
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,8 +17,6 @@ from .loading import load_service
 if TYPE_CHECKING:
     from ..sdk.store import DeadLetters
     from ..sdk.store.dead_letters import DeadLetter
-
-T = TypeVar("T")
 
 dead_letters = typer.Typer(no_args_is_help=True, help="What a service could not handle, however often it tried.")
 
@@ -50,10 +48,6 @@ async def _opened(target: str) -> AsyncIterator[DeadLetters]:
         raise DeadLettersError(str(cause)) from cause
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
-
-
 @dead_letters.command("list")
 def list_letters(
     service: ServiceOption,
@@ -66,7 +60,7 @@ def list_letters(
         async with _opened(service) as letters:
             return list(await letters.list(limit, name)), await letters.count()
 
-    found, total = _run(read())
+    found, total = asyncio.run(read())
     rows = [
         (one.id, one.kind, one.name, moment(one.failed_at), str(len(one.errors)), one.errors[-1].error[:80])
         for one in found
@@ -83,7 +77,7 @@ def show_letter(id: Annotated[str, typer.Argument(help="As it stands in the list
         async with _opened(service) as letters:
             return await letters.find(id)
 
-    letter = _run(read())
+    letter = asyncio.run(read())
     if letter is None:
         raise DeadLettersError(f"there is no dead letter {id!r}")
     print(f"{letter.kind} {letter.name}, failed {moment(letter.failed_at)}")
@@ -98,13 +92,13 @@ def show_letter(id: Annotated[str, typer.Argument(help="As it stands in the list
 @dead_letters.command("replay")
 def replay(service: ServiceOption, ids: Ids = None, all: All = False) -> None:
     """Have dead letters handled again, by an instance that runs or the next one. Twice is as once."""
-    print(f"replayed {_run(_each(service, ids, all, replays=True))} dead letters")
+    print(f"replayed {asyncio.run(_each(service, ids, all, replays=True))} dead letters")
 
 
 @dead_letters.command("discard")
 def discard(service: ServiceOption, ids: Ids = None, all: All = False) -> None:
     """Remove dead letters for good."""
-    print(f"discarded {_run(_each(service, ids, all, replays=False))} dead letters")
+    print(f"discarded {asyncio.run(_each(service, ids, all, replays=False))} dead letters")
 
 
 async def _each(target: str, ids: list[str] | None, all: bool, *, replays: bool) -> int:

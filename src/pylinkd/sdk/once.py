@@ -101,16 +101,19 @@ class KnownKeys:
             _check_same(known[0], fingerprint)
             return _read(known[1])
         result = await handle()
-        stored.pop(key, None)
-        answer = _written(result)
+        # What was known may have been forgotten meanwhile.
+        replaced, answer = stored.pop(key, None), _written(result)
         stored[key] = fingerprint, answer, self._clock()
-        self._size += len(answer) - (0 if known is None else len(known[1]))
+        self._size += len(answer) - (0 if replaced is None else len(replaced[1]))
         if len(stored) > once.most:
-            self._size -= len(stored.popitem(last=False)[1][1])
+            self._forget_oldest(stored)
         while self._size > _MOST_BYTES:
-            largest = max(self._stored.values(), key=len)
-            self._size -= len(largest.popitem(last=False)[1][1])
+            self._forget_oldest(max(self._stored.values(), key=len))
         return result
+
+    def _forget_oldest(self, stored: OrderedDict[str, tuple[str, bytes, float]]) -> None:
+        _, (_, answer, _) = stored.popitem(last=False)
+        self._size -= len(answer)
 
     async def _in_database(self, once: Once, key: str, fingerprint: str, handle: Answer, db: Any, keys: Keys) -> Any:
         since = self._clock() - once.window
