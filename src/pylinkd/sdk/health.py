@@ -1,6 +1,6 @@
 """Health checks: whether a service can do its work, asked of the author's functions again and again.
 
-Lives here: when they run, and what counts as failing. Elsewhere: telling the gateway (service.py, connector.py).
+Lives here: when they run, and what counts as failing. Elsewhere: telling the gateway (serving.py, connector.py).
 """
 
 from __future__ import annotations
