@@ -155,8 +155,7 @@ class _Check:
 
     def _refused(self, name: str, request: Request, answer: Answer, executions: list[Execution]) -> Iterator[Violation]:
         if not executions:
-            # A request that was sent before a fault may still be there when it comes.
-            if not any(period_at(self._ledger.periods, at).refuses for at in (request.asked, answer.at)):
+            if not refused_between(self._ledger.periods, request.asked, answer.at):
                 yield Violation("503 without reason", answer.at, f"{name}: after {answer.at - request.asked:.3f} s")
             return
         if all(self._interrupted(one) for one in executions):
@@ -256,4 +255,13 @@ class _Check:
 
 def period_at(periods: list[Period], at: float) -> Period:
     """The period of this moment."""
-    return periods[max(0, bisect_right(periods, at, key=lambda period: period.since) - 1)]
+    return periods[_index_at(periods, at)]
+
+
+def refused_between(periods: list[Period], since: float, until: float) -> bool:
+    """Whether there was a moment between these two in which requests may be refused."""
+    return any(period.refuses for period in periods[_index_at(periods, since) : _index_at(periods, until) + 1])
+
+
+def _index_at(periods: list[Period], at: float) -> int:
+    return max(0, bisect_right(periods, at, key=lambda period: period.since) - 1)

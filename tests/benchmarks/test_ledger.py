@@ -154,6 +154,18 @@ def test_unavailable_that_was_not_executed_is_right_where_processes_die(number: 
     assert kinds(ledger) == []
 
 
+def test_unavailable_is_right_where_processes_died_meanwhile() -> None:
+    """It was asked before, and the answer came when all was well again."""
+    ledger = good()
+    ledger.periods.append(Period("none", 3.2, refuses=False))
+    ledger.connections[0].requests[2].answers = [Answer(503, 3.5)]
+    del ledger.executions[1], ledger.emissions[0]
+    for member in ledger.connections:
+        member.received["s1"].remove(2)
+
+    assert kinds(ledger) == []
+
+
 def test_unavailable_without_reason_is_found() -> None:
     """Nothing happened that keeps a request from being executed."""
     ledger = good()

@@ -112,7 +112,9 @@ async def test_page_comes_back_after_a_break(site: Site, fault: str) -> None:
         else:
             passage.blackhole(Direction.UP if fault == "swallow up" else Direction.DOWN)
     await look(page, "void linkd.say(5)")
-    await site.send_numbers(5)
+    last = await site.send_numbers(5)
+    if fault == "swallow up":  # whatever comes after the page has asked is a sign of life
+        await until(page, f"linkd.state.heard.at(-1) === {last}")
     if fault.startswith("swallow"):  # nothing tells the page, until it asks
         await look(page, "window.dispatchEvent(new Event('online'))")
     await until(page, "linkd.state.states.length >= 5 && linkd.client.state === 'open'")
