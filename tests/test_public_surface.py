@@ -14,12 +14,12 @@ import pylinkd.testing
 SURFACE = {
     "pylinkd": [
         "Answer", "Answers", "BadRequestError", "Batched", "Breaker", "CallLoopError", "CloseCode", "ConflictError",
-        "Context", "EventContext", "ForbiddenError", "Form", "HandlerTimeoutError", "History", "HistoryPage",
+        "Context", "EventContext", "EventSourceResponse", "ForbiddenError", "Form", "HandlerTimeoutError", "History", "HistoryPage",
         "HttpContext", "Identity", "InternalError", "InvalidJsonError", "JobContext", "Joined", "Limits",
         "LinkdError", "Member", "Middleware", "Next", "NotAcknowledgedError", "NotFoundError", "Once", "PastEvent",
         "PayloadTooLargeError", "Position", "Presence", "PresenceChange", "Present", "Publisher", "RateLimitedError",
-        "Receipt", "Reconnect", "RefusedError", "RegistrationError", "RemoteSession", "Response", "Retry", "Service",
-        "ServiceUnavailableError", "SetupError", "Socket", "Stream", "StreamAbortedError", "StreamIdleError",
+        "Receipt", "Reconnect", "RefusedError", "RegistrationError", "RemoteSession", "Response", "Retry", "ServerSentEvent", "Service",
+        "ServiceUnavailableError", "SetupError", "Socket", "Stream", "StreamAbortedError", "StreamIdleError", "StreamingResponse",
         "Target", "TextPolicy", "TransientError", "UnauthorizedError", "UnknownActionError",
         "UnknownMessageTypeError", "UploadedFile", "ValidationError", "WsContext", "__version__", "publish",
     ],
@@ -30,7 +30,7 @@ SURFACE = {
     ],
     "pylinkd.tokens": ["issue"],
     "pylinkd.text": ["clean", "escape_html"],
-    "pylinkd.testing": ["Client", "Emitted", "Gateway", "decode", "run"],
+    "pylinkd.testing": ["Client", "Emitted", "Gateway", "StreamedAnswer", "decode", "run"],
 }  # fmt: skip
 
 

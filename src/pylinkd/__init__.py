@@ -45,6 +45,7 @@ from .sdk.rooms import History, HistoryPage, Joined, PastEvent
 from .sdk.scheduled import JobContext
 from .sdk.service import Service
 from .sdk.socket import Socket
+from .sdk.streaming import EventSourceResponse, ServerSentEvent, StreamingResponse
 from .sdk.streams import Stream, StreamAbortedError, StreamIdleError
 from .sdk.target import Receipt, Target
 from .sdk.text import TextPolicy
@@ -62,6 +63,7 @@ __all__ = [
     "ConflictError",
     "Context",
     "EventContext",
+    "EventSourceResponse",
     "ForbiddenError",
     "Form",
     "HandlerTimeoutError",
@@ -96,6 +98,7 @@ __all__ = [
     "RemoteSession",
     "Response",
     "Retry",
+    "ServerSentEvent",
     "Service",
     "ServiceUnavailableError",
     "SetupError",
@@ -103,6 +106,7 @@ __all__ = [
     "Stream",
     "StreamAbortedError",
     "StreamIdleError",
+    "StreamingResponse",
     "Target",
     "TextPolicy",
     "TransientError",

@@ -56,6 +56,9 @@ class ProcessSettings(BaseSettings):
     log_format: Literal["auto", "console", "json"] = "auto"
     """``auto``: readable on a terminal, JSON elsewhere."""
 
+    check_events: bool = False
+    """Whether a service compares what it emits with what it declares. Only services read it."""
+
     @property
     def allowed_uids(self) -> frozenset[int]:
         """``link_uids`` as numbers, or what holds by default."""

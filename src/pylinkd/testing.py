@@ -1,5 +1,5 @@
 """For a service's own tests: its handlers run with no socket. See ``run``."""
 
-from .sdk.testing import Client, Emitted, Gateway, decode, run
+from .sdk.testing import Client, Emitted, Gateway, StreamedAnswer, decode, run
 
-__all__ = ["Client", "Emitted", "Gateway", "decode", "run"]
+__all__ = ["Client", "Emitted", "Gateway", "StreamedAnswer", "decode", "run"]

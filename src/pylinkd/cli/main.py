@@ -67,7 +67,7 @@ def run(target: Target, link: Link = None) -> None:
 
     settings = _settings(ProcessSettings, link=link)
     try:
-        load_service(target).run(settings.link)
+        load_service(target).run(settings.link, check_events=settings.check_events)
     except Exception as error:
         # Only now: to a service without a database the layer is half a second of its start, and 25 MiB.
         from ..db import DatabaseError
@@ -94,6 +94,8 @@ def dev(
     os.environ.update(LINKD_HOST=settings.host, LINKD_PORT=str(settings.port), LINKD_LINK=str(settings.link))
     if "describe" not in settings.model_fields_set:
         os.environ["LINKD_DESCRIBE"] = "true"
+    if "check_events" not in settings.model_fields_set:
+        os.environ["LINKD_CHECK_EVENTS"] = "true"
     raise typer.Exit(asyncio.run(develop(targets, watch)))
 
 

@@ -94,6 +94,8 @@ class Gateway:
         log.info("gateway_stopping", sessions=len(parts.routing.registry), restart=restart)
         deadline = clock() + timeout
         parts.upgrade.stop()
+        for link in parts.routing.links:
+            link.end_event_streams()
         code = CloseCode.SERVICE_RESTART if restart else CloseCode.GOING_AWAY
         await parts.clients.drain(code, timeout, self._give_up)
         self._supervision.stop()

@@ -311,7 +311,7 @@ class Handler(_message.Message):
     def __init__(self, type: _Optional[str] = ..., auth: _Optional[bool] = ..., roles: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., stream: _Optional[bool] = ..., rate_count: _Optional[int] = ..., rate_period_ms: _Optional[int] = ..., once: _Optional[bool] = ..., unordered: _Optional[bool] = ...) -> None: ...
 
 class Action(_message.Message):
-    __slots__ = ("name", "method", "route", "auth", "roles", "description", "cookies", "max_body")
+    __slots__ = ("name", "method", "route", "auth", "roles", "description", "cookies", "max_body", "stream")
     NAME_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
@@ -320,6 +320,7 @@ class Action(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     COOKIES_FIELD_NUMBER: _ClassVar[int]
     MAX_BODY_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
     name: str
     method: str
     route: str
@@ -328,7 +329,8 @@ class Action(_message.Message):
     description: str
     cookies: _containers.RepeatedScalarFieldContainer[str]
     max_body: int
-    def __init__(self, name: _Optional[str] = ..., method: _Optional[str] = ..., route: _Optional[str] = ..., auth: _Optional[bool] = ..., roles: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., cookies: _Optional[_Iterable[str]] = ..., max_body: _Optional[int] = ...) -> None: ...
+    stream: bool
+    def __init__(self, name: _Optional[str] = ..., method: _Optional[str] = ..., route: _Optional[str] = ..., auth: _Optional[bool] = ..., roles: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., cookies: _Optional[_Iterable[str]] = ..., max_body: _Optional[int] = ..., stream: _Optional[bool] = ...) -> None: ...
 
 class Registered(_message.Message):
     __slots__ = ("protocol_version", "gateway", "gateway_instance")
@@ -685,7 +687,7 @@ class Header(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class HttpRequest(_message.Message):
-    __slots__ = ("action", "method", "path", "params", "query", "headers", "body", "identity", "remote_address", "cookies")
+    __slots__ = ("action", "method", "path", "params", "query", "headers", "body", "identity", "remote_address", "cookies", "streamed")
     class ParamsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -710,6 +712,7 @@ class HttpRequest(_message.Message):
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     REMOTE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     COOKIES_FIELD_NUMBER: _ClassVar[int]
+    STREAMED_FIELD_NUMBER: _ClassVar[int]
     action: str
     method: str
     path: str
@@ -720,17 +723,20 @@ class HttpRequest(_message.Message):
     identity: Identity
     remote_address: str
     cookies: _containers.ScalarMap[str, str]
-    def __init__(self, action: _Optional[str] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., params: _Optional[_Mapping[str, str]] = ..., query: _Optional[str] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., body: _Optional[bytes] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., remote_address: _Optional[str] = ..., cookies: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    streamed: bool
+    def __init__(self, action: _Optional[str] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., params: _Optional[_Mapping[str, str]] = ..., query: _Optional[str] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., body: _Optional[bytes] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., remote_address: _Optional[str] = ..., cookies: _Optional[_Mapping[str, str]] = ..., streamed: _Optional[bool] = ...) -> None: ...
 
 class HttpResponse(_message.Message):
-    __slots__ = ("status", "headers", "body")
+    __slots__ = ("status", "headers", "body", "streamed")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
+    STREAMED_FIELD_NUMBER: _ClassVar[int]
     status: int
     headers: _containers.RepeatedCompositeFieldContainer[Header]
     body: bytes
-    def __init__(self, status: _Optional[int] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., body: _Optional[bytes] = ...) -> None: ...
+    streamed: bool
+    def __init__(self, status: _Optional[int] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., body: _Optional[bytes] = ..., streamed: _Optional[bool] = ...) -> None: ...
 
 class Call(_message.Message):
     __slots__ = ("service", "action", "params", "identity", "caller", "depth", "timeout_ms", "traceparent")

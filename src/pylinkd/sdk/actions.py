@@ -15,7 +15,9 @@ from .context import HttpContext
 from .handlers import Handler, Options, SharedOptions, checked_group, once_option
 from .middleware import Middleware, Reach, Stack
 from .once import Once
-from .signatures import check_name_given
+from .options import check_count, check_options
+from .signatures import check_name_given, parameters_of
+from .streams import DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_SIZE
 from .text import DEFAULT_POLICY, TextPolicy
 from .validation import Function, RegistrationError, where
 
@@ -23,6 +25,8 @@ F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _BODYLESS = frozenset({"GET", "HEAD", "DELETE"})
+_WITH_BODY = frozenset({"PATCH", "POST", "PUT"})
+_LARGEST = 2**32 - 1  # bytes of a body that the gateway can be asked for
 
 
 class ActionOptions(Options, total=False):
@@ -33,6 +37,21 @@ class ActionOptions(Options, total=False):
     """
 
     once: bool | Once
+
+
+class StreamActionOptions(SharedOptions, total=False):
+    """How an action with a streamed body is run, and for whom. Its ``timeout`` is by default ``None``: never.
+
+    Attributes:
+        description: For people and generated documentation.
+        max_size: Most bytes of a body; 64 MiB by default. What is larger is answered with 413. The gateway's own limit
+            (``LINKD_MAX_BODY_SIZE``) is one for bodies that it keeps, and does not count.
+        idle_timeout: Seconds to wait for the next chunk; 30 by default. Then the request is answered with 408.
+    """
+
+    description: str
+    max_size: int
+    idle_timeout: float
 
 
 class ActionHandler(Handler):
@@ -77,6 +96,38 @@ class ActionHandler(Handler):
         if ctx.caller is None and ctx.method in _BODYLESS:
             return self.invoke(ctx, self.schema.convert(ctx.query))
         return self.invoke(ctx, self.schema.read(ctx.body))
+
+
+class StreamActionHandler(ActionHandler):
+    """An action that takes its body as a stream: ``async def handler(ctx, chunks)``.
+
+    Attributes:
+        max_size: Most bytes of a body.
+        idle_timeout: Seconds to wait for the next chunk.
+    """
+
+    __slots__ = ("idle_timeout", "max_size")
+
+    def __init__(
+        self,
+        name: str,
+        function: Function,
+        *,
+        max_size: int = DEFAULT_MAX_SIZE,
+        idle_timeout: float = DEFAULT_IDLE_TIMEOUT,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> None:
+        place = where(function)
+        check_options(place, idle_timeout=idle_timeout)
+        check_count(place, "max_size", max_size, _LARGEST)
+        super().__init__(name, function, timeout=timeout, max_body=max_size, validate=Any, **options)
+        self.max_size = max_size
+        self.idle_timeout = idle_timeout
+
+    def endpoint(self, ctx: HttpContext[Any]) -> Awaitable[Any]:
+        """Run the function with the chunks."""
+        return self.invoke(ctx, ctx.stream)
 
 
 class Actions:
@@ -134,6 +185,50 @@ class Actions:
                 method=_check_method(method, function) if route is not None else "",
                 cookies=_checked_cookies(cookies, route, function),
                 max_body=_checked_max_body(max_body, route, function),
+                text=self._text,
+                **options,
+            )
+            self._add(handler)
+            return function
+
+        return register
+
+    def on_stream(
+        self,
+        name: str,
+        *,
+        route: str,
+        method: str = "POST",
+        cookies: Sequence[str] = (),
+        **options: Unpack[StreamActionOptions],
+    ) -> Callable[[F], F]:
+        """Answer HTTP requests whose bodies are too large to be kept, as their chunks come.
+
+        The handler is ``async def handler(ctx, chunks)``, and ``async for chunk in chunks`` gives ``bytes``. What it
+        returns is the answer, also where it returns before the end.
+
+        Args:
+            name: Such as ``files.put``.
+            route: Path, with variables in braces.
+            method: POST, PUT or PATCH.
+            cookies: As of an action.
+            options: See StreamActionOptions.
+
+        Raises:
+            RegistrationError: If the name or route is taken or malformed, or the handler is not of this form.
+            TypeError: If there is no option of this name.
+        """
+        check_name_given(name, "service.action.on_stream", "files.put")
+
+        def register(function: F) -> F:
+            if len(parameters_of(function, HttpContext)) != 2:
+                raise RegistrationError(f"{where(function)}: an action with a stream takes (ctx, chunks)")
+            handler = StreamActionHandler(
+                name,
+                function,
+                route=_checked_route(route, function),
+                method=_check_method(method, function, _WITH_BODY),
+                cookies=_checked_cookies(cookies, route, function),
                 text=self._text,
                 **options,
             )
@@ -220,6 +315,25 @@ class ActionGroup:
         full_name = f"{self._prefix}.{name}"
         return self._actions(full_name, route=full, method=method, cookies=cookies, max_body=max_body, **merged)
 
+    def on_stream(
+        self,
+        name: str,
+        *,
+        route: str,
+        method: str = "POST",
+        cookies: Sequence[str] = (),
+        **options: Unpack[StreamActionOptions],
+    ) -> Callable[[F], F]:
+        """As ``service.action.on_stream``, with the group's prefix, route, ``auth`` and ``roles``.
+
+        The group's ``timeout`` is not for streams.
+        """
+        check_name_given(name, "group.on_stream", "put")
+        shared: Any = {option: value for option, value in self._options.items() if option != "timeout"}
+        merged: StreamActionOptions = {**shared, **options}
+        full = f"{self._route}{route}"
+        return self._actions.on_stream(f"{self._prefix}.{name}", route=full, method=method, cookies=cookies, **merged)
+
     def group(self, prefix: str, *, route: str = "", **options: Unpack[SharedOptions]) -> ActionGroup:
         """A group inside this one; what is not given is this one's."""
         check_name_given(prefix, "group.group", "admin")
@@ -236,9 +350,9 @@ def parse_query(query: str) -> dict[str, str]:
     return dict(parse_qsl(query, keep_blank_values=True))
 
 
-def _check_method(method: Any, function: Callable[..., Any]) -> str:
-    if not isinstance(method, str) or method not in _METHODS:
-        raise RegistrationError(f"{where(function)}: method is one of {', '.join(sorted(_METHODS))}, not {method!r}")
+def _check_method(method: Any, function: Callable[..., Any], known: frozenset[str] = _METHODS) -> str:
+    if not isinstance(method, str) or method not in known:
+        raise RegistrationError(f"{where(function)}: method is one of {', '.join(sorted(known))}, not {method!r}")
     return str(method)
 
 
@@ -270,7 +384,7 @@ def _checked_cookies(cookies: Any, route: str | None, function: Callable[..., An
 def _checked_max_body(size: Any, route: str | None, function: Callable[..., Any]) -> int | None:
     if size is None:
         return None
-    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size < 2**32:
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= _LARGEST:
         raise RegistrationError(f"{where(function)}: max_body is a number of bytes, such as 2**20, not {size!r}")
     if route is None:
         raise RegistrationError(f"{where(function)}: max_body limits HTTP requests, and without a route there are none")

@@ -275,6 +275,7 @@ class HttpContext(Context[DB]):
 
     __slots__ = (
         "_calls",
+        "_stream",
         "body",
         "caller",
         "cookies",
@@ -316,6 +317,18 @@ class HttpContext(Context[DB]):
         self.body = body
         self.remote_address = remote_address
         self.caller = caller
+        self._stream: Stream | None = None
+
+    @property
+    def stream(self) -> Stream:
+        """The body as it comes.
+
+        Raises:
+            RuntimeError: If this is no handler of streams.
+        """
+        if self._stream is None:
+            raise RuntimeError("only an action registered with on_stream has a stream")
+        return self._stream
 
     async def form(self, *, max_parts: int = 100, max_part_size: int = 2**20) -> Form:
         """The form in the body: ``multipart/form-data`` or ``application/x-www-form-urlencoded``.

@@ -1,10 +1,13 @@
-"""Whether what a service emits is what it has declared. For tests: production sends without looking."""
+"""Whether what a service emits is what it has declared. For tests and development: production sends without looking."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from ..protocol.errors import InternalError, LinkdError
+from ..protocol.link_pb2 import Frame
+from .link import Asker
 from .validation import Schema
 
 
@@ -34,3 +37,26 @@ def check_event(declared: Mapping[str, Schema], type: str, data: bytes) -> None:
         raise EventDeclarationError(
             f"emit({type!r}): its data does not fit what service.ws.event({type!r}, …) declares: {cause.message}"
         ) from cause
+
+
+class CheckedLink:
+    """A link over which no other events go than those that are declared. An Asker (link.py).
+
+    Args:
+        link: Where everything goes.
+        declared: The schemas of the declared events, by type; it may change.
+    """
+
+    def __init__(self, link: Asker, declared: Mapping[str, Schema]) -> None:
+        self._link = link
+        self._declared = declared
+
+    def ask(self, frame: Frame) -> asyncio.Future[Frame]:
+        """See Asker.
+
+        Raises:
+            EventDeclarationError: If it is an event that is not as it is declared.
+        """
+        if frame.HasField("publish"):
+            check_event(self._declared, frame.publish.type, frame.publish.data)
+        return self._link.ask(frame)

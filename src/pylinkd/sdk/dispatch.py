@@ -115,6 +115,11 @@ def time_left() -> float:
     return worker.deadline - monotonic()
 
 
+def leave_worker() -> None:
+    """From here on the present context is no handler's, though what the handler has set in it stays."""
+    _worker.set(None)
+
+
 class Dispatcher:
     """Runs jobs.
 

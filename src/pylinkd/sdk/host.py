@@ -11,6 +11,7 @@ from .text import TextPolicy
 from .validation import Schema
 
 if TYPE_CHECKING:
+    from .answer_streams import AnswerStreams
     from .calls import Circuits
     from .once import KnownKeys
     from .persistence import Persistence
@@ -61,6 +62,7 @@ class Host(Sender, Protocol):
         known_keys: Of what its handlers have handled.
         background: Tasks beside them.
         portal: The way in for other threads.
+        answer_streams: The bodies of its answers that are under way.
     """
 
     anything: Schema
@@ -68,6 +70,7 @@ class Host(Sender, Protocol):
     known_keys: KnownKeys
     background: Background
     portal: Portal
+    answer_streams: AnswerStreams
 
     @property
     def db(self) -> Any:

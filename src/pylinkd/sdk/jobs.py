@@ -23,9 +23,12 @@ from .host import Host, persistence_of
 from .presence import PresenceChange
 from .response import Response
 from .socket import Socket
+from .streaming import StreamingResponse
 from .streams import Stream
 from .validation import Function, encode
 from .websocket import MessageHandler, StreamHandler
+
+_BODILESS = (204, 205, 304)  # statuses whose answers have no content (RFC 9110 §6.4.1, §15.3.6)
 
 _reused = Reused()  # for the answers to messages: run() encodes one before anybody else can write the next
 
@@ -204,7 +207,7 @@ class NoticeJob(HookJob):
 class ActionJob(AnsweredJob):
     """An action, asked over HTTP or called by another service."""
 
-    __slots__ = ("_ctx", "_handler")
+    __slots__ = ("_ctx", "_handler", "_over", "_streaming")
 
     def __init__(
         self, host: Host, link: Answerable, request_id: int, handler: ActionHandler, ctx: HttpContext[Any]
@@ -214,6 +217,37 @@ class ActionJob(AnsweredJob):
         self.timeout = handler.timeout
         self._handler = handler
         self._ctx = ctx
+        self._over: Callable[[], None] | None = None
+        self._streaming: StreamingResponse | None = None
+
+    def take(self, stream: Stream, over: Callable[[], None]) -> None:
+        """Have the body as a stream.
+
+        Args:
+            stream: The body.
+            over: Called when the handler has ended.
+        """
+        self._ctx._stream = stream
+        self._over = over
+
+    async def run(self) -> None:
+        """See Job."""
+        try:
+            await super().run()
+        finally:
+            if self._over is not None:
+                self._over()
+
+    def _send(self, frame: Frame) -> None:
+        super()._send(frame)
+        if self._streaming is None:
+            return
+        if self._ctx.method == "HEAD" or self._streaming.status in _BODILESS:
+            end = Frame()
+            end.stream_chunk.last = True
+            self._link.answer(self._request_id, end)
+        else:
+            self._host.answer_streams.start(self._link, self._request_id, self._streaming, self._what())
 
     @classmethod
     def of_request(
@@ -264,6 +298,9 @@ class ActionJob(AnsweredJob):
             frame.call_result.SetInParent()
             return frame
         response = Response.of(result).for_request(ctx.method, ctx.headers)
+        if isinstance(response, StreamingResponse):
+            frame.http_response.streamed = True
+            self._streaming = response
         frame.http_response.status = response.status
         frame.http_response.body = response.body
         for name, value in response.header_list:

@@ -20,6 +20,7 @@ from .jobs import done
 from .memory_client import Client, Emitted
 from .memory_history import MemoryHistories
 from .memory_presence import MemoryPresence
+from .memory_streams import StreamedAnswer
 from .response import decode_result
 from .runtime import Runtime
 from .service import Service
@@ -36,6 +37,7 @@ class MemoryGateway:
         histories: Of the rooms that have one.
         presence: Who is in the rooms that have it.
         service_events: Type and data of what the service emitted to other services.
+        streamed: Answers that are streamed and read, by their question.
     """
 
     def __init__(self, service: Service[Any], runtime: Runtime) -> None:
@@ -48,6 +50,7 @@ class MemoryGateway:
         self.presence = MemoryPresence(service.room_rules, lambda frame: self._run(self.tell(frame)))
         self._runtime = runtime
         self._asked: dict[int, asyncio.Future[Frame]] = {}
+        self.streamed: dict[int, StreamedAnswer] = {}
         self._last_id = 0
         self._connected = 0
         self._others: dict[tuple[str, str], Callable[[Any], Awaitable[Any]]] = {}
@@ -90,10 +93,18 @@ class MemoryGateway:
 
     def answer(self, request_id: int, frame: Frame) -> None:
         """The service answers."""
-        if frame.WhichOneof("body") == "stream_credit":
+        kind = frame.WhichOneof("body")
+        if kind == "stream_credit":
             return  # it has taken a chunk; here the chunks do not wait for that
         answer = Frame()
         answer.CopyFrom(frame)  # the service may use the frame again for its next answer
+        if kind in ("stream_chunk", "stream_aborted"):
+            streamed = self.streamed.get(request_id)
+            if streamed is not None:  # else the test has left
+                streamed.receive(answer)
+            return
+        if kind == "http_response" and answer.http_response.streamed:
+            self.streamed[request_id] = StreamedAnswer(self, request_id, answer.http_response)
         self._asked.pop(request_id).set_result(answer)
 
     def fail(self, request_id: int, error: LinkdError) -> None:

@@ -19,6 +19,7 @@ import msgspec
 from ..protocol.errors import ConflictError
 from .options import check_count, check_options
 from .response import Response
+from .streaming import StreamingResponse
 from .validation import Function, encode
 
 if TYPE_CHECKING:
@@ -179,6 +180,8 @@ class _Kept(msgspec.Struct, tag="response"):
 
 def _written(result: Any) -> bytes:
     """An answer as it is stored: one byte for its kind, and JSON."""
+    if isinstance(result, StreamingResponse):
+        raise TypeError("once keeps answers, and an answer that is streamed is never whole")
     if isinstance(result, Response):
         headers = [header for header in result.header_list if header[0] != "Set-Cookie"]
         return b"R" + msgspec.json.encode(_Kept(result.status, headers, result.cookies, result.body))

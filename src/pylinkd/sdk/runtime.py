@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -22,12 +23,14 @@ from ..protocol.link import PROTOCOL_VERSION
 from ..protocol.link_pb2 import CODEC_MSGPACK, Frame, Registered
 from ..protocol.link_pb2 import Session as WireSession
 from ..protocol.link_values import read_identity
-from .actions import Actions
+from .actions import Actions, StreamActionHandler
+from .answer_streams import AnswerStreams
 from .answered_job import AnsweredJob
 from .background import Background, Portal
 from .breaker import Breaker
 from .calls import Circuits
 from .context import WsContext
+from .declared_events import CheckedLink
 from .dispatch import Dispatcher, Job, Mailbox
 from .events import Events
 from .health import HealthChecks
@@ -112,9 +115,11 @@ class Runtime:
         link: Where contexts send their questions.
         anything: See host.Host.
         sockets: The sessions that the gateway announced, by id.
+        checks_events: Whether what is emitted is compared with what ``ws.event`` declares.
         leaving: Whether the service stops: where it registers once more, it gets nothing new.
         background: Tasks that are no handlers.
         portal: The way in for other threads.
+        answer_streams: The bodies of its answers that are under way.
         circuits: Of what its handlers call.
         persistence: What it remembers in its database; ``None``: it has none.
         known_keys: Of what its handlers have handled.
@@ -123,12 +128,15 @@ class Runtime:
     def __init__(self, service: Offer, max_concurrent: int) -> None:
         self.service = service
         self.link: Asker = Offline()
+        self._link: Asker = self.link  # itself, where what goes over it is checked
+        self.checks_events = False
         self.anything = Schema(Any, service.text)
         self.sockets: dict[str, Socket] = {}
         self.leaving = False
         self.dispatcher = Dispatcher(max_concurrent)
         self.background = Background(self.dispatcher.context)
         self.portal = Portal(self.background)
+        self.answer_streams = AnswerStreams()
         self.circuits = Circuits(service.call_breaker)
         self.persistence: Persistence | None = None
         self.known_keys = KnownKeys()
@@ -144,6 +152,7 @@ class Runtime:
             "inbound": self._inbound,
             "stream_opened": self._stream_opened,
             "stream_chunk": self._stream_chunk,
+            "stream_credit": self._stream_credit,
             "stream_aborted": self._stream_aborted,
             "session_opened": self._session_opened,
             "session_closed": self._session_closed,
@@ -215,6 +224,7 @@ class Runtime:
                 description=action.description,
                 cookies=action.cookies,
                 max_body=action.max_body,
+                stream=isinstance(action, StreamActionHandler),
             )
         register.events.extend(service.events.patterns)
         register.durable_events.extend(service.events.durable_patterns)
@@ -226,9 +236,10 @@ class Runtime:
 
     def registered(self, link: Asker, answer: Registered) -> None:
         """See link.LinkOwner."""
-        if link is self.link:
+        if link is self._link:
             return  # the gateway has taken over a change
-        self.link = link
+        self._link = link
+        self.link = CheckedLink(link, self.service.ws.events) if self.checks_events else link
         if self._gateway_instance == answer.gateway_instance:
             # The sessions live on and may meanwhile be another instance's: the gateway says which are ours again. One
             # of which a handler still runs keeps its mailbox until then, so that nothing overtakes that handler.
@@ -256,13 +267,21 @@ class Runtime:
 
         What was cancelled is answered by the gateway when the link ends. Later calls do nothing.
         """
-        if not await self.dispatcher.drain(timeout):
+        if not await self.drain(timeout):
             log.error("handlers_cancelled", unfinished=self.dispatcher.unfinished)
         return await self.close()
 
+    async def drain(self, timeout: float) -> bool:
+        """Wait until nothing is being handled or sent; ``False``: not within ``timeout`` seconds."""
+        deadline = monotonic() + timeout
+        self.answer_streams.end_events()
+        drained = await self.dispatcher.drain(timeout)
+        self.answer_streams.end_events()
+        return await self.answer_streams.drain(deadline - monotonic()) and drained
+
     async def close(self) -> int:
-        """Cancel what is being handled; how much ignored that. Later calls do nothing."""
-        stuck = await self.dispatcher.close(_CANCEL_TIMEOUT)
+        """Cancel what is being handled or sent; how much ignored that. Later calls do nothing."""
+        stuck = await self.dispatcher.close(_CANCEL_TIMEOUT) + await self.answer_streams.close(_CANCEL_TIMEOUT)
         if stuck:
             log.error("handlers_stuck", handlers=stuck)
         return stuck
@@ -277,7 +296,7 @@ class Runtime:
 
     def lost(self) -> None:
         """See LinkOwner. What had not begun is forgotten: the gateway has answered it, or asks another instance."""
-        self.link = Offline()
+        self.link = self._link = Offline()
         sockets = [*self.sockets.values(), *self._orphans.values()]
         mailboxes = [*(socket._mailbox for socket in sockets), self._presence_mailbox]
         self.dispatcher.discard(_is_the_gateways, mailboxes)
@@ -290,6 +309,7 @@ class Runtime:
         streams, self._streams = self._streams, {}
         for stream in streams.values():
             stream.abort(EndReason.GATEWAY_LOST)
+        self.answer_streams.lost()
 
     def received(self, link: Answerable, kind: str, frame: Frame) -> None:
         """See link.LinkOwner."""
@@ -332,19 +352,24 @@ class Runtime:
         elif not isinstance(handler, StreamHandler):
             link.fail(request_id, UnknownMessageTypeError(details={"type": opened.type}))
         else:
-            stream = self._streams[request_id] = Stream(
-                link, request_id, max_size=handler.max_size, idle_timeout=handler.idle_timeout
-            )
-
-            def over() -> None:
-                if self._streams.get(request_id) is stream:
-                    del self._streams[request_id]
-
+            stream = Stream(link, request_id, max_size=handler.max_size, idle_timeout=handler.idle_timeout)
+            over = self._expect_chunks(request_id, stream)
             job: Job = StreamJob(self, link, request_id, handler, socket, opened.type, opened.data, stream, over)
             if not socket._ready:
                 socket._early = [*(socket._early or ()), job]
             else:
                 self.dispatcher.add(job)
+
+    def _expect_chunks(self, request_id: int, stream: Stream) -> Callable[[], None]:
+        """Feed a stream with what comes for a question; what is returned ends that."""
+        self._streams[request_id] = stream
+
+        def over() -> None:
+            if self._streams.get(request_id) is stream:
+                del self._streams[request_id]
+            stream.abort("answered")
+
+        return over
 
     def _stream_chunk(self, link: Answerable, frame: Frame) -> None:
         stream = self._streams.get(frame.request_id)
@@ -355,6 +380,11 @@ class Runtime:
         stream = self._streams.get(frame.request_id)
         if stream is not None:
             stream.abort(frame.stream_aborted.reason)
+        else:
+            self.answer_streams.abort(frame.request_id)
+
+    def _stream_credit(self, link: Answerable, frame: Frame) -> None:
+        self.answer_streams.taken(frame.request_id)
 
     def _session_opened(self, link: Answerable, frame: Frame) -> None:
         wire = frame.session_opened.session
@@ -463,17 +493,23 @@ class Runtime:
         self.dispatcher.add(HookJob(self, link, request_id, handlers, ctx, forget))
 
     def _http_request(self, link: Answerable, frame: Frame) -> None:
-        request = frame.http_request
+        request, request_id = frame.http_request, frame.request_id
         handler = self.service.action.find(request.action)
         if handler is None:
-            link.fail(frame.request_id, NotFoundError())
+            link.fail(request_id, NotFoundError())
+        elif request.streamed != isinstance(handler, StreamActionHandler):  # it was another one when the request came
+            link.fail(request_id, ServiceUnavailableError(retry_after=1.0))
         else:
-            self.dispatcher.add(ActionJob.of_request(self, link, frame.request_id, handler, request))
+            job = ActionJob.of_request(self, link, request_id, handler, request)
+            if isinstance(handler, StreamActionHandler):
+                stream = Stream(link, request_id, max_size=handler.max_size, idle_timeout=handler.idle_timeout)
+                job.take(stream, self._expect_chunks(request_id, stream))
+            self.dispatcher.add(job)
 
     def _call(self, link: Answerable, frame: Frame) -> None:
         call = frame.call
         handler = self.service.action.find(call.action)
-        if handler is None:
+        if handler is None or isinstance(handler, StreamActionHandler):
             unknown = UnknownActionError(f"No service offers the action {call.service}.{call.action}.")
             link.fail(frame.request_id, unknown)
         else:

@@ -467,13 +467,15 @@ class Service(Outbound, Generic[DB]):
             if self._database is not None:
                 await self._database.stop()
 
-    async def serve(self, link: str | Path | Address, stop: asyncio.Event) -> None:
+    async def serve(self, link: str | Path | Address, stop: asyncio.Event, *, check_events: bool = False) -> None:
         """Serve until ``stop`` is set: connect to the gateway, stay connected, and leave in good order.
 
         Args:
             link: Path of the gateway's socket, or ``tcp://host:port``. The link's secret and the like are read from
                 the environment (docs/operations.md).
             stop: Set it to stop; what is being handled is finished first.
+            check_events: Whether an event that ``ws.event`` does not declare so raises an EventDeclarationError where
+                it is emitted, for development: it costs time.
 
         Raises:
             RendezvousError: If a setting of the link is wrong.
@@ -483,6 +485,7 @@ class Service(Outbound, Generic[DB]):
         async with contextlib.AsyncExitStack() as stack:
             runtime = await self._start(stack, stop)
             if runtime is not None:
+                runtime.checks_events = check_events
                 self._stuck += await Serving(self, runtime, rendezvous).run(stop, self._stop_timeout)
 
     async def _start(self, stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> Runtime | None:
@@ -504,11 +507,12 @@ class Service(Outbound, Generic[DB]):
             log.info("start_interrupted", service=self.name)
             return None
 
-    def run(self, link: str | Path | Address | None = None) -> None:
+    def run(self, link: str | Path | Address | None = None, *, check_events: bool = False) -> None:
         """Serve until SIGTERM or SIGINT. Blocks; a second signal ends the process at once.
 
         Args:
             link: As for ``serve``; ``LINKD_LINK`` or the gateway's own default where none is given.
+            check_events: As for ``serve``.
 
         Raises:
             RendezvousError: If a setting of the link is wrong.
@@ -517,14 +521,14 @@ class Service(Outbound, Generic[DB]):
         address = Rendezvous.of(link).address
         process = ServiceProcess(self._stop_timeout)
         try:
-            _run(self._run(address, process))
+            _run(self._run(address, process, check_events))
         finally:
             process.ended()
 
-    async def _run(self, link: Address, process: ServiceProcess) -> None:
+    async def _run(self, link: Address, process: ServiceProcess, check_events: bool) -> None:
         process.take_signals()
         freeze_collector()
-        await self.serve(link, process.stop)
+        await self.serve(link, process.stop, check_events=check_events)
         # A handler that ignores its cancellation, or a thread that one has started, would keep the process alive.
         if self._stuck or not await process.leave_threads():
             end_at_once()

@@ -115,7 +115,7 @@ class Serving:
             with contextlib.suppress(ServiceUnavailableError, TimeoutError):
                 async with asyncio.timeout(_DRAINING_TIMEOUT):
                     await connector.link.ask(frame)
-        finished = await runtime.dispatcher.drain(deadline - monotonic())
+        finished = await runtime.drain(deadline - monotonic())
         left = deadline - monotonic()
         if finished:
             log.info("service_drained", service=service.name)

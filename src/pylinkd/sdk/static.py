@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import stat
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from mimetypes import MimeTypes
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..protocol.errors import InternalError, NotFoundError
+from ..protocol.errors import NotFoundError
+from .conditional import entity_tag, http_date
 from .context import HttpContext
+from .ranges import RangeNotSatisfiableError, requested_range
 from .response import Response
+from .streaming import StreamingResponse
 
-LARGEST_FILE = 8 * 2**20
-"""Bytes; an answer is one frame of the link, and in memory."""
+_AT_ONCE = 256 * 1024  # bytes of a file that is one answer; larger ones are read while they are sent
+_PIECE = 64 * 1024  # bytes that are read at a time
 
 _TYPES = MimeTypes()  # without the tables of the machine, which differ
 for _ending, _type in {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm"}.items():
@@ -45,7 +50,6 @@ class StaticFiles:
         Raises:
             NotFoundError: If there is none, it is hidden (its name or a folder's begins with a dot), or a symbolic
                 link leads out of the folder.
-            InternalError: If it is larger than LARGEST_FILE.
         """
         return await asyncio.to_thread(self._answer, ctx)
 
@@ -59,22 +63,25 @@ class StaticFiles:
             path = self._inside(path / self._index)
         elif ctx.path.endswith("/"):
             raise NotFoundError()
-        try:
-            # A pipe would block, and what became a symbolic link since it was resolved is not followed.
-            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError as cause:
-            raise NotFoundError() from cause
-        with open(handle, "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise NotFoundError()
-            unread = self._response(path, found, b"").for_request(ctx.method, ctx.headers)
+        with _opened(path) as (handle, found):
+            headers = self._headers(path, found)
+            unread = Response(headers=headers).for_request(ctx.method, ctx.headers)
             if unread.status == 304:
                 return unread
-            body = file.read(LARGEST_FILE + 1)
-        if len(body) > LARGEST_FILE:
-            raise InternalError(f"Files of more than {LARGEST_FILE} bytes cannot be sent.", type="FILE_TOO_LARGE")
-        return self._response(path, found, body)
+            size, status = found.st_size, 200
+            wanted = range(size)
+            try:
+                part = requested_range(ctx.method, ctx.headers, headers, size)
+            except RangeNotSatisfiableError:
+                return Response(status=416, headers={"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"})
+            if part is not None:
+                wanted, status = part, 206
+                headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+            if len(wanted) <= _AT_ONCE:
+                return Response(os.pread(handle, len(wanted), wanted.start), status=status, headers=headers)
+        kind = headers.pop("Content-Type")
+        pieces = _pieces(path, found, wanted)
+        return StreamingResponse(pieces, status=status, content_type=kind, headers=headers, size=len(wanted))
 
     def _resolved(self, path: str) -> Path:
         *folders, name = path.split("/")
@@ -92,14 +99,49 @@ class StaticFiles:
             raise NotFoundError()
         return resolved
 
-    def _response(self, path: Path, found: os.stat_result, body: bytes) -> Response:
-        return Response(
-            body,
-            content_type=_content_type(path.name),
-            headers={"Cache-Control": self._cache_control, "X-Content-Type-Options": "nosniff"},
-            etag=f"{found.st_mtime_ns:x}-{found.st_size:x}",
-            last_modified=datetime.fromtimestamp(int(found.st_mtime), UTC),
-        )
+    def _headers(self, path: Path, found: os.stat_result) -> dict[str, str]:
+        return {
+            "Content-Type": _content_type(path.name),
+            "Cache-Control": self._cache_control,
+            "X-Content-Type-Options": "nosniff",
+            "Accept-Ranges": "bytes",
+            "ETag": entity_tag(f"{found.st_mtime_ns:x}-{found.st_size:x}"),
+            "Last-Modified": http_date(datetime.fromtimestamp(int(found.st_mtime), UTC)),
+        }
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[int, os.stat_result]]:
+    """A file's handle, and what it is.
+
+    Raises:
+        NotFoundError: If it is none.
+    """
+    try:
+        # A pipe would block, and what became a symbolic link since it was resolved is not followed.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as cause:
+        raise NotFoundError() from cause
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise NotFoundError()
+        yield handle, found
+    finally:
+        os.close(handle)
+
+
+async def _pieces(path: Path, known: os.stat_result, wanted: range) -> AsyncIterator[bytes]:
+    """The bytes of a file, as long as it stays the one that was looked at: else the answer stays incomplete."""
+    with _opened(path) as (handle, found):
+        if not os.path.samestat(known, found):
+            return
+        for start in range(wanted.start, wanted.stop, _PIECE):
+            size = min(_PIECE, wanted.stop - start)
+            piece = await asyncio.to_thread(os.pread, handle, size, start)
+            yield piece
+            if len(piece) < size:
+                return
 
 
 def _content_type(name: str) -> str:

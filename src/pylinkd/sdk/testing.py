@@ -10,6 +10,7 @@ The same jobs, contexts and frames are used as behind the real gateway; only the
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from time import time
@@ -19,11 +20,13 @@ from urllib.parse import unquote, urlencode
 from ..protocol.end import EndReason
 from ..protocol.errors import LinkdError, NotFoundError, PayloadTooLargeError, UnauthorizedError
 from ..protocol.identity import Identity
-from ..protocol.link_pb2 import CODEC_JSON, Event, Frame, HttpResponse
+from ..protocol.link_pb2 import CODEC_JSON, Event, Frame, HttpResponse, StreamChunk
 from ..protocol.link_values import fill_identity
 from ..protocol.routes import choose
+from .actions import StreamActionHandler
 from .memory_client import Client, Emitted
 from .memory_gateway import MemoryGateway
+from .memory_streams import StreamedAnswer
 from .response import Response, decode_result
 from .service import Service
 from .validation import encode
@@ -87,12 +90,12 @@ class Gateway(MemoryGateway):
         user: str | None = None,
         roles: Iterable[str] = (),
     ) -> Response:
-        """Ask an action over HTTP; ``decode`` reads the answer's JSON.
+        """Ask an action over HTTP; ``decode`` reads the answer's JSON. One that is streamed is read to its end.
 
         Args:
             method: Of the request.
             path: Without its query.
-            body: Bytes go as they are, anything else as JSON.
+            body: Bytes go as they are, anything else as JSON; for an action with ``on_stream`` a list of chunks, too.
             query: The parameters of the query.
             headers: Of the request; a list of values is a header each.
             cookies: Of the own page, by name; the action sees those that it reads.
@@ -103,6 +106,64 @@ class Gateway(MemoryGateway):
             LinkdError: If no route matches, the body is larger than the action's ``max_body``, or the action answers
                 with an error.
         """
+        frame, chunks = self._question(method, path, body, query, headers, cookies, _identity(user, None, roles))
+        answer = await self._ask(frame, chunks)
+        streamed = self.streamed.pop(frame.request_id, None)
+        if streamed is not None:
+            answer.body = b"".join([chunk async for chunk in streamed])
+        return _returned(answer, head=method == "HEAD")
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | Sequence[str]] | None = None,
+        cookies: Mapping[str, str] | None = None,
+        user: str | None = None,
+        roles: Iterable[str] = (),
+    ) -> AsyncIterator[StreamedAnswer]:
+        """Ask an action that streams its answer, and read it piece by piece; leaving is closing the connection.
+
+        Args and errors are those of ``request``.
+
+        Raises:
+            TypeError: If the answer is not streamed.
+        """
+        frame, chunks = self._question(method, path, body, query, headers, cookies, _identity(user, None, roles))
+        await self._ask(frame, chunks)
+        streamed = self.streamed.get(frame.request_id)
+        if streamed is None:
+            raise TypeError("the answer is not streamed")
+        try:
+            yield streamed
+        finally:
+            self.streamed.pop(frame.request_id, None)
+            streamed.close()
+
+    async def _ask(self, frame: Frame, chunks: Sequence[bytes]) -> HttpResponse:
+        """Send a request, and the chunks of its body where that is streamed."""
+        answer = asyncio.ensure_future(self.tell(frame))
+        await asyncio.sleep(0)  # it is there
+        if frame.http_request.streamed:
+            for chunk in chunks:
+                self.say(Frame(request_id=frame.request_id, stream_chunk=StreamChunk(data=chunk)))
+            self.say(Frame(request_id=frame.request_id, stream_chunk=StreamChunk(last=True)))
+        return (await answer).http_response
+
+    def _question(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str | Sequence[str]] | None,
+        cookies: Mapping[str, str] | None,
+        identity: Identity | None,
+    ) -> tuple[Frame, Sequence[bytes]]:
         routes = ((known.method, known.route, known) for known in self.service.action.handlers if known.route)
         found = choose(routes, method, [unquote(segment) for segment in path.split("/")])
         if found is None:
@@ -113,18 +174,21 @@ class Gateway(MemoryGateway):
         request.action, request.method, request.path = action.name, method, path
         request.params.update(variables)
         request.query = urlencode(query or {})
-        request.body = body if isinstance(body, bytes) else encode(body)
+        chunks: Sequence[bytes] = ()
+        if isinstance(action, StreamActionHandler):
+            request.streamed = True
+            chunks = [body] if isinstance(body, bytes) else list(body or ())
+        else:
+            request.body = body if isinstance(body, bytes) else encode(body)
         if action.max_body is not None and len(request.body) > action.max_body:
             raise PayloadTooLargeError(details={"limit": action.max_body})
         for name, value in (headers or {}).items():
             for each in [value] if isinstance(value, str) else value:
                 request.headers.add(name=name.lower(), value=each)
         request.cookies.update({name: value for name, value in (cookies or {}).items() if name in action.cookies})
-        identity = _identity(user, None, roles)
         if identity is not None:
             fill_identity(request.identity, identity)
-        answer = (await self.tell(frame)).http_response
-        return _returned(answer, head=method == "HEAD")
+        return frame, chunks
 
     async def call(self, action: str, params: Any = None, *, user: str | None = None, roles: Iterable[str] = ()) -> Any:
         """Call an action as another service does, and return its result, decoded.
@@ -194,4 +258,4 @@ def _identity(user: str | None, name: str | None, roles: Iterable[str]) -> Ident
     return None if user is None else Identity(user=user, name=name or user, roles=frozenset(roles))
 
 
-__all__ = ["Client", "Emitted", "Gateway", "decode", "run"]
+__all__ = ["Client", "Emitted", "Gateway", "StreamedAnswer", "decode", "run"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
 import httpx
@@ -29,6 +29,14 @@ class Target(NamedTuple):
     identity: Identity | None
     cookies: Sequence[str]
     max_body: int | None = None
+    stream: bool = False
+
+
+class Answer(NamedTuple):
+    """What it answers."""
+
+    head: HttpResponse
+    body: None = None
 
 
 class Face:
@@ -70,11 +78,11 @@ class Face:
     def answers(self, segments: Sequence[str]) -> bool:
         return self.found is None
 
-    async def request(self, request: HttpRequest, target: Target) -> HttpResponse:
+    async def request(self, request: HttpRequest, target: Target, chunks: AsyncIterable[bytes] | None = None) -> Answer:
         self.asked.append((request, target.identity))
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer
+        return Answer(self.answer)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ ROUTES = [
 async def asking(rig: Rig, method: str, path: str, identity: Identity | None = None) -> HttpResponse:
     """A request on its way."""
     target = rig.actions.find(method, path.split("/"), identity)
-    return await rig.actions.request(HttpRequest(method=method, path=path), target)
+    return (await rig.actions.request(HttpRequest(method=method, path=path), target)).head
 
 
 async def reached(rig: Rig, process: Process, method: str, path: str) -> tuple[str, dict[str, str]]:

@@ -17,6 +17,10 @@ log = structlog.get_logger("linkd.http")
 
 _REASONS = {int(status): status.phrase.encode() for status in HTTPStatus}
 _PIECE = 64 * 1024  # bytes of an answer that are written together: TLS encrypts all it gets before it pauses anybody
+STREAMED_REQUEST = "linkd.request.streamed"
+"""What an application sends, beside ASGI's own messages, before it reads a body as a stream: the time for the whole
+body is then one for each part of it."""
+
 _BODILESS = (204, 304)  # statuses whose answers have no content (RFC 9110 §6.4.1)
 
 
@@ -25,6 +29,9 @@ class Carrier(Protocol):
 
     def read_on(self) -> None:
         """More of the body is wanted."""
+
+    def stream_body(self) -> None:
+        """The body is taken as a stream: it may take long, as long as it goes on."""
 
     def write(self, *events: h11.Event) -> None:
         """A part of the answer."""
@@ -99,6 +106,11 @@ class Exchange:
         """Whether the client still waits for 100 (Continue) before it sends the body."""
         return self._expected
 
+    @property
+    def streaming(self) -> bool:
+        """Whether the answer has begun, and the application has yet to make the next part of it."""
+        return self.started and not self.answered and not self.left
+
     def start(self, app: ASGIApp) -> asyncio.Task[None]:
         """Have the application answer."""
         self._task = task = asyncio.get_running_loop().create_task(self._run(app), name="linkd-request")
@@ -164,6 +176,9 @@ class Exchange:
 
     async def _send(self, message: Message) -> None:
         if self._gone:
+            return
+        if message["type"] == STREAMED_REQUEST:
+            self._carrier.stream_body()
             return
         if message["type"] == "http.response.start":
             headers = [*self._headers(), *message.get("headers", [])]

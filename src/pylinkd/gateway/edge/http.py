@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterable, Callable, Iterator, Sequence
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlencode
 
@@ -13,9 +13,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ...protocol.envelope import error_body
-from ...protocol.errors import BadRequestError, InternalError, LinkdError, PayloadTooLargeError, RateLimitedError
+from ...protocol.errors import BadRequestError, InternalError, LinkdError, RateLimitedError
 from ...protocol.headers import check_header
 from ...protocol.identity import Identity
+from ...protocol.link import MAX_CHUNK_SIZE, STREAM_WINDOW
 from ...protocol.link_pb2 import HttpRequest, HttpResponse
 from ...protocol.link_values import fill_identity
 from ...protocol.routes import MethodNotAllowedError
@@ -31,6 +32,7 @@ from .documentation import Documentation
 from .head import joined
 from .logout import PATH as LOGOUT_PATH
 from .logout import LogoutEndpoint
+from .streamed import StreamedBody, StreamedResponse, request_chunks, too_large
 
 log = structlog.get_logger("linkd.http")
 
@@ -38,6 +40,7 @@ log = structlog.get_logger("linkd.http")
 _NOT_FORWARDED = frozenset(
     {"authorization", "cookie", "connection", "keep-alive", "transfer-encoding", "upgrade", "te", "expect"}
 )
+_STREAMED_AT_ONCE = STREAM_WINDOW * MAX_CHUNK_SIZE  # bytes of a streamed body that are kept at most
 _NOT_RETURNED = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade", "date"})
 
 
@@ -51,6 +54,22 @@ class Found(Protocol):
     @property
     def max_body(self) -> int | None:
         """Most bytes of a request's body; ``None``: as many as the gateway takes."""
+
+    @property
+    def stream(self) -> bool:
+        """Whether it takes the body as a stream."""
+
+
+class Answer(Protocol):
+    """What a service answers."""
+
+    @property
+    def head(self) -> HttpResponse:
+        """With the whole body, if that is not streamed."""
+
+    @property
+    def body(self) -> StreamedBody | None:
+        """The streamed body, which has to be used up or closed; ``None``: it is not streamed."""
 
 
 class Router(Protocol):
@@ -66,11 +85,17 @@ class Router(Protocol):
     def answers(self, segments: Sequence[str]) -> bool:
         """Whether a path, in decoded segments, is somebody's, by whatever method."""
 
-    async def request(self, request: HttpRequest, target: Any) -> HttpResponse:
+    async def request(self, request: HttpRequest, target: Any, chunks: AsyncIterable[bytes] | None = None) -> Answer:
         """Have it answered by whoever ``find`` found.
+
+        Args:
+            request: Without the body, if that is streamed.
+            target: What ``find`` returned.
+            chunks: The body, if it is streamed.
 
         Raises:
             LinkdError: If the service fails.
+            Exception: Whatever ``chunks`` raises.
         """
 
 
@@ -125,12 +150,12 @@ class HttpApplication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         request = Request(scope, receive)
-        response = await self._answer(request)
+        response = await self._answer(request, send)
         if self._cors is not None:
             self._cors.mark(request, response)
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request, send: Send) -> Response:
         try:
             if self._logout is not None and request.scope["path"] == LOGOUT_PATH:
                 address = self._address(request, joined(request.scope["headers"]))
@@ -139,7 +164,7 @@ class HttpApplication:
             described = answer is None and self._describes(request)
             preflight = None if self._cors is None else self._cors.preflight(request)
             if not (answer or described or preflight or self._is_websocket(request.scope["path"])):
-                return _response(await self._act(request))
+                return _response(await self._act(request, send))
             # No action counts these.
             self._door.count(self._address(request, joined(request.scope["headers"])))
             if preflight is not None:
@@ -188,19 +213,28 @@ class HttpApplication:
     def _liveness(self) -> Response:
         return _json(200, {"live": True})
 
-    async def _act(self, request: Request) -> HttpResponse:
+    async def _act(self, request: Request, send: Send) -> Answer:
         """Have an action answer. Whatever the head alone can be refused for comes before the body is read."""
         headers = joined(request.scope["headers"])
         address = self._address(request, headers)
         credentials = self._credentials(request, headers)
         identity = await self._door.identify(credentials, address)
         target = self._router.find(request.method, _segments(request), identity)
-        limit = self._max_body_size if target.max_body is None else min(target.max_body, self._max_body_size)
-        async with self._bodies.space(_announced(headers, limit), address):
+        limit = self._limit(target)
+        size = _announced(headers, limit)
+        async with self._bodies.space(min(size, _STREAMED_AT_ONCE) if target.stream else size, address):
             wire = self._describe(request, identity, address)
             wire.cookies.update(_cookies_for(target.cookies, credentials))
+            if target.stream:
+                return await self._router.request(wire, target, request_chunks(request, limit, send))
             wire.body = await _body(request, limit)
             return await self._router.request(wire, target)
+
+    def _limit(self, target: Found) -> int:
+        """Most bytes of a request's body. The gateway's own limit is about its memory, and not about streams."""
+        if target.max_body is None:
+            return self._max_body_size
+        return target.max_body if target.stream else min(target.max_body, self._max_body_size)
 
     def _address(self, request: Request, headers: dict[str, str]) -> str:
         peer = request.client.host if request.client else ""
@@ -245,7 +279,7 @@ def _announced(headers: dict[str, str], limit: int) -> int:
     length = headers.get("content-length", "0")
     size = int(length) if length.isdecimal() else limit
     if size > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     return size
 
 
@@ -260,30 +294,36 @@ async def _body(request: Request, limit: int) -> bytes:
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def _too_large(limit: int) -> PayloadTooLargeError:
-    return PayloadTooLargeError(f"A request's body has at most {limit} bytes.", details={"limit": limit})
-
-
-def _response(answer: HttpResponse) -> Response:
+def _response(answer: Answer) -> Response:
     """What a service answered, as HTTP carries it.
 
     Raises:
-        ValueError: If HTTP cannot carry it.
+        ValueError: If HTTP cannot carry it. A streamed body is closed then.
     """
-    if not 200 <= answer.status <= 599:
-        raise ValueError(f"{answer.status} is no status of an answer")
-    # For HEAD the server leaves the body out and keeps its length (RFC 9110 §9.3.2).
-    body = b"" if answer.status == 205 else answer.body  # which has none (RFC 9110 §15.3.6)
-    response = Response(body, status_code=answer.status)
-    for header in answer.headers:
-        check_header(header.name, header.value)
-        if header.name.lower() not in _NOT_RETURNED:
-            response.headers.append(header.name, header.value)
+    head, body = answer.head, answer.body
+    try:
+        if not 200 <= head.status <= 599:
+            raise ValueError(f"{head.status} is no status of an answer")
+        if body is not None:
+            response: Response = StreamedResponse(body, head.status)
+        else:
+            # For HEAD the server leaves the body out and keeps its length (RFC 9110 §9.3.2).
+            content = b"" if head.status == 205 else head.body  # which has none (RFC 9110 §15.3.6)
+            response = Response(content, status_code=head.status)
+        for header in head.headers:
+            check_header(header.name, header.value)
+            name = header.name.lower()
+            if name not in _NOT_RETURNED or (body is not None and name == "content-length"):
+                response.headers.append(header.name, header.value)
+    except Exception:
+        if body is not None:
+            body.close()
+        raise
     return response
 
 

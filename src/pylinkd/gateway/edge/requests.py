@@ -29,6 +29,7 @@ from .tls import let_go
 
 _KEPT = 16 * 1024  # bytes of a body that wait for the application before reading stops
 _SKIPPED = 64 * 1024  # bytes of a body that nobody wants which are read so that the connection can go on
+_PART = 16 * 1024  # bytes of a streamed body, for each of which there is as much time as else for a whole body
 _CHUNK_FRAMING = 16  # bytes that a chunk's size and line breaks may take (RFC 9112 §7.1)
 
 
@@ -62,6 +63,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._came = 0  # bytes since the head
         self._allowed = 0  # of them: the body's content, and what may stand around it
         self._skipped = 0
+        self._streamed = False  # the body is taken as a stream
+        self._part = 0  # bytes of it since there was time for another part
         self._reading = True
         self._closing = False
         self._half_closed = False  # the client sends no more
@@ -87,8 +90,12 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._received(received(nbytes))
 
     def eof_received(self) -> bool:
-        """See asyncio.Protocol: the client sends no more, and gets the answer to what it asked (RFC 9112 §9.6)."""
-        if self._closing or self._exchange is None:
+        """See asyncio.Protocol: the client sends no more, and gets the answer to what it asked (RFC 9112 §9.6).
+
+        In the middle of an answer that is streamed it is taken for gone: there may be nothing to write for long, which
+        would show whether it is.
+        """
+        if self._closing or self._exchange is None or self._exchange.streaming:
             return False
         self._half_closed = True
         self._conn.receive_data(b"")
@@ -122,6 +129,8 @@ class HttpConnection(asyncio.BufferedProtocol):
             return
         if self._exchange is not None and self._exchange.answered:
             self.answered()
+        elif self._conn.their_state is h11.SEND_BODY:  # the answer began before the request's end
+            self._progress.enter(Stage.BODY, self._serving.deadlines.body)
         else:
             self._progress.enter(Stage.ANSWERING, self._serving.deadlines.answering)
 
@@ -202,7 +211,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         if authority is not None:  # it counts instead of the Host header (RFC 9112 §3.2.2)
             fields = [(b"host", authority), *((name, value) for name, value in fields if name != b"host")]
         self._came = len(self._conn.trailing_data[0])
-        self._allowed = self._skipped = 0
+        self._allowed = self._skipped = self._part = 0
+        self._streamed = False
         self._progress.enter(Stage.BODY, self._serving.deadlines.body)
         self._exchange = Exchange(
             self,
@@ -249,8 +259,17 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._close()
             return
         exchange.take(bytes(event.data))
+        self._part += size
         if exchange.kept > _KEPT:
             self._pause()
+            if self._streamed:
+                self._progress.enter(Stage.BODY, self._serving.deadlines.answering)  # the service has to take some
+        elif self._streamed and self._part >= _PART:
+            self._await_part()
+
+    def _await_part(self) -> None:
+        self._part = 0
+        self._progress.enter(Stage.BODY, self._serving.deadlines.body)
 
     def _request_complete(self, event: h11.EndOfMessage) -> None:
         exchange = self._exchange
@@ -271,6 +290,12 @@ class HttpConnection(asyncio.BufferedProtocol):
         if not self._reading:
             self._reading = True
             self._transport.resume_reading()
+            if self._streamed and self._progress.stage is Stage.BODY:
+                self._await_part()
+
+    def stream_body(self) -> None:
+        """See exchange.Carrier."""
+        self._streamed = True
 
     def _pause(self) -> None:
         if self._reading:
@@ -284,6 +309,8 @@ class HttpConnection(asyncio.BufferedProtocol):
             headers = [*head.headers, (b"connection", b"close")]
             events = (h11.Response(status_code=head.status_code, headers=headers, reason=head.reason), *events[1:])
         self._transport.write(b"".join(self._conn.send(event) or b"" for event in events))
+        if self._progress.stage is Stage.ANSWERING and self._conn.our_state is h11.SEND_BODY:
+            self._progress.enter(Stage.ANSWERING, self._serving.deadlines.answering)  # for what comes next
 
     def _goes_on(self) -> bool:
         """Whether the connection can be used again once the request is answered as far as it has come."""
@@ -370,7 +397,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if stage is Stage.HEAD:
             self.refuse(HeadTimeoutError())
         elif stage is Stage.BODY:
-            self.refuse(BodyTimeoutError())
+            self.refuse(BodyTimeoutError() if self._reading else AnswerTimeoutError())
         elif stage is Stage.ANSWERING:
             self.refuse(AnswerTimeoutError())
         elif stage is not Stage.SENDING:

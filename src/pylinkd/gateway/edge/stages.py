@@ -37,8 +37,8 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         head: From a request's first byte to the end of its head; of a TLS handshake from the connection.
-        body: From there to the request's end, trailers included.
-        answering: From there to the answer.
+        body: From there to the request's end, trailers included; of a body that is streamed, for each 16 KiB of it.
+        answering: From there to the answer; of one that is streamed, from each part to the next.
         sending: For each tenth of an answer that the client does not read at once.
         idle: Between two requests.
     """

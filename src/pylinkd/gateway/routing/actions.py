@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ...protocol.errors import LinkdError, NotFoundError, ServiceUnavailableError, UnknownActionError
@@ -12,9 +13,9 @@ from ...protocol.link_values import read_identity
 from ...protocol.routes import choose, match
 from .instance import Instance
 from .link import ServiceLink
-from .pending import ask
 from .service import Service
 from .services import Services
+from .streamed_bodies import AnswerBody, RequestBody
 
 
 class RouteMatch(NamedTuple):
@@ -26,6 +27,7 @@ class RouteMatch(NamedTuple):
         params: The variables of its route.
         cookies: Names of the cookies that it reads.
         max_body: Most bytes of a request's body; ``None``: as many as the gateway takes.
+        stream: Whether it takes the body as a stream.
     """
 
     action: str
@@ -33,6 +35,19 @@ class RouteMatch(NamedTuple):
     params: dict[str, str]
     cookies: Sequence[str]
     max_body: int | None
+    stream: bool
+
+
+class HttpAnswer(NamedTuple):
+    """What a service answers.
+
+    Attributes:
+        head: With the whole body, if that is not streamed.
+        body: The streamed body, which has to be used up or closed; ``None``: it is not streamed.
+    """
+
+    head: HttpResponse
+    body: AnswerBody | None
 
 
 class Actions:
@@ -57,21 +72,37 @@ class Actions:
         if refusal is not None:
             raise refusal
         max_body = action.max_body if action.HasField("max_body") else None
-        target = RouteMatch(action.name, service, params, action.cookies, max_body)
+        target = RouteMatch(action.name, service, params, action.cookies, max_body, action.stream)
         _instance_of(target)
         return target
 
-    async def request(self, request: HttpRequest, target: RouteMatch) -> HttpResponse:
-        """Have a service answer an HTTP request; ``action`` and ``params`` are filled in here. Safe to cancel.
+    async def request(
+        self, request: HttpRequest, target: RouteMatch, chunks: AsyncIterable[bytes] | None = None
+    ) -> HttpAnswer:
+        """Have a service answer an HTTP request. Safe to cancel.
+
+        Args:
+            request: All but ``action`` and ``params``, which are filled in here.
+            target: Who answers.
+            chunks: The body, if it is streamed. It is read until there is an answer.
 
         Raises:
             LinkdError: If the service fails, or no instance can take it any more.
+            Exception: Whatever ``chunks`` raises.
         """
         instance = _instance_of(target)
         request.action = target.action
         request.params.update(target.params)
-        frame = Frame(http_request=request)
-        return (await ask(instance.link, frame)).http_response
+        request.streamed = chunks is not None
+        question = HttpQuestion(instance.link)
+        question.ask(request)
+        if chunks is None:
+            return await question.answer
+        sending = asyncio.ensure_future(question.send(chunks))
+        try:
+            return await question.answer
+        finally:
+            sending.cancel()
 
     def answers(self, segments: Sequence[str]) -> bool:
         """Whether a path, in decoded segments, is that of an action, by whatever method."""
@@ -131,6 +162,61 @@ def _instance_of(target: RouteMatch) -> Instance:
     if instance is None or instance.link.congested:
         raise ServiceUnavailableError(retry_after=1.0)
     return instance
+
+
+class HttpQuestion:
+    """An HTTP request that a service was asked to answer. A Waiter (link.py).
+
+    Args:
+        link: To the service.
+
+    Attributes:
+        answer: What comes of it.
+    """
+
+    __slots__ = ("_body", "_link", "_request_id", "answer")
+
+    def __init__(self, link: ServiceLink) -> None:
+        self.answer: asyncio.Future[HttpAnswer] = asyncio.get_running_loop().create_future()
+        self._link = link
+        self._request_id = 0
+        self._body: RequestBody | None = None
+
+    def ask(self, request: HttpRequest) -> None:
+        """Send the request, without what is streamed of it."""
+        self._request_id = self._link.ask(Frame(http_request=request), self)
+        if request.streamed:
+            self._body = RequestBody(self._link, self._request_id)
+
+    async def send(self, chunks: AsyncIterable[bytes]) -> None:
+        """Send the body. What goes wrong with it is the answer."""
+        assert self._body is not None
+        try:
+            await self._body.send(chunks)
+        except Exception as error:
+            if not self.answer.done():
+                self.answer.set_exception(error)
+
+    def taken(self) -> None:
+        """The service has taken a chunk of the body."""
+        if self._body is not None:
+            self._body.taken()
+
+    def answered(self, frame: Frame) -> None:
+        """See Waiter."""
+        if self._body is not None:
+            self._body.over = True
+        head = frame.http_response
+        body = AnswerBody(self._link, self._request_id, head) if head.streamed else None
+        if not self.answer.done():
+            self.answer.set_result(HttpAnswer(head, body))
+        elif body is not None:
+            body.close()
+
+    def failed(self, error: LinkdError) -> None:
+        """See Waiter."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
 
 
 class _Relay:

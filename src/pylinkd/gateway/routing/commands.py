@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ...protocol.errors import BadRequestError
 from ...protocol.link_pb2 import Frame
-from .actions import Actions
+from .actions import Actions, HttpQuestion
 from .back_pressure import BackPressure
 from .durable_events import DurableEvents
 from .instance import Instance
@@ -17,6 +17,7 @@ from .room_histories import RoomHistories
 from .room_presence import RoomPresences
 from .services import Services
 from .session_commands import SessionCommands
+from .streamed_bodies import StreamBrokenError
 from .streams import Upload
 
 
@@ -59,7 +60,9 @@ class Commands:
             "call": lambda instance, frame: actions.call(frame.call, instance.link, frame.request_id),
             "draining": registration.drain,
             "health": registration.review,
-            "stream_credit": _stream_credit,
+            "stream_credit": _chunk_taken,
+            "stream_chunk": _answer_chunk,
+            "stream_aborted": _answer_broken_off,
         }
 
     def connected(self, link: ServiceLink) -> None:
@@ -89,8 +92,19 @@ class Commands:
         self._registration.lost(link)
 
 
-def _stream_credit(instance: Instance, frame: Frame) -> None:
-    """A service has taken a chunk of a stream."""
-    upload = instance.link.question(frame.request_id)
-    if isinstance(upload, Upload):
-        upload.taken()
+def _chunk_taken(instance: Instance, frame: Frame) -> None:
+    question = instance.link.question(frame.request_id)
+    if isinstance(question, Upload | HttpQuestion):
+        question.taken()
+
+
+def _answer_chunk(instance: Instance, frame: Frame) -> None:
+    body = instance.link.answer_bodies.get(frame.request_id)
+    if body is not None:  # else its client is gone
+        body.receive(frame.stream_chunk)
+
+
+def _answer_broken_off(instance: Instance, frame: Frame) -> None:
+    body = instance.link.answer_bodies.get(frame.request_id)
+    if body is not None:
+        body.fail(StreamBrokenError())

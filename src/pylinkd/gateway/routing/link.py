@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -19,6 +19,9 @@ from ...protocol.link import MAX_FIRST_FRAME_SIZE, MAX_FRAME_SIZE, LinkProtocolE
 from ...protocol.link_pb2 import Frame
 from ...protocol.link_values import read_failure
 from .peer import Peer, peer_of
+
+if TYPE_CHECKING:
+    from .streamed_bodies import AnswerBody
 
 log = structlog.get_logger("linkd.link")
 
@@ -89,6 +92,7 @@ class ServiceLink(LinkEndpoint):
         registered: Whether it was taken as a service.
         failures: Its answers that are errors, by class; the service's, once it is registered.
         stored: What it last said of its database: dead letters and so on, by kind.
+        answer_bodies: The bodies that it sends, by their question.
         congested: Whether whoever asks more should first let the service catch up. ``LinkHandler.ready`` ends it.
         paused: Whether the service does not read what it is sent.
     """
@@ -111,6 +115,7 @@ class ServiceLink(LinkEndpoint):
         self.registered = False
         self.failures: Counter[str] = Counter()
         self.stored: dict[str, int] = {}
+        self.answer_bodies: dict[int, AnswerBody] = {}
         self.name = "unregistered"
         self.heard_at = self._loop.time()
 
@@ -264,13 +269,21 @@ class ServiceLink(LinkEndpoint):
                 self.fail(request_id, InternalError())
 
     def abandon(self) -> None:
-        """Wait for no answer any more: every question fails now."""
+        """Wait for no answer any more: every question fails now, and every body breaks off."""
+        for body in list(self.answer_bodies.values()):
+            body.fail(LinkLostError(retry_after=1.0))
         questions, self._questions = self._questions, {}
         for question in questions.values():
             try:
                 question.failed(LinkLostError(retry_after=1.0))
             except Exception:
                 log.exception("answer_failed", service=self.name)  # the others wait for theirs
+
+    def end_event_streams(self) -> None:
+        """End the answers that have no end of their own; their clients ask again, and reach whoever is there then."""
+        for body in list(self.answer_bodies.values()):
+            if body.endless:
+                body.close()
 
     def close(self, reason: str) -> None:
         """Cut the link after what was written has left."""

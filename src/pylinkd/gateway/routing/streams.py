@@ -13,14 +13,13 @@ import structlog
 
 from ...protocol.envelope import Message, MessageId
 from ...protocol.errors import BadRequestError, InternalError, LinkdError
+from ...protocol.link import STREAM_WINDOW
 from ...protocol.link_pb2 import Frame
 from ..core.connection import Hold
 from ..core.session import Session
 from .link import ServiceLink
 
 log = structlog.get_logger("linkd.services")
-
-_WINDOW = 4  # chunks that the handler has not taken, from which on nothing more is read from the client
 
 
 class Upload:
@@ -71,13 +70,13 @@ class Upload:
         self._link.answer(self._request_id, frame)
         if self._link.congested:
             self._hold(self._session, self._link)
-        if self._untaken >= _WINDOW and self._session.connection is not None:
+        if self._untaken >= STREAM_WINDOW and self._session.connection is not None:
             self._session.connection.hold(Hold.STREAM)
 
     def taken(self) -> None:
         """The handler has taken a chunk."""
         self._untaken -= 1
-        if self._untaken == _WINDOW // 2:
+        if self._untaken == STREAM_WINDOW // 2:
             self._go_on()
 
     def end(self) -> None:

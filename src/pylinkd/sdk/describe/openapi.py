@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
 from ...protocol.routes import shape
-from ..actions import ActionHandler
+from ..actions import ActionHandler, StreamActionHandler
 from ..runtime import Offer
+from ..signatures import result_of
+from ..streaming import EventSourceResponse
 from .schemas import ERROR, JsonSchema, Schemas, result_type
 
 _VARIABLE = re.compile(r"\{([^}]*)\}")
@@ -50,7 +53,9 @@ def _operation(action: ActionHandler, template: str, schemas: Schemas) -> dict[s
         operation["description"] = action.description
     if action.schema is not None:
         data = schemas.of(action.schema.type)
-        if action.method in _QUERY_METHODS:
+        if isinstance(action, StreamActionHandler):
+            operation["requestBody"] = {"content": {"application/octet-stream": {}}}
+        elif action.method in _QUERY_METHODS:
             parameters += _query(schemas.resolved(data))
         else:
             operation["requestBody"] = {"required": True, "content": _json(data)}
@@ -74,9 +79,13 @@ def _query(data: JsonSchema) -> list[dict[str, Any]]:
 
 def _responses(action: ActionHandler, schemas: Schemas) -> dict[str, Any]:
     result = result_type(action)
+    returned = result_of(action.function)
     error = {"$ref": "#/components/responses/Error"}
     if result in (None, type(None)):
         return {"204": {"description": "Done."}, "default": error}
+    if inspect.isclass(returned) and issubclass(returned, EventSourceResponse):
+        events = {"text/event-stream": {"schema": {"type": "string"}}}
+        return {"200": {"description": "Events, as long as the client listens.", "content": events}, "default": error}
     if result is Any:  # a Response, or nothing was said: neither its status nor its type is known
         return {"2XX": {"description": "The answer."}, "default": error}
     return {"200": {"description": "The answer.", "content": _json(schemas.of(result))}, "default": error}
