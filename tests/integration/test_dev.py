@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from pathlib import Path
@@ -24,6 +25,19 @@ service = Service("dev")
 @service.ws.on("dev.version")
 async def version(ctx: WsContext) -> int:
     return 1
+"""
+
+
+EMITTING = """
+from pylinkd import Service, WsContext
+
+service = Service("dev")
+service.ws.event("dev.declared", int)
+
+
+@service.ws.on("dev.emit")
+async def emit(ctx: WsContext, event: str) -> None:
+    await ctx.send(event, 1)
 """
 
 
@@ -58,6 +72,32 @@ async def test_service_restarts_on_a_change_and_its_client_stays(tmp_path: Path)
         assert await program.stop(signal.SIGINT) == 0
     finally:
         await program.stop(signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("given", "code"), [({}, 500), ({"LINKD_CHECK_EVENTS": "false"}, None)])
+async def test_events_are_compared_with_their_declarations(
+    tmp_path: Path, given: dict[str, str], code: int | None
+) -> None:
+    """Under ``linkd dev``, unless it is told not to; the log says what is wrong."""
+    (tmp_path / "emitting.py").write_text(EMITTING)
+    env = {**Platform(tmp_path).env, **given}
+    program = await start_program(tmp_path, "dev", "dev", str(tmp_path / "emitting.py"), env=env)
+    try:
+        started = await program.wait_logged("gateway_started")
+        await program.wait_logged("service_registered")
+        url = started["address"].replace("http", "ws") + "/ws/dev"
+        async with connect(url, ssl=trust(url)) as client:
+            answers = {}
+            for event in ("dev.declared", "dev.other"):
+                await client.send(json.dumps({"type": "dev.emit", "id": 1, "data": event}))
+                async with asyncio.timeout(20):
+                    while (message := json.loads(await client.recv())).get("id") != 1:
+                        pass
+                answers[event] = message.get("error", {}).get("code")
+        assert answers == {"dev.declared": None, "dev.other": code}
+        assert ("add service.ws.event('dev.other'" in program.text()) is (code == 500)
+    finally:
+        await program.stop(signal.SIGINT)
 
 
 async def test_service_that_cannot_start_is_started_again_when_its_file_is_mended(tmp_path: Path) -> None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+import structlog
+
 from ..protocol.errors import InternalError, LinkdError
 from ..protocol.link_pb2 import Frame
 from .link import Asker
 from .validation import Schema
+
+
+log = structlog.get_logger("linkd.service")
 
 
 class EventDeclarationError(InternalError):
@@ -58,5 +63,9 @@ class CheckedLink:
             EventDeclarationError: If it is an event that is not as it is declared.
         """
         if frame.HasField("publish"):
-            check_event(self._declared, frame.publish.type, frame.publish.data)
+            try:
+                check_event(self._declared, frame.publish.type, frame.publish.data)
+            except EventDeclarationError as error:
+                log.error("event_not_as_declared", error=error.message)
+                raise
         return self._link.ask(frame)
