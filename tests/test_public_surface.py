@@ -14,14 +14,15 @@ import pylinkd.testing
 SURFACE = {
     "pylinkd": [
         "Answer", "Answers", "BadRequestError", "Batched", "Breaker", "CallLoopError", "CloseCode", "ConflictError",
-        "Context", "EventContext", "EventSourceResponse", "ForbiddenError", "Form", "HandlerTimeoutError", "History", "HistoryPage",
-        "HttpContext", "Identity", "InternalError", "InvalidJsonError", "JobContext", "Joined", "Limits",
-        "LinkdError", "Member", "Middleware", "Next", "NotAcknowledgedError", "NotFoundError", "Once", "PastEvent",
-        "PayloadTooLargeError", "Position", "Presence", "PresenceChange", "Present", "Publisher", "RateLimitedError",
-        "Receipt", "Reconnect", "RefusedError", "RegistrationError", "RemoteSession", "Response", "Retry", "ServerSentEvent", "Service",
-        "ServiceUnavailableError", "SetupError", "Socket", "Stream", "StreamAbortedError", "StreamIdleError", "StreamingResponse",
-        "Target", "TextPolicy", "TransientError", "UnauthorizedError", "UnknownActionError",
-        "UnknownMessageTypeError", "UploadedFile", "ValidationError", "WsContext", "__version__", "publish",
+        "Context", "EventContext", "EventSourceResponse", "ForbiddenError", "Form", "HandlerTimeoutError", "History",
+        "HistoryPage", "HttpContext", "Identity", "InternalError", "InvalidJsonError", "JobContext", "Joined",
+        "Limits", "LinkdError", "Member", "Middleware", "Next", "NotAcknowledgedError", "NotFoundError", "Once",
+        "PastEvent", "PayloadTooLargeError", "Position", "Presence", "PresenceChange", "Present", "Publisher",
+        "RateLimitedError", "Receipt", "Reconnect", "RefusedError", "RegistrationError", "RemoteSession", "Response",
+        "Retry", "ServerSentEvent", "Service", "ServiceUnavailableError", "SetupError", "Socket", "Stream",
+        "StreamAbortedError", "StreamIdleError", "StreamingResponse", "Target", "TextPolicy", "TransientError",
+        "UnauthorizedError", "UnknownActionError", "UnknownMessageTypeError", "UploadedFile", "ValidationError",
+        "WsContext", "__version__", "publish",
     ],
     "pylinkd.client": [
         "Client", "ConnectionLost", "Event", "EventStream", "Failure", "Gap", "HistoryPage", "Member", "Position",

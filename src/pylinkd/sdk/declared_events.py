@@ -12,7 +12,6 @@ from ..protocol.link_pb2 import Frame
 from .link import Asker
 from .validation import Schema
 
-
 log = structlog.get_logger("linkd.service")
 
 
