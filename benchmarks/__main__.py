@@ -26,6 +26,7 @@ from . import (
     ledger,
     live,
     memory,
+    reloads,
     resumption,
     soak,
     start,
@@ -71,7 +72,7 @@ SCENARIOS: dict[str, Scenario] = {
 }
 """What is measured. ``all`` runs every one of them."""
 
-CHECKS: dict[str, Scenario] = {"ledger": ledger, "chaos": chaos, "deploy": deploy, "soak": soak}
+CHECKS: dict[str, Scenario] = {"ledger": ledger, "chaos": chaos, "deploy": deploy, "reloads": reloads, "soak": soak}
 """What either holds or does not. Their results have ``passed``."""
 
 
