@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -21,8 +23,10 @@ import jwt
 from pylinkd.cli.child import arguments_for
 from pylinkd.gateway.settings import DEVELOPMENT_SECRET
 from tests.certificates import Certificate, trust
+from tests.fork_server import ForkedProcess, ForkServer
 
 ROOT = Path(__file__).parent.parent
+_COVERED = "COVERAGE_PROCESS_CONFIG" in os.environ  # each process has to be measured from its first import
 STARTUP = 20.0  # seconds; a busy machine may take long to import everything
 
 
@@ -51,7 +55,7 @@ def make_token(
 class Program:
     """A process of ours, with the JSON lines that it logged."""
 
-    def __init__(self, process: Process, log: Path) -> None:
+    def __init__(self, process: Process | ForkedProcess, log: Path) -> None:
         self.process = process
         self._log = log
 
@@ -90,16 +94,36 @@ class Program:
         await self.stop(signal.SIGKILL)
 
 
-async def start_program(folder: Path, name: str, *arguments: str, env: dict[str, str] | None = None) -> Program:
-    """Start ``linkd`` with these arguments; its output goes to a file in ``folder``."""
+@functools.cache
+def fork_server() -> ForkServer:
+    """This process's, started when it is first needed."""
+    server = ForkServer()
+    atexit.register(server.close)
+    return server
+
+
+async def start_program(
+    folder: Path, name: str, *arguments: str, env: dict[str, str] | None = None, forked: bool = True
+) -> Program:
+    """Start ``linkd`` with these arguments; its output goes to a file in ``folder``.
+
+    Args:
+        folder: It is made if it is not there.
+        name: Of the file.
+        arguments: Of the command.
+        env: What is set beside what this process has set.
+        forked: Have it forked with everything imported (fork_server.py), and not started as users do.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{name}-{time.monotonic_ns()}.log"
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("LINKD_")}
+    full = {**inherited, "LINKD_LOG_FORMAT": "json", **(env or {})}
     with log.open("wb") as output:
+        if forked and not _COVERED:
+            return Program(fork_server().start(arguments, full, output.fileno()), log)
         process = await asyncio.create_subprocess_exec(
             sys.executable, *arguments_for(*arguments),  # which end with this process, however it ends
-            stdout=output, stderr=output, stdin=asyncio.subprocess.DEVNULL, cwd=ROOT,
-            env={**inherited, "LINKD_LOG_FORMAT": "json", **(env or {})},
+            stdout=output, stderr=output, stdin=asyncio.subprocess.DEVNULL, cwd=ROOT, env=full,
         )  # fmt: skip
     return Program(process, log)
 
