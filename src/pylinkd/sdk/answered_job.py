@@ -68,7 +68,7 @@ class AnsweredJob(Job):
         try:
             frame = await self._handle()
             if not self._answered:
-                self._send(frame)
+                self._link.answer(self._request_id, frame)
                 self._answered = True
         except LinkdError as error:
             self._fail(self._said(error))
@@ -86,10 +86,6 @@ class AnsweredJob(Job):
                 raise
             is_transient = class_of(error, self._retry_on) is FailureClass.TRANSIENT
             self._fail(self._transient(error) if is_transient else self._internal(error))
-
-    def _send(self, frame: Frame) -> None:
-        """Answer with what the handler came to."""
-        self._link.answer(self._request_id, frame)
 
     @property
     def _retry_on(self) -> tuple[type[BaseException], ...]:

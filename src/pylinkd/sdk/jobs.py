@@ -234,12 +234,17 @@ class ActionJob(AnsweredJob):
         """See Job."""
         try:
             await super().run()
+            self._begin_body()
         finally:
             if self._over is not None:
                 self._over()
 
-    def _send(self, frame: Frame) -> None:
-        super()._send(frame)
+    def _fail(self, error: LinkdError) -> LinkdError:
+        self._streaming = None
+        return super()._fail(error)
+
+    def _begin_body(self) -> None:
+        """Send the body of an answer that is streamed, behind its head."""
         if self._streaming is None:
             return
         if self._ctx.method == "HEAD" or self._streaming.status in _BODILESS:
@@ -298,7 +303,7 @@ class ActionJob(AnsweredJob):
             frame.call_result.SetInParent()
             return frame
         response = Response.of(result).for_request(ctx.method, ctx.headers)
-        if isinstance(response, StreamingResponse):
+        if isinstance(response, StreamingResponse) and not self._answered:
             frame.http_response.streamed = True
             self._streaming = response
         frame.http_response.status = response.status
