@@ -81,12 +81,17 @@ async def _readable(descriptor: int) -> None:
     # A copy: several may wait for one process, and a loop has one reader for each descriptor.
     own = os.dup(descriptor)
     ready: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(own, lambda: ready.done() or ready.set_result(None))
+    loop.add_reader(own, _mark, ready)
     try:
         await ready
     finally:
         loop.remove_reader(own)
         os.close(own)
+
+
+def _mark(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 class ForkServer:
