@@ -23,10 +23,12 @@ from pylinkd import (
     Stream,
     StreamingResponse,
     UnknownActionError,
+    WsContext,
 )
 from pylinkd.protocol.link import MAX_CHUNK_SIZE, STREAM_WINDOW
+from pylinkd.protocol.link_pb2 import Frame, StreamChunk
 from pylinkd.sdk.dispatch import time_left
-from pylinkd.testing import decode, run
+from pylinkd.testing import StreamedAnswer, decode, run
 
 
 @pytest.fixture
@@ -36,9 +38,10 @@ def service() -> Service[Any]:
 
 
 async def numbers(count: int) -> AsyncIterator[str]:
-    """Some lines."""
+    """Some lines, one in each turn of the loop."""
     for number in range(count):
         yield f"{number}\n"
+        await asyncio.sleep(0.001)
 
 
 async def test_answer_comes_piece_by_piece(service: Service[Any]) -> None:
@@ -57,24 +60,25 @@ async def test_answer_comes_piece_by_piece(service: Service[Any]) -> None:
 
 
 async def test_generator_runs_only_as_far_as_the_client_reads(service: Service[Any]) -> None:
-    """A few chunks are under way, and no more are made."""
+    """A few chunks are under way, and no more are made; small pieces go together."""
     made = 0
 
     async def endless() -> AsyncIterator[bytes]:
         nonlocal made
         while True:
             made += 1
-            yield b"x"
+            yield b"x" * 100
 
     @service.action("endless", route="/endless")
     async def answer(ctx: HttpContext) -> Response:
         return StreamingResponse(endless())
 
     async with run(service) as gateway, gateway.stream("GET", "/endless") as streamed:
-        await asyncio.wait_for(anext(streamed), 5)
+        first = await asyncio.wait_for(anext(streamed), 5)
         for _ in range(20):
             await asyncio.sleep(0)
-        assert made <= STREAM_WINDOW + 2
+        assert len(first) == MAX_CHUNK_SIZE
+        assert made * 100 <= (STREAM_WINDOW + 3) * MAX_CHUNK_SIZE
 
 
 async def test_large_chunks_are_cut_up(service: Service[Any]) -> None:
@@ -122,6 +126,7 @@ async def test_generator_that_fails_breaks_the_answer_off(service: Service[Any])
 
     async def failing() -> AsyncIterator[bytes]:
         yield b"x"
+        await asyncio.sleep(0.001)
         raise LookupError("a secret")
 
     @service.action("failing", route="/failing")
@@ -159,6 +164,7 @@ async def test_exit_in_a_generator_ends_no_process(service: Service[Any]) -> Non
 
     async def leaving() -> AsyncIterator[bytes]:
         yield b"x"
+        await asyncio.sleep(0.001)
         raise SystemExit(3)
 
     @service.action("leaving", route="/leaving")
@@ -442,3 +448,230 @@ def test_handler_has_to_take_the_chunks(service: Service[Any]) -> None:
 
     with pytest.raises(RegistrationError, match=r"takes \(ctx, chunks\)"):
         service.action.on_stream("files.put", route="/files")(put)
+
+
+# the awkward ends
+
+
+def fails(service: Service[Any], chunks: Any, **options: Any) -> None:
+    """An action that answers with these."""
+
+    @service.action("fails", route="/fails")
+    async def answer(ctx: HttpContext) -> Response:
+        return StreamingResponse(chunks(), **options)
+
+
+async def cancelled() -> AsyncIterator[bytes]:
+    """Awaits something that somebody cancelled."""
+    yield b"x"
+    gone = asyncio.ensure_future(asyncio.sleep(60))
+    asyncio.get_running_loop().call_soon(gone.cancel)
+    await gone
+
+
+class Unready:
+    """Cannot even begin."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        raise LookupError("not now")
+
+
+@pytest.mark.parametrize("chunks", [cancelled, Unready])
+async def test_body_that_ends_of_itself_is_broken_off(service: Service[Any], chunks: Any) -> None:
+    """A cancellation from within is a failure as any other, and the log says so."""
+    fails(service, chunks)
+    with structlog.testing.capture_logs() as logs:
+        async with run(service) as gateway, asyncio.timeout(5):
+            with pytest.raises(ServiceUnavailableError):
+                await gateway.request("GET", "/fails")
+
+    assert [line["event"] for line in logs].count("answer_stream_failed") == 1
+
+
+@pytest.mark.parametrize(("pieces", "size"), [([b"12345", b"67890"], 5), ([b"123456"], 5), ([b"1234"], 5), ([], 1)])
+async def test_body_is_as_long_as_it_says_or_broken_off(service: Service[Any], pieces: list[bytes], size: int) -> None:
+    """No client has all the bytes that were promised, where there are others."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+            await asyncio.sleep(0.001)
+
+    fails(service, chunks, size=size)
+    got: list[bytes] = []
+
+    async def read(streamed: StreamedAnswer) -> None:
+        async for chunk in streamed:
+            got.append(chunk)
+
+    async with run(service) as gateway, gateway.stream("GET", "/fails") as streamed:
+        with pytest.raises(ServiceUnavailableError):
+            await read(streamed)
+
+    assert len(b"".join(got)) < size
+
+
+@pytest.mark.parametrize("size", [-1, 1.5, "10", True])
+def test_size_is_a_number_of_bytes(size: Any) -> None:
+    """Said where it is written."""
+    with pytest.raises(ValueError, match="size is a number"):
+        StreamingResponse(numbers(1), size=size)
+
+
+async def test_generator_that_swallows_its_end_stops_all_the_same(service: Service[Any]) -> None:
+    """Nothing is left of it, and the service can stop."""
+    swallowed = asyncio.Event()
+
+    async def stubborn() -> AsyncIterator[bytes]:
+        yield b"x"
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            swallowed.set()
+        while True:
+            yield b"more"
+
+    fails(service, stubborn)
+    async with run(service) as gateway:
+        async with gateway.stream("GET", "/fails") as streamed:
+            await anext(streamed)
+        await asyncio.wait_for(swallowed.wait(), 5)
+        async with asyncio.timeout(5):
+            while any(task.get_name() == "linkd-answer" for task in asyncio.all_tasks()):
+                await asyncio.sleep(0.001)
+
+
+class Source:
+    """Chunks with something to let go of."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """See AsyncGenerator."""
+        self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [("HEAD", {}, 200), ("GET", {"If-None-Match": '"v1"'}, 200), ("GET", {}, 204), ("GET", {}, 200)],
+)
+@pytest.mark.parametrize("events", [False, True])
+async def test_chunks_are_closed_whether_they_are_sent_or_not(
+    service: Service[Any], method: str, headers: dict[str, str], status: int, events: bool
+) -> None:
+    """Such as another server's answer, or a cursor."""
+    source = Source()
+
+    @service.action("source", route="/source")
+    async def answer(ctx: HttpContext) -> Response:
+        if events:
+            return EventSourceResponse(source)
+        return StreamingResponse(source, status=status, etag="v1")
+
+    async with run(service) as gateway:
+        if events and method == "GET":
+            async with gateway.stream(method, "/source", headers=headers):
+                pass
+        else:
+            await gateway.request(method, "/source", headers=headers)
+        async with asyncio.timeout(5):
+            while not source.closed:
+                await asyncio.sleep(0)
+
+
+async def test_heartbeat_never_stands_within_an_event(service: Service[Any]) -> None:
+    """Nor are there more chunks under way than there may be."""
+    event = ServerSentEvent("x" * 200_000)
+
+    async def events() -> AsyncIterator[Any]:
+        for _ in range(5):
+            yield event
+            await asyncio.sleep(0.003)
+
+    @service.action("events", route="/events")
+    async def answer(ctx: HttpContext) -> Response:
+        return EventSourceResponse(events(), heartbeat=0.0005)
+
+    got = b""
+    async with run(service) as gateway, gateway.stream("GET", "/events") as streamed:
+        async for chunk in streamed:
+            got += chunk
+            await asyncio.sleep(0.001)
+
+    assert got.replace(b":\n\n", b"") == event.encode() * 5
+    assert got.count(event.encode()) == 5
+
+
+def test_headers_of_a_streamed_answer_stand_once() -> None:
+    """What the author gives counts."""
+    csv = StreamingResponse(numbers(1), headers={"content-type": "text/csv"})
+    events = EventSourceResponse(numbers(1), headers={"cache-control": "no-transform"})
+
+    assert [value for name, value in csv.header_list if name.lower() == "content-type"] == ["text/csv"]
+    assert [value for name, value in events.header_list if name.lower() == "cache-control"] == ["no-transform"]
+    with pytest.raises(ValueError, match="text/event-stream"):
+        EventSourceResponse(numbers(1), headers={"Content-Type": "text/plain"})
+
+
+async def test_events_are_asked_for_as_a_stream_in_tests(service: Service[Any]) -> None:
+    """A request would never end."""
+
+    @service.action("events", route="/events")
+    async def answer(ctx: HttpContext) -> Response:
+        return EventSourceResponse(numbers(1))
+
+    async with run(service) as gateway:
+        with pytest.raises(TypeError, match=r"gateway\.stream"):
+            await gateway.request("GET", "/events")
+
+
+@pytest.mark.parametrize("option", ["once", "retry", "breaker", "dead_letters", "max_body", "validate"])
+def test_actions_with_streams_have_no_option_that_would_lose_them(service: Service[Any], option: str) -> None:
+    """A second try would find the chunks used up."""
+
+    async def put(ctx: HttpContext, chunks: Stream) -> None:
+        """Never called."""
+
+    async def upload(ctx: WsContext, chunks: Stream) -> None:
+        """Never called."""
+
+    with pytest.raises(TypeError, match=option):
+        service.action.on_stream("files.put", route="/files", **{option: True})(put)  # type: ignore[arg-type]
+    if option != "max_body":
+        with pytest.raises(TypeError, match=option):
+            service.ws.on_stream("files.upload", **{option: True})(upload)  # type: ignore[arg-type]
+
+
+async def test_handlers_that_wait_for_their_clients_keep_nobody_out() -> None:
+    """As many slow clients as handlers may run."""
+    service = Service("files", max_concurrent=2)
+
+    @service.ws.on_stream("files.upload")
+    async def upload(ctx: WsContext, chunks: Stream) -> int:
+        return sum([len(chunk) async for chunk in chunks])
+
+    @service.action("hello", route="/hello")
+    async def hello(ctx: HttpContext) -> str:
+        return "hello"
+
+    async with run(service) as gateway:
+        waiting = []
+        for number in range(5):
+            client = await gateway.connect(f"u{number}")
+            frame = Frame()
+            frame.stream_opened.session, frame.stream_opened.type = client.id, "files.upload"
+            waiting.append((frame, asyncio.ensure_future(gateway.tell(frame))))
+        await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            assert decode(await gateway.request("GET", "/hello")) == "hello"
+        for frame, answer in waiting:
+            gateway.say(Frame(request_id=frame.request_id, stream_chunk=StreamChunk(data=b"abc")))
+            gateway.say(Frame(request_id=frame.request_id, stream_chunk=StreamChunk(last=True)))
+            assert (await answer).response.data == b"3"

@@ -15,7 +15,7 @@ from .context import HttpContext
 from .handlers import Handler, Options, SharedOptions, checked_group, once_option
 from .middleware import Middleware, Reach, Stack
 from .once import Once
-from .options import check_count, check_options
+from .options import check_count, check_known, check_options
 from .signatures import check_name_given, parameters_of
 from .streams import DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_SIZE
 from .text import DEFAULT_POLICY, TextPolicy
@@ -26,6 +26,7 @@ F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _BODYLESS = frozenset({"GET", "HEAD", "DELETE"})
 _WITH_BODY = frozenset({"PATCH", "POST", "PUT"})
+_OF_ROUTES = frozenset({"route", "method", "cookies", "text"})
 _LARGEST = 2**32 - 1  # bytes of a body that the gateway can be asked for
 
 
@@ -119,6 +120,7 @@ class StreamActionHandler(ActionHandler):
         **options: Any,
     ) -> None:
         place = where(function)
+        check_known(options, StreamActionOptions, _OF_ROUTES)
         check_options(place, idle_timeout=idle_timeout)
         check_count(place, "max_size", max_size, _LARGEST)
         super().__init__(name, function, timeout=timeout, max_body=max_size, validate=Any, **options)

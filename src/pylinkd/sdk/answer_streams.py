@@ -30,13 +30,20 @@ class Sender(Protocol):
 
 
 class AnswerStreams:
-    """All of one running service. Their number is that of the gateway's HTTP connections, which has a limit there."""
+    """All of one running service. Their number is that of the gateway's HTTP connections, which has a limit there.
+
+    Attributes:
+        generation: Which link the present ones are of: their numbers are the link's.
+    """
 
     def __init__(self) -> None:
-        self._streams: dict[int, AnswerStream] = {}  # by their question: they are all of one link
+        self.generation = 0
+        self._streams: dict[int, AnswerStream] = {}  # by their question
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, link: Sender, request_id: int, response: StreamingResponse, what: dict[str, Any]) -> None:
+    async def start(
+        self, link: Sender, request_id: int, response: StreamingResponse, what: dict[str, Any], generation: int
+    ) -> None:
         """Send a body, from the context of the handler that returned it.
 
         Args:
@@ -44,7 +51,11 @@ class AnswerStreams:
             request_id: Of the request, which was answered with the head.
             response: Whose body.
             what: What the log says of the handler.
+            generation: Of the link. Where that is gone, the body is closed instead.
         """
+        if generation != self.generation:
+            await close_unused(response, what)
+            return
 
         def over() -> None:
             if self._streams.get(request_id) is stream:
@@ -72,6 +83,7 @@ class AnswerStreams:
 
     def lost(self) -> None:
         """The link is gone, and with it every one of them."""
+        self.generation += 1
         for request_id in list(self._streams):
             self.abort(request_id)
 
@@ -85,7 +97,7 @@ class AnswerStreams:
         """Wait until all are sent; ``False``: not within ``timeout`` seconds."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
-        while self._tasks:
+        while self._streams:
             if clock() > deadline:
                 return False
             await asyncio.sleep(_STEP)
@@ -94,6 +106,8 @@ class AnswerStreams:
     async def close(self, timeout: float) -> int:
         """Cancel all of them; how many had not ended after ``timeout`` seconds."""
         self.lost()
+        for task in self._tasks:
+            task.cancel()
         if not self._tasks:
             return 0
         _, pending = await asyncio.wait(self._tasks, timeout=timeout)
@@ -101,7 +115,7 @@ class AnswerStreams:
 
 
 class AnswerStream:
-    """One of them.
+    """One of them. What is yielded in one turn of the loop goes together, in chunks of MAX_CHUNK_SIZE at most.
 
     Args:
         link: The link that the request came by.
@@ -118,14 +132,18 @@ class AnswerStream:
     def __init__(
         self, link: Sender, request_id: int, response: StreamingResponse, what: dict[str, Any], over: Callable[[], None]
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._link = link
         self._request_id = request_id
         self._response = response
         self._what = what
         self._over = over
+        self._pending = bytearray()  # what was yielded and not sent
+        self._yielded = self._sent = 0
         self._untaken = 0
-        self._room = asyncio.Event()
-        self._room.set()
+        self._complete = False  # the generator has ended
+        self._flushing = False  # at the end of the turn
+        self._news = asyncio.Event()  # something was taken, or nothing is wanted any more
         self._wanted = True
         self._beats: asyncio.TimerHandle | None = None
         self.cancel: Callable[[], object] = lambda: None
@@ -134,34 +152,74 @@ class AnswerStream:
     async def run(self) -> None:
         """Send all of it, and say how it ended."""
         frame = Frame()
-        iterator = aiter(self._response.chunks)
-        self._await_silence()
+        iterator: Any = None
         try:
+            iterator = aiter(self._response.chunks)
+            self._await_silence()
             async for chunk in iterator:
-                data = chunk.encode() if isinstance(chunk, str) else bytes(memoryview(chunk))
-                for start in range(0, len(data), MAX_CHUNK_SIZE):
-                    await self._room.wait()
-                    self._send(data[start : start + MAX_CHUNK_SIZE])
+                await self._put(chunk.encode() if isinstance(chunk, str) else bytes(memoryview(chunk)))
+                if not self._wanted:
+                    break
+            await self._put_rest()
             frame.stream_chunk.last = True
-        except asyncio.CancelledError:
-            pass  # whoever cancelled it has said how it ends
         except BaseException as error:
             if torn_down(error):
                 raise
-            frame.stream_aborted.reason = "failed"
-            error_id = secrets.token_hex(8)
-            report(log.error, "answer_stream_failed", error_id=error_id, exc_info=error, **self._what)
+            # What somebody else cancelled has been ended by them already.
+            if self._wanted or not isinstance(error, asyncio.CancelledError):
+                frame.stream_aborted.reason = "failed"
+                _log_failure(error, self._what)
         finally:
             self._end(frame)
-            await self._close(closed(iterator))
+            if iterator is not None:
+                await _close(iterator, self._what)
 
-    async def _close(self, closing: Any) -> None:
-        try:
-            await closing
-        except BaseException as error:
-            if torn_down(error):
-                raise
-            report(log.error, "answer_stream_failed", exc_info=error, **self._what)
+    async def _put(self, data: bytes) -> None:
+        self._yielded += len(data)
+        size = self._response.size
+        if size is not None and self._yielded > size:
+            raise ValueError(f"the body has more than the {size} bytes that its size= says")
+        self._pending += data
+        self._await_silence()
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+        while len(self._pending) >= MAX_CHUNK_SIZE and self._wanted:
+            self._send_some()
+            if len(self._pending) >= MAX_CHUNK_SIZE:
+                await self._taken_some()
+
+    async def _put_rest(self) -> None:
+        size = self._response.size
+        if size is not None and self._yielded < size and self._wanted:
+            raise ValueError(f"the body has {self._yielded} bytes, and its size= says {size}")
+        self._complete = True
+        while self._pending and self._wanted:
+            self._send_some()
+            if self._pending:
+                await self._taken_some()
+
+    async def _taken_some(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+    def _flush(self) -> None:
+        self._flushing = False
+        self._send_some()
+
+    def _send_some(self) -> None:
+        while self._pending and self._wanted and self._untaken < STREAM_WINDOW:
+            size = min(len(self._pending), MAX_CHUNK_SIZE)
+            if self._response.size is not None and not self._complete:
+                # The last byte is kept back until the generator has ended: a client that has all takes it for whole.
+                size = min(size, self._response.size - 1 - self._sent)
+            if size <= 0:
+                return
+            self._untaken += 1
+            self._sent += size
+            chunk = StreamChunk(data=bytes(self._pending[:size]))
+            del self._pending[:size]
+            self._link.answer(self._request_id, Frame(stream_chunk=chunk))
 
     def _end(self, frame: Frame) -> None:
         if self._beats is not None:
@@ -171,34 +229,31 @@ class AnswerStream:
             self._link.answer(self._request_id, frame)
             self._over()
 
-    def _send(self, data: bytes) -> None:
-        self._untaken += 1
-        if self._untaken >= STREAM_WINDOW:
-            self._room.clear()
-        self._link.answer(self._request_id, Frame(stream_chunk=StreamChunk(data=data)))
-        self._await_silence()
-
     def _await_silence(self) -> None:
         heartbeat = self._response.heartbeat
         if heartbeat != math.inf:
             if self._beats is not None:
                 self._beats.cancel()
-            self._beats = asyncio.get_running_loop().call_later(heartbeat, self._beat)
+            self._beats = self._loop.call_later(heartbeat, self._beat)
 
     def _beat(self) -> None:
-        if self._wanted and self._room.is_set():
-            self._send(self._response.beat)
-        elif self._wanted:
-            self._await_silence()  # the client has not read what there is
+        if not self._wanted:
+            return
+        if not self._pending and self._untaken < STREAM_WINDOW:  # else the client has not read what there is
+            self._pending += self._response.beat
+            self._send_some()
+        self._await_silence()
 
     def taken(self) -> None:
         """The gateway has sent a chunk on."""
-        self._untaken -= 1
-        self._room.set()
+        self._untaken = max(0, self._untaken - 1)
+        self._send_some()
+        self._news.set()
 
     def abort(self) -> None:
         """Nobody wants more of it."""
         self._wanted = False
+        self._news.set()
         self.cancel()
 
     def finish(self) -> None:
@@ -206,4 +261,23 @@ class AnswerStream:
         frame = Frame()
         frame.stream_chunk.last = True
         self._end(frame)
-        self.cancel()
+        self.abort()
+
+
+async def close_unused(response: StreamingResponse, what: dict[str, Any]) -> None:
+    """Let go of a body that nobody wants."""
+    await _close(response.chunks, what)
+
+
+async def _close(iterator: Any, what: dict[str, Any]) -> None:
+    try:
+        await closed(iterator)
+    except BaseException as error:
+        if torn_down(error):
+            raise
+        if not isinstance(error, asyncio.CancelledError):
+            _log_failure(error, what)
+
+
+def _log_failure(error: BaseException, what: dict[str, Any]) -> None:
+    report(log.error, "answer_stream_failed", error_id=secrets.token_hex(8), exc_info=error, **what)

@@ -90,12 +90,13 @@ class Job:
 
 
 class _Worker:
-    __slots__ = ("calls", "cancelled_at", "deadline", "job", "parked", "stubborn", "task", "wake")
+    __slots__ = ("calls", "cancelled_at", "deadline", "job", "parked", "stubborn", "task", "waits", "wake")
 
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
         self.job: Job | None = None
         self.calls = 0  # whose answers its handler waits for
+        self.waits = 0  # for its client
         self.deadline = 0.0
         self.cancelled_at: float | None = None
         self.stubborn = False
@@ -235,6 +236,25 @@ class Dispatcher:
         worker.calls -= 1
         if not worker.calls:
             self._awaited -= 1
+
+    def wait_began(self) -> None:
+        """A handler waits for its client from now on, which may take as long as that likes: its place is another's."""
+        worker = _worker.get()
+        if worker is None:
+            return
+        worker.waits += 1
+        if worker.waits == 1:
+            self._active -= 1
+            self._schedule_check()
+
+    def wait_ended(self) -> None:
+        """It goes on, beyond ``max_concurrent`` if need be."""
+        worker = _worker.get()
+        if worker is None:
+            return
+        worker.waits -= 1
+        if not worker.waits:
+            self._active += 1
 
     async def drain(self, timeout: float) -> bool:
         """Wait until nothing is unfinished; ``False``: not within ``timeout`` seconds."""

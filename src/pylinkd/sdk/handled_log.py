@@ -21,6 +21,8 @@ log = structlog.get_logger("linkd.service")
 
 _Facts = dict[str, Any]
 
+_OF_STREAMS = ("stream_credit", "stream_chunk", "stream_aborted")  # an answer is still to come, or was there
+
 
 def runtime_class() -> type[Runtime]:
     """The runtime for what is logged: one that notes everything where that is debug."""
@@ -55,7 +57,7 @@ class _Noted:
         kind = frame.WhichOneof("body")
         status = frame.http_response.status if kind == "http_response" else 200
         self._link.answer(request_id, frame)
-        if kind != "stream_credit":  # the answer is still to come
+        if kind not in _OF_STREAMS:
             self._note(status)
 
     def fail(self, request_id: int, error: LinkdError) -> None:

@@ -14,6 +14,7 @@ from ..protocol.link import Reused
 from ..protocol.link_pb2 import Call, Event, Frame, HttpRequest
 from ..protocol.link_values import read_identity
 from .actions import ActionHandler, parse_query
+from .answer_streams import close_unused
 from .answered_job import Answerable as Answerable
 from .answered_job import AnsweredJob
 from .context import Context, EventContext, HttpContext, WsContext
@@ -23,12 +24,10 @@ from .host import Host, persistence_of
 from .presence import PresenceChange
 from .response import Response
 from .socket import Socket
-from .streaming import StreamingResponse
+from .streaming import BODILESS, StreamingResponse
 from .streams import Stream
 from .validation import Function, encode
 from .websocket import MessageHandler, StreamHandler
-
-_BODILESS = (204, 205, 304)  # statuses whose answers have no content (RFC 9110 §6.4.1, §15.3.6)
 
 _reused = Reused()  # for the answers to messages: run() encodes one before anybody else can write the next
 
@@ -207,7 +206,7 @@ class NoticeJob(HookJob):
 class ActionJob(AnsweredJob):
     """An action, asked over HTTP or called by another service."""
 
-    __slots__ = ("_ctx", "_handler", "_over", "_streaming")
+    __slots__ = ("_ctx", "_generation", "_handler", "_over", "_streaming")
 
     def __init__(
         self, host: Host, link: Answerable, request_id: int, handler: ActionHandler, ctx: HttpContext[Any]
@@ -217,6 +216,7 @@ class ActionJob(AnsweredJob):
         self.timeout = handler.timeout
         self._handler = handler
         self._ctx = ctx
+        self._generation = host.answer_streams.generation
         self._over: Callable[[], None] | None = None
         self._streaming: StreamingResponse | None = None
 
@@ -234,7 +234,7 @@ class ActionJob(AnsweredJob):
         """See Job."""
         try:
             await super().run()
-            self._begin_body()
+            await self._begin_body()
         finally:
             if self._over is not None:
                 self._over()
@@ -243,16 +243,11 @@ class ActionJob(AnsweredJob):
         self._streaming = None
         return super()._fail(error)
 
-    def _begin_body(self) -> None:
+    async def _begin_body(self) -> None:
         """Send the body of an answer that is streamed, behind its head."""
-        if self._streaming is None:
-            return
-        if self._ctx.method == "HEAD" or self._streaming.status in _BODILESS:
-            end = Frame()
-            end.stream_chunk.last = True
-            self._link.answer(self._request_id, end)
-        else:
-            self._host.answer_streams.start(self._link, self._request_id, self._streaming, self._what())
+        if self._streaming is not None:
+            link, number, what = self._link, self._request_id, self._what()
+            await self._host.answer_streams.start(link, number, self._streaming, what, self._generation)
 
     @classmethod
     def of_request(
@@ -298,12 +293,14 @@ class ActionJob(AnsweredJob):
             raise refusal
         result = await handler.call(ctx)
         frame = Frame()
+        if isinstance(result, StreamingResponse) and not self._streams(result):
+            await close_unused(result, self._what())
         if ctx.caller is not None:
             frame.call_result.data = result.as_json() if isinstance(result, Response) else encode(result)
             frame.call_result.SetInParent()
             return frame
         response = Response.of(result).for_request(ctx.method, ctx.headers)
-        if isinstance(response, StreamingResponse) and not self._answered:
+        if isinstance(response, StreamingResponse) and self._streams(response):
             frame.http_response.streamed = True
             self._streaming = response
         frame.http_response.status = response.status
@@ -311,6 +308,12 @@ class ActionJob(AnsweredJob):
         for name, value in response.header_list:
             frame.http_response.headers.add(name=name, value=value)
         return frame
+
+    def _streams(self, response: StreamingResponse) -> bool:
+        """Whether its body will be sent: not for HEAD, nor where the client's copy is current, nor to a caller."""
+        ctx = self._ctx
+        sends = ctx.caller is None and ctx.method != "HEAD" and response.status not in BODILESS
+        return sends and not self._answered and response.for_request(ctx.method, ctx.headers) is response
 
     @property
     def _retry_on(self) -> tuple[type[BaseException], ...]:

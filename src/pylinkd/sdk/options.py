@@ -7,7 +7,7 @@ fails with the first message.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from ..protocol.rate import parse_rate
@@ -36,6 +36,22 @@ def check_options(place: str, /, **options: Any) -> None:
             check(name, value)
         except ValueError as cause:
             raise RegistrationError(f"{place}: {cause}") from None
+
+
+def check_known(options: Mapping[str, Any], allowed: type, others: Collection[str] = ()) -> None:
+    """Look for options that nobody knows.
+
+    Args:
+        options: What was given.
+        allowed: The TypedDict of those that there are.
+        others: Further names that are right.
+
+    Raises:
+        TypeError: If there is one.
+    """
+    unknown = options.keys() - allowed.__annotations__.keys() - set(others)
+    if unknown:
+        raise TypeError(f"a handler of streams has no option {', '.join(sorted(unknown))}")
 
 
 def _flag(name: str, value: Any) -> None:

@@ -352,13 +352,17 @@ class Runtime:
         elif not isinstance(handler, StreamHandler):
             link.fail(request_id, UnknownMessageTypeError(details={"type": opened.type}))
         else:
-            stream = Stream(link, request_id, max_size=handler.max_size, idle_timeout=handler.idle_timeout)
+            stream = self._stream(link, request_id, handler)
             over = self._expect_chunks(request_id, stream)
             job: Job = StreamJob(self, link, request_id, handler, socket, opened.type, opened.data, stream, over)
             if not socket._ready:
                 socket._early = [*(socket._early or ()), job]
             else:
                 self.dispatcher.add(job)
+
+    def _stream(self, link: Answerable, request_id: int, handler: StreamHandler | StreamActionHandler) -> Stream:
+        size, timeout = handler.max_size, handler.idle_timeout
+        return Stream(link, request_id, self.dispatcher, max_size=size, idle_timeout=timeout)
 
     def _expect_chunks(self, request_id: int, stream: Stream) -> Callable[[], None]:
         """Feed a stream with what comes for a question; what is returned ends that."""
@@ -502,7 +506,7 @@ class Runtime:
         else:
             job = ActionJob.of_request(self, link, request_id, handler, request)
             if isinstance(handler, StreamActionHandler):
-                stream = Stream(link, request_id, max_size=handler.max_size, idle_timeout=handler.idle_timeout)
+                stream = self._stream(link, request_id, handler)
                 job.take(stream, self._expect_chunks(request_id, stream))
             self.dispatcher.add(job)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..protocol.errors import NotFoundError
+from ..protocol.errors import InternalError, NotFoundError
 from .conditional import entity_tag, http_date
 from .context import HttpContext
 from .ranges import RangeNotSatisfiableError, requested_range
@@ -133,15 +133,17 @@ def _opened(path: Path) -> Iterator[tuple[int, os.stat_result]]:
 
 async def _pieces(path: Path, known: os.stat_result, wanted: range) -> AsyncIterator[bytes]:
     """The bytes of a file, as long as it stays the one that was looked at: else the answer stays incomplete."""
-    with _opened(path) as (handle, found):
-        if not os.path.samestat(known, found):
-            return
+    with _opened(path) as (handle, _):
         for start in range(wanted.start, wanted.stop, _PIECE):
-            size = min(_PIECE, wanted.stop - start)
-            piece = await asyncio.to_thread(os.pread, handle, size, start)
+            piece = await asyncio.to_thread(os.pread, handle, min(_PIECE, wanted.stop - start), start)
+            if not _is_same(known, os.fstat(handle)):
+                raise InternalError(f"{path.name} changed while it was sent", type="FILE_CHANGED")
             yield piece
-            if len(piece) < size:
-                return
+
+
+def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
+    changes = one.st_size, one.st_mtime_ns
+    return os.path.samestat(one, other) and changes == (other.st_size, other.st_mtime_ns)
 
 
 def _content_type(name: str) -> str:

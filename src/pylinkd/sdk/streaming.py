@@ -10,6 +10,9 @@ from typing import Any
 from .response import Response
 from .validation import encode
 
+BODILESS = (204, 205, 304)
+"""Statuses whose answers have no content (RFC 9110 §6.4.1, §15.3.6)."""
+
 _COMMENT = b":\n\n"  # which no client hands to anybody
 
 
@@ -23,7 +26,7 @@ class StreamingResponse(Response):
     Args:
         chunks: Bytes, or text that is sent as UTF-8.
         status: 200 to 599.
-        content_type: What the body is.
+        content_type: What the body is; by default what ``headers`` say, else ``application/octet-stream``.
         headers: Further headers; a list of values is sent as a header each.
         cookies: Values of ``Set-Cookie``.
         etag: See Response.
@@ -32,7 +35,7 @@ class StreamingResponse(Response):
             exactly so many.
 
     Raises:
-        ValueError: If HTTP cannot carry the status or a header.
+        ValueError: If HTTP cannot carry the status or a header, or the size is none.
         TypeError: If ``chunks`` is not asynchronous.
     """
 
@@ -43,7 +46,7 @@ class StreamingResponse(Response):
         chunks: AsyncIterable[bytes | str],
         *,
         status: int = 200,
-        content_type: str = "application/octet-stream",
+        content_type: str | None = None,
         headers: Mapping[str, str | Sequence[str]] | None = None,
         cookies: Iterable[str] = (),
         etag: str | None = None,
@@ -52,6 +55,10 @@ class StreamingResponse(Response):
     ) -> None:
         if not isinstance(chunks, AsyncIterable):
             raise TypeError(f"chunks is an async generator or the like, not {type(chunks).__name__}")
+        if size is not None and not _is_size(size):
+            raise ValueError(f"size is a number of bytes, 0 or more, not {size!r}")
+        if content_type is None and not _has(headers, "content-type"):
+            content_type = "application/octet-stream"
         super().__init__(
             b"",
             status=status,
@@ -67,7 +74,8 @@ class StreamingResponse(Response):
     @property
     def header_list(self) -> list[tuple[str, str]]:
         """See Response."""
-        length = [] if self.size is None else [("Content-Length", str(self.size))]
+        no_length = self.size is None or self.status in BODILESS
+        length = [] if no_length else [("Content-Length", str(self.size))]
         return [*super().header_list, *length]
 
     def as_json(self) -> bytes:
@@ -87,6 +95,14 @@ class StreamingResponse(Response):
     def beat(self) -> bytes:
         """What is sent where nothing else is, so that nobody on the way takes the connection for dead."""
         return b""
+
+
+def _has(headers: Mapping[str, Any] | None, name: str) -> bool:
+    return any(each.lower() == name for each in headers or ())
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 class ServerSentEvent:
@@ -144,7 +160,7 @@ class EventSourceResponse(StreamingResponse):
         cookies: Values of ``Set-Cookie``.
 
     Raises:
-        ValueError: If HTTP cannot carry a header, or the heartbeat is not above 0.
+        ValueError: If HTTP cannot carry a header, one says another content type, or the heartbeat is not above 0.
         TypeError: If ``events`` is not asynchronous.
     """
 
@@ -162,10 +178,13 @@ class EventSourceResponse(StreamingResponse):
             raise ValueError(f"heartbeat is a number of seconds above 0, not {heartbeat!r}")
         if not isinstance(events, AsyncIterable):
             raise TypeError(f"events is an async generator or the like, not {type(events).__name__}")
-        given = {} if headers is None else headers
+        if _has(headers, "content-type"):
+            raise ValueError("the content type of events is text/event-stream")
         # What is on the way shall neither keep events nor collect them.
         own = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(_encoded(events), content_type="text/event-stream", headers={**own, **given}, cookies=cookies)
+        kept = {name: value for name, value in own.items() if not _has(headers, name.lower())}
+        chunks = _EventChunks(events)
+        super().__init__(chunks, content_type="text/event-stream", headers={**kept, **(headers or {})}, cookies=cookies)
         self._heartbeat = heartbeat
 
     @property
@@ -179,16 +198,28 @@ class EventSourceResponse(StreamingResponse):
         return _COMMENT
 
 
-async def _encoded(events: AsyncIterable[Any]) -> AsyncIterator[bytes]:
-    iterator = aiter(events)
-    try:
-        async for event in iterator:
-            yield (event if isinstance(event, ServerSentEvent) else ServerSentEvent(event)).encode()
-    finally:
-        await closed(iterator)
+class _EventChunks:
+    """Events as they are sent. No generator: one that has not begun would not close what it is made of."""
+
+    def __init__(self, events: AsyncIterable[Any]) -> None:
+        self._events = events
+        self._iterator: AsyncIterator[Any] | None = None
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self._iterator = aiter(self._events)
+        return self
+
+    async def __anext__(self) -> bytes:
+        assert self._iterator is not None
+        event = await anext(self._iterator)
+        return (event if isinstance(event, ServerSentEvent) else ServerSentEvent(event)).encode()
+
+    async def aclose(self) -> None:
+        """Close the events."""
+        await closed(self._events if self._iterator is None else self._iterator)
 
 
-async def closed(iterator: AsyncIterator[Any]) -> None:
+async def closed(iterator: AsyncIterable[Any]) -> None:
     """Let a generator clean up that is not used up; other iterators have nothing to close."""
     aclose = getattr(iterator, "aclose", None)
     if aclose is not None:

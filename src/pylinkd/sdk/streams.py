@@ -40,6 +40,16 @@ class Sender(Protocol):
         """Say something about the question with this number."""
 
 
+class Places(Protocol):
+    """Has the places of handlers (dispatch.Dispatcher)."""
+
+    def wait_began(self) -> None:
+        """A handler waits for its client, and needs no place."""
+
+    def wait_ended(self) -> None:
+        """It goes on."""
+
+
 class Stream:
     """The chunks of one message; ``async for chunk in stream``, once.
 
@@ -49,12 +59,14 @@ class Stream:
     Args:
         sender: The link.
         request_id: The stream's number on it.
+        places: Of handlers: this one needs none while it waits for a chunk.
         max_size: Most bytes altogether.
         idle_timeout: Seconds to wait for the next chunk.
     """
 
-    def __init__(self, sender: Sender, request_id: int, *, max_size: int, idle_timeout: float) -> None:
+    def __init__(self, sender: Sender, request_id: int, places: Places, *, max_size: int, idle_timeout: float) -> None:
         self._sender = sender
+        self._places = places
         self._request_id = request_id
         self._max_size = max_size
         self._idle_timeout = idle_timeout
@@ -116,10 +128,12 @@ class Stream:
 
     async def _wait(self) -> None:
         self._waiting = asyncio.get_running_loop().create_future()
+        self._places.wait_began()
         try:
             async with asyncio.timeout(self._idle_timeout):
                 await self._waiting
         except TimeoutError:
             raise StreamIdleError() from None
         finally:
+            self._places.wait_ended()
             self._waiting = None

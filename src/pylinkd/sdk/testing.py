@@ -105,12 +105,19 @@ class Gateway(MemoryGateway):
         Raises:
             LinkdError: If no route matches, the body is larger than the action's ``max_body``, or the action answers
                 with an error.
+            TypeError: If the answer is an event stream, which has no end: see ``stream``.
         """
         frame, chunks = self._question(method, path, body, query, headers, cookies, _identity(user, None, roles))
         answer = await self._ask(frame, chunks)
-        streamed = self.streamed.pop(frame.request_id, None)
+        streamed = self.streamed.get(frame.request_id)
         if streamed is not None:
-            answer.body = b"".join([chunk async for chunk in streamed])
+            try:
+                if streamed.headers.get("content-type") == "text/event-stream":
+                    raise TypeError("these are events, which have no end: ask with gateway.stream()")
+                answer.body = b"".join([chunk async for chunk in streamed])
+            finally:
+                del self.streamed[frame.request_id]
+                streamed.close()
         return _returned(answer, head=method == "HEAD")
 
     @contextlib.asynccontextmanager

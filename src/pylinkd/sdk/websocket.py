@@ -15,7 +15,7 @@ from .failures import ErrorClasses
 from .handlers import Handler, Options, SharedOptions, checked_group, once_option
 from .middleware import Middleware, Reach, Stack
 from .once import Once
-from .options import check_options
+from .options import check_known, check_options
 from .retry import Retry
 from .signatures import check_name_given, parameters_of
 from .streams import DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_SIZE
@@ -146,6 +146,7 @@ class StreamHandler(MessageHandler):
         timeout: float | None = None,
         **options: Any,
     ) -> None:
+        check_known(options, StreamOptions)
         check_options(where(function), max_size=max_size, idle_timeout=idle_timeout)
         # A stream holds nobody up: the session's messages are handled beside it.
         super().__init__(type, function, timeout=timeout, ordered=False, validate=Any, **options)

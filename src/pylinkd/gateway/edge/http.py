@@ -16,7 +16,6 @@ from ...protocol.envelope import error_body
 from ...protocol.errors import BadRequestError, InternalError, LinkdError, RateLimitedError
 from ...protocol.headers import check_header
 from ...protocol.identity import Identity
-from ...protocol.link import MAX_CHUNK_SIZE, STREAM_WINDOW
 from ...protocol.link_pb2 import HttpRequest, HttpResponse
 from ...protocol.link_values import fill_identity
 from ...protocol.routes import MethodNotAllowedError
@@ -40,7 +39,7 @@ log = structlog.get_logger("linkd.http")
 _NOT_FORWARDED = frozenset(
     {"authorization", "cookie", "connection", "keep-alive", "transfer-encoding", "upgrade", "te", "expect"}
 )
-_STREAMED_AT_ONCE = STREAM_WINDOW * MAX_CHUNK_SIZE  # bytes of a streamed body that are kept at most
+_BODILESS = (204, 205, 304)  # statuses whose answers have no content (RFC 9110 §6.4.1, §15.3.6)
 _NOT_RETURNED = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade", "date"})
 
 
@@ -164,7 +163,7 @@ class HttpApplication:
             described = answer is None and self._describes(request)
             preflight = None if self._cors is None else self._cors.preflight(request)
             if not (answer or described or preflight or self._is_websocket(request.scope["path"])):
-                return _response(await self._act(request, send))
+                return _response(await self._act(request, send), request.method)
             # No action counts these.
             self._door.count(self._address(request, joined(request.scope["headers"])))
             if preflight is not None:
@@ -222,7 +221,8 @@ class HttpApplication:
         target = self._router.find(request.method, _segments(request), identity)
         limit = self._limit(target)
         size = _announced(headers, limit)
-        async with self._bodies.space(min(size, _STREAMED_AT_ONCE) if target.stream else size, address):
+        # Of a streamed body the gateway keeps no more than of any connection.
+        async with self._bodies.space(0 if target.stream else size, address):
             wire = self._describe(request, identity, address)
             wire.cookies.update(_cookies_for(target.cookies, credentials))
             if target.stream:
@@ -299,8 +299,8 @@ async def _body(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def _response(answer: Answer) -> Response:
-    """What a service answered, as HTTP carries it.
+def _response(answer: Answer, method: str) -> Response:
+    """What a service answered to a request by this method, as HTTP carries it.
 
     Raises:
         ValueError: If HTTP cannot carry it. A streamed body is closed then.
@@ -309,17 +309,22 @@ def _response(answer: Answer) -> Response:
     try:
         if not 200 <= head.status <= 599:
             raise ValueError(f"{head.status} is no status of an answer")
+        if body is not None and head.status in _BODILESS:
+            body.close()
+            body = None
         if body is not None:
             response: Response = StreamedResponse(body, head.status)
         else:
             # For HEAD the server leaves the body out and keeps its length (RFC 9110 §9.3.2).
-            content = b"" if head.status == 205 else head.body  # which has none (RFC 9110 §15.3.6)
+            content = b"" if head.status in _BODILESS else head.body
             response = Response(content, status_code=head.status)
         for header in head.headers:
             check_header(header.name, header.value)
             name = header.name.lower()
-            if name not in _NOT_RETURNED or (body is not None and name == "content-length"):
+            if name not in _NOT_RETURNED:
                 response.headers.append(header.name, header.value)
+            elif name == "content-length" and (body is not None or method == "HEAD"):
+                response.headers[name] = header.value
     except Exception:
         if body is not None:
             body.close()

@@ -25,6 +25,7 @@ from .refuse import CLOSING_SECONDS, close_gently, log
 from .sending import Sending
 from .serving import Serving
 from .stages import Progress, Stage
+from .tcp import reset_on_close
 from .tls import let_go
 
 _KEPT = 16 * 1024  # bytes of a body that wait for the application before reading stops
@@ -95,7 +96,10 @@ class HttpConnection(asyncio.BufferedProtocol):
         In the middle of an answer that is streamed it is taken for gone: there may be nothing to write for long, which
         would show whether it is.
         """
-        if self._closing or self._exchange is None or self._exchange.streaming:
+        if self._closing or self._exchange is None:
+            return False
+        if self._exchange.streaming:
+            self.cut()
             return False
         self._half_closed = True
         self._conn.receive_data(b"")
@@ -129,8 +133,6 @@ class HttpConnection(asyncio.BufferedProtocol):
             return
         if self._exchange is not None and self._exchange.answered:
             self.answered()
-        elif self._conn.their_state is h11.SEND_BODY:  # the answer began before the request's end
-            self._progress.enter(Stage.BODY, self._serving.deadlines.body)
         else:
             self._progress.enter(Stage.ANSWERING, self._serving.deadlines.answering)
 
@@ -308,8 +310,12 @@ class HttpConnection(asyncio.BufferedProtocol):
             head = events[0]
             headers = [*head.headers, (b"connection", b"close")]
             events = (h11.Response(status_code=head.status_code, headers=headers, reason=head.reason), *events[1:])
-        self._transport.write(b"".join(self._conn.send(event) or b"" for event in events))
-        if self._progress.stage is Stage.ANSWERING and self._conn.our_state is h11.SEND_BODY:
+        data = b"".join(self._conn.send(event) or b"" for event in events)
+        self._sending.written += len(data)
+        self._transport.write(data)
+        if self._conn.our_state is h11.SEND_BODY and self._progress.stage in (Stage.ANSWERING, Stage.BODY):
+            if self._progress.stage is Stage.BODY:
+                self._pause()  # the answer has begun: nobody reads what is left of the request
             self._progress.enter(Stage.ANSWERING, self._serving.deadlines.answering)  # for what comes next
 
     def _goes_on(self) -> bool:
@@ -368,18 +374,25 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Answer a request that cannot be taken or completed, and close."""
         if self._closing:
             return
-        exchange = self._exchange
-        log.info("head_refused", code=error.code, remote_address=self._client[0] if self._client else "")
+        if self._exchange is not None and self._exchange.started:
+            log.warning("answer_broken_off", code=error.code, remote_address=self.address)
+            self.cut()
+            return
+        log.info("head_refused", code=error.code, remote_address=self.address)
         self._serving.traffic.handshakes[str(error.code)] += 1
-        if exchange is None or not exchange.started:
-            self._transport.write(refusal(error))
+        self._transport.write(refusal(error))
         self._close()
 
     def cut(self) -> None:
         """See exchange.Carrier."""
-        if not self._closing:
-            self._end()
-            self._transport.abort()
+        if self._closing:
+            return
+        exchange = self._exchange
+        if exchange is not None and exchange.started and exchange.scope["http_version"] == "1.0":
+            # There the end of the connection may be that of the answer: only a reset shows that a part is missing.
+            reset_on_close(self._transport)
+        self._end()
+        self._transport.abort()
 
     # the end
 
@@ -402,9 +415,10 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.refuse(AnswerTimeoutError())
         elif stage is not Stage.SENDING:
             self._close()
-        elif self._sending.goes_on(0 if self._exchange is None else self._exchange.left):
+        elif self._sending.goes_on():
             self._progress.enter(Stage.SENDING, self._serving.deadlines.sending)
         else:
+            log.info("answer_cut", remote_address=self.address)
             self.cut()
 
     def _close(self) -> None:

@@ -10,24 +10,29 @@ _PERIODS = 10  # of the stage's time limit, within which everything has to be re
 
 
 class Sending:
-    """What one client has not read yet.
+    """How far one client has read.
 
     Args:
         transport: Of the client.
+
+    Attributes:
+        written: Bytes that were written to it.
     """
 
-    __slots__ = ("_least", "_left", "_transport")
+    __slots__ = ("_least", "_read", "_transport", "written")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._left = self._least = 0
+        self._read = self._least = 0
+        self.written = 0
 
     def begin(self, left: int = 0) -> None:
-        """More was written than the kernel takes; so many bytes are not written yet."""
-        self._left = unread(self._transport) + left
-        self._least = max(1, self._left // _PERIODS)
+        """More was written than the kernel takes; so many bytes, as far as is known, are not written yet."""
+        waiting = unread(self._transport)
+        self._read = self.written - waiting
+        self._least = max(1, (waiting + left) // _PERIODS)
 
-    def goes_on(self, left: int = 0) -> bool:
+    def goes_on(self) -> bool:
         """Whether the client has read a fair part since the last call: a tenth of what there was at first."""
-        before, self._left = self._left, unread(self._transport) + left
-        return before - self._left >= self._least
+        before, self._read = self._read, self.written - unread(self._transport)
+        return self._read - before >= self._least

@@ -24,6 +24,13 @@ def is_reachable(transport: asyncio.Transport | None) -> bool:
     return bool(state == _ESTABLISHED and not (unacknowledged and silence_ms >= _UNREACHABLE_MS))
 
 
+def reset_on_close(transport: asyncio.Transport) -> None:
+    """Have the connection end with a reset, and not with the end of a stream."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 def unread(transport: asyncio.Transport) -> int:
     """Bytes that were written and that the client's kernel has not acknowledged."""
     # The transport's buffer alone stands still for long: the kernel takes more only when a third of its is free.

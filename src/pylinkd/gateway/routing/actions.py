@@ -96,13 +96,15 @@ class Actions:
         request.streamed = chunks is not None
         question = HttpQuestion(instance.link)
         question.ask(request)
-        if chunks is None:
-            return await question.answer
-        sending = asyncio.ensure_future(question.send(chunks))
+        sending = None if chunks is None else asyncio.ensure_future(question.send(chunks))
         try:
             return await question.answer
+        except asyncio.CancelledError:
+            question.give_up()
+            raise
         finally:
-            sending.cancel()
+            if sending is not None:
+                sending.cancel()
 
     def answers(self, segments: Sequence[str]) -> bool:
         """Whether a path, in decoded segments, is that of an action, by whatever method."""
@@ -196,6 +198,14 @@ class HttpQuestion:
         except Exception as error:
             if not self.answer.done():
                 self.answer.set_exception(error)
+
+    def give_up(self) -> None:
+        """Nobody is there for the answer any more, though it may have come in this turn."""
+        answer = self.answer
+        if answer.done() and not answer.cancelled() and answer.exception() is None:
+            body = answer.result().body
+            if body is not None:
+                body.close()
 
     def taken(self) -> None:
         """The service has taken a chunk of the body."""

@@ -93,6 +93,7 @@ class ServiceLink(LinkEndpoint):
         failures: Its answers that are errors, by class; the service's, once it is registered.
         stored: What it last said of its database: dead letters and so on, by kind.
         answer_bodies: The bodies that it sends, by their question.
+        ends_event_streams: Whether the gateway stops, and with it answers that have no end of their own.
         congested: Whether whoever asks more should first let the service catch up. ``LinkHandler.ready`` ends it.
         paused: Whether the service does not read what it is sent.
     """
@@ -116,6 +117,7 @@ class ServiceLink(LinkEndpoint):
         self.failures: Counter[str] = Counter()
         self.stored: dict[str, int] = {}
         self.answer_bodies: dict[int, AnswerBody] = {}
+        self.ends_event_streams = False
         self.name = "unregistered"
         self.heard_at = self._loop.time()
 
@@ -280,7 +282,10 @@ class ServiceLink(LinkEndpoint):
                 log.exception("answer_failed", service=self.name)  # the others wait for theirs
 
     def end_event_streams(self) -> None:
-        """End the answers that have no end of their own; their clients ask again, and reach whoever is there then."""
+        """End the answers that have no end of their own, those that come later, too; their clients ask again, and reach
+        whoever is there then.
+        """
+        self.ends_event_streams = True
         for body in list(self.answer_bodies.values()):
             if body.endless:
                 body.close()

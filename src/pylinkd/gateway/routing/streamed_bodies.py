@@ -15,6 +15,7 @@ from .link import ServiceLink
 
 log = structlog.get_logger("linkd.services")
 
+_LINK_STEP = 0.05  # seconds between two looks at whether a service reads again
 _EVENT_STREAM = "text/event-stream"
 
 
@@ -35,7 +36,6 @@ class RequestBody:
         self.over = False
         self._untaken = 0
         self._room = asyncio.Event()
-        self._room.set()
 
     async def send(self, chunks: AsyncIterable[bytes]) -> None:
         """Send all of it, as fast as the service takes it. Where it breaks off the service learns of that.
@@ -47,7 +47,11 @@ class RequestBody:
         try:
             async for data in chunks:
                 for start in range(0, len(data), MAX_CHUNK_SIZE):
-                    await self._room.wait()
+                    while self._untaken >= STREAM_WINDOW:
+                        self._room.clear()
+                        await self._room.wait()
+                    while self._link.paused:  # many bodies together could fill it
+                        await asyncio.sleep(_LINK_STEP)
                     self._send_chunk(data[start : start + MAX_CHUNK_SIZE])
         except BaseException:
             frame.stream_aborted.reason = "gone"
@@ -60,13 +64,11 @@ class RequestBody:
 
     def _send_chunk(self, data: bytes) -> None:
         self._untaken += 1
-        if self._untaken >= STREAM_WINDOW:
-            self._room.clear()
         self._link.answer(self._request_id, Frame(stream_chunk=StreamChunk(data=data)))
 
     def taken(self) -> None:
         """The service has taken a chunk."""
-        self._untaken -= 1
+        self._untaken = max(0, self._untaken - 1)  # it may say so more often than there are chunks
         self._room.set()
 
 
@@ -94,6 +96,8 @@ class AnswerBody:
             for header in answer.headers
         )
         link.answer_bodies[request_id] = self
+        if self.endless and link.ends_event_streams:
+            self.close()
 
     # what the service does
 
