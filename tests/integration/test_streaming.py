@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections.abc import AsyncIterator
@@ -15,13 +16,14 @@ import pytest_asyncio
 
 from tests.chat.browsers import chromium
 from tests.integration.raw_websocket import http_exchange, raw_connection
-from tests.processes import Platform, platform, resident
+from tests.processes import Platform, make_token, platform, resident
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SERVICE = "tests/services/streaming.py"
 WAIT = 10.0
 MEBI = 2**20
+ADMIN_KEY = "a key for the admin API of 32 bytes"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -142,16 +144,19 @@ async def test_silence_is_no_answer(http: httpx.AsyncClient) -> None:
         await asyncio.wait_for(_lines(http, "/ticks"), WAIT)
 
 
-async def _lines(http: httpx.AsyncClient, path: str, began: asyncio.Event | None = None) -> list[str]:
+async def _lines(
+    http: httpx.AsyncClient, path: str, began: asyncio.Event | None = None, headers: dict[str, str] | None = None
+) -> list[str]:
     """All lines of an answer.
 
     Args:
         http: Who asks.
         path: Of the action.
         began: Set with the first line.
+        headers: Of the request.
     """
     lines = []
-    async with http.stream("GET", path) as answer:
+    async with http.stream("GET", path, headers=headers) as answer:
         async for line in answer.aiter_lines():
             lines.append(line)
             if began is not None:
@@ -330,3 +335,85 @@ async def test_browser_listens_and_comes_back(tmp_path: Path) -> None:
         await page.wait_for_function("heard.length === 4")
         heard: Any = await page.evaluate("heard")
         assert heard == ["after 0", "one 1", "after 1", "two 2"]
+
+
+async def test_client_that_reads_steadily_gets_all(tmp_path: Path) -> None:
+    """However long it takes: what counts is that it reads."""
+    size, hurried = 24 * MEBI, {"LINKD_HEAD_TIMEOUT_MS": "100"}  # a client that does not read has 0.6 s
+    async with platform(tmp_path, SERVICE, env=hurried) as running, raw_connection(running) as (reader, writer):
+        writer.write(f"GET /zeros/{size}?sized HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        began, left = time.monotonic(), size
+        while left:
+            await asyncio.sleep(0.05)
+            async with asyncio.timeout(WAIT):
+                left -= len(await reader.readexactly(min(left, MEBI // 2)))
+
+    assert time.monotonic() - began > 2.0, "it was not slow"
+
+
+@pytest.mark.parametrize("path", ["/broken", "/ticks"])
+async def test_http_1_0_sees_that_an_answer_is_broken_off(files: Platform, path: str) -> None:
+    """Where the end of the connection is that of the answer, a reset says that it is none."""
+    with pytest.raises(ConnectionResetError):
+        await http_exchange(files, f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
+
+
+async def test_slow_uploads_keep_nobody_out(tmp_path: Path) -> None:
+    """Neither other bodies, nor what is handled."""
+    env = {"LINKD_BODIES_LIMIT": str(MEBI)}
+    async with (
+        platform(tmp_path, SERVICE, env=env) as running,
+        running.http_client(WAIT) as http,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        for _ in range(40):
+            _, writer = await stack.enter_async_context(raw_connection(running))
+            writer.write(b"PUT /digest HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\nx")
+        assert (await http.put("/digest", content=bytes(20_000))).json()["size"] == 20_000
+        assert (await http.post("/tick", content=bytes(20_000))).status_code == 204
+
+
+@pytest.mark.parametrize("how", ["token ends", "revoked", "banned"])
+async def test_events_end_with_the_right_to_them(tmp_path: Path, how: str) -> None:
+    """As a WebSocket does."""
+    token = make_token("una", ttl=1 if how == "token ends" else 60)  # and clocks may differ by 5 s
+    env = {"LINKD_ADMIN_KEY": ADMIN_KEY}
+    async with platform(tmp_path, SERVICE, env=env) as running, running.http_client(WAIT) as http:
+        began = asyncio.Event()
+        headers = {"Authorization": f"Bearer {token}"}
+        listening = asyncio.ensure_future(_lines(http, "/secrets", began, headers))
+        await asyncio.wait_for(began.wait(), WAIT)
+        if how != "token ends":
+            path, body = {
+                "revoked": ("/revocations", {"user": "una"}), "banned": ("/bans", {"network": "127.0.0.1"}),
+            }[how]  # fmt: skip
+            async with httpx.AsyncClient(base_url=running.admin, trust_env=False) as admin:
+                answer = await admin.post(path, json=body, headers={"Authorization": f"Bearer {ADMIN_KEY}"})
+            assert answer.json()["closed"] == 1
+
+        assert "data: secret" in await asyncio.wait_for(listening, WAIT)
+        if how != "banned":  # whose connections are not taken any more
+            assert (await http.get("/secrets", headers=headers)).status_code == 401
+
+
+async def test_events_that_begin_while_the_gateway_stops_end_at_once(tmp_path: Path) -> None:
+    """It waits for no clients that would never leave."""
+    async with platform(tmp_path, SERVICE) as running, running.http_client(WAIT) as http:
+        listening = asyncio.ensure_future(_lines(http, "/ticks?delay=0.5"))
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        assert await running.gateway.stop(timeout=WAIT) == 0
+        assert time.monotonic() - began < 8.0
+        with contextlib.suppress(httpx.HTTPError):
+            assert await listening == []
+
+
+async def test_answer_that_begins_before_the_body_is_there_goes_on(files: Platform) -> None:
+    """The client has not sent all, and nobody waits for it."""
+    async with raw_connection(files) as (reader, writer):
+        writer.write(b"POST /eager HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n\r\nx")
+        async with asyncio.timeout(WAIT):
+            body = await reader.read()
+    assert body.endswith(b"0\r\n\r\n")
+    assert b"59\n" in body

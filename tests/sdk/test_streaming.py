@@ -675,3 +675,26 @@ async def test_handlers_that_wait_for_their_clients_keep_nobody_out() -> None:
             gateway.say(Frame(request_id=frame.request_id, stream_chunk=StreamChunk(data=b"abc")))
             gateway.say(Frame(request_id=frame.request_id, stream_chunk=StreamChunk(last=True)))
             assert (await answer).response.data == b"3"
+
+
+async def test_answer_of_a_link_that_is_gone_is_let_go_of(service: Service[Any]) -> None:
+    """Its number may be another answer's by now."""
+    source, ready = Source(), asyncio.Event()
+
+    @service.action("late", route="/late")
+    async def late(ctx: HttpContext) -> Response:
+        await ready.wait()
+        return StreamingResponse(source)
+
+    async with run(service) as gateway:
+        asking = asyncio.ensure_future(gateway.request("GET", "/late"))
+        await asyncio.sleep(0.01)
+        runtime = gateway._runtime
+        runtime.lost()
+        runtime.link = gateway
+        ready.set()
+        async with asyncio.timeout(5):
+            while not source.closed:
+                await asyncio.sleep(0.001)
+        assert not runtime.answer_streams._streams
+        asking.cancel()

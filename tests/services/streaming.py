@@ -67,6 +67,7 @@ async def tick(ctx: HttpContext) -> None:
 async def events(ctx: HttpContext) -> Response:
     """Ticks as they come."""
     since = ctx.headers.get("last-event-id", "0")
+    await asyncio.sleep(float(ctx.query.get("delay", 0)))
 
     async def listen() -> AsyncIterator[Any]:
         number = int(since)
@@ -80,6 +81,18 @@ async def events(ctx: HttpContext) -> Response:
             raise
 
     return EventSourceResponse(listen(), heartbeat=float(ctx.query.get("heartbeat", 15)))
+
+
+@service.action("secrets", route="/secrets", auth=True)
+async def secrets(ctx: HttpContext) -> Response:
+    """Events for those who have signed in."""
+
+    async def listen() -> AsyncIterator[Any]:
+        while True:
+            yield "secret"
+            await asyncio.sleep(0.1)
+
+    return EventSourceResponse(listen())
 
 
 @service.action("slowly", route="/slowly")
@@ -131,6 +144,18 @@ async def small(ctx: HttpContext, chunks: Stream) -> int:
 async def hasty(ctx: HttpContext, chunks: Stream) -> str:
     """Answers before it has read anything."""
     return "enough"
+
+
+@service.action.on_stream("eager", route="/eager")
+async def eager(ctx: HttpContext, chunks: Stream) -> Response:
+    """Answers at length before it has read anything."""
+
+    async def body() -> AsyncIterator[str]:
+        for number in range(60):
+            yield f"{number}\n"
+            await asyncio.sleep(0.05)
+
+    return StreamingResponse(body())
 
 
 @service.action.on_stream("waiting", route="/waiting", idle_timeout=0.2)

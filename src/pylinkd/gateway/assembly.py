@@ -108,7 +108,7 @@ class Assembly:
             Formats(settings.compression_threshold, settings.compression_level),
             self.routing.services.limits,
         )
-        self._revoked = RevokedSessions(self.routing.registry, self.guard.revocations)
+        self._revoked = RevokedSessions(self.routing.registry, self.routing.actions, self.guard.revocations)
         self.listener = self._make_listener(lambda: open() and self.routing.services.ready)
         self.admin = self._make_admin()
 

@@ -145,6 +145,10 @@ class Persistence:
         await self.outbox.add(event)
         self._relay.wake()
 
+    def subscribers_changed(self) -> None:
+        """Another service takes durable events."""
+        self._relay.subscribers_changed()
+
     async def take(self, event: Event, handlers: Sequence[EventHandler]) -> None:
         """Store an event that was received, once for each of its durable handlers."""
         identity = read_identity(event.identity) if event.HasField("identity") else None

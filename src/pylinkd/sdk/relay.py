@@ -22,7 +22,7 @@ from .work_headers import read_headers
 log = structlog.get_logger("linkd.service")
 
 _AT_ONCE = 32
-_SEND_TIMEOUT = 30.0  # seconds for the services to store an event
+_SEND_TIMEOUT = 30.0  # seconds for the gateway to say which services have stored an event
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0  # seconds before an event is sent again, doubling
 _PACE = 0.3  # seconds after some that nobody took, so that many of them do not keep the gateway busy
 _ASK_EVERY = 30.0  # seconds between two looks at which services take durable events
@@ -47,6 +47,11 @@ class Relay(Poller):
         self._subscribers: Mapping[str, Sequence[str]] = {}
         self._link: Any = None
         self._sending: set[asyncio.Task[None]] = set()
+
+    def subscribers_changed(self) -> None:
+        """Another service takes durable events: ask which, soon."""
+        self._asked_at = float("-inf")
+        self.wake()
 
     async def run(self) -> None:
         """Run until it is cancelled."""

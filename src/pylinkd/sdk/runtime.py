@@ -166,6 +166,7 @@ class Runtime:
             "presence_changed": self._presence_changed,
             "ping": self._ping,
             "describe_query": self._describe_query,
+            "subscribers_changed": self._subscribers_changed,
         }
 
     # host.Host
@@ -537,6 +538,11 @@ class Runtime:
         except PayloadTooLargeError as error:
             log.error("description_too_large", error=error.message, details=error.details)
             link.fail(frame.request_id, error)
+
+    def _subscribers_changed(self, link: Answerable, frame: Frame) -> None:
+        if self.persistence is not None:
+            self.persistence.subscribers_changed()
+        link.answer(frame.request_id, done())
 
     def _presence_changed(self, link: Answerable, frame: Frame) -> None:
         change = read_change(frame.presence_changed)

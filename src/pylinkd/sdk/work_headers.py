@@ -87,7 +87,9 @@ def context_for(host: Host, item: Item) -> Context[Any]:
     headers = read_headers(item.headers)
     match item.kind:
         case "job":
-            return JobContext(host, item.name, raw=item.data, key=item.key, attempt=item.attempts, due_at=item.due_at)
+            return JobContext(
+                host, item.name, raw=item.data, key=item.key, attempt=item.attempts, due_at=item.scheduled_at
+            )
         case "event":
             return EventContext(
                 host,

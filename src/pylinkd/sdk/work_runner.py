@@ -210,7 +210,7 @@ class WorkRunner(Poller):
     async def _finish(self, item: Item, assignment: Assignment) -> None:
         now, recurrence = time(), assignment.recurrence_of(item)
         if recurrence is not None:
-            due_at = recurrence.next_due(item.due_at, now)
+            due_at = recurrence.next_due(item.scheduled_at, now)
             mine = await self._work.again(self._owner, item, due_at, (), fresh=True)
         else:
             mine = await self._work.finish(self._owner, item, now, keep=assignment.remembered)
@@ -222,17 +222,17 @@ class WorkRunner(Poller):
     async def failed(self, item: Item, assignment: Assignment, error: BaseException) -> None:
         """Note that an attempt failed: it is due again, or has failed for good."""
         failure = class_of(error, assignment.handler.retry_on)
-        errors = [*item.errors, Failure.of(error, failure)]
+        errors = [*item.errors, Failure.of(error, failure, item.scheduled_at)]
         gives_up = failure is FailureClass.PERMANENT or item.attempts >= assignment.policy.attempts
         _log_failure(item, error, failure, gives_up=gives_up)
         if not gives_up:
             due_at = time() + assignment.policy.wait(item.attempts, random.random())  # noqa: S311
             await self._work.again(self._owner, item, due_at, errors)
             return
-        if assignment.dead_letters:
+        if assignment.dead_letters and await self._work.holds(self._owner, item):  # else it is another's to say
             await self._bury(
                 DeadLetter(
-                    id=item.id if assignment.recurrence_of(item) is None else f"{item.id}@{item.due_at:.6f}",
+                    id=item.id if assignment.recurrence_of(item) is None else f"{item.id}@{item.scheduled_at:.6f}",
                     kind=item.kind,
                     name=item.name,
                     data=item.data,

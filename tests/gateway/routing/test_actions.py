@@ -16,7 +16,8 @@ from pylinkd.protocol.errors import (
     UnauthorizedError,
 )
 from pylinkd.protocol.identity import Identity
-from pylinkd.protocol.link_pb2 import Action, Call, Frame, HttpRequest, HttpResponse
+from pylinkd.protocol.link import MAX_CHUNK_SIZE, STREAM_WINDOW
+from pylinkd.protocol.link_pb2 import Action, Call, Frame, HttpRequest, HttpResponse, StreamChunk
 from pylinkd.protocol.link_values import fill_identity
 from pylinkd.protocol.routes import MethodNotAllowedError
 
@@ -319,3 +320,68 @@ async def test_caller_that_is_gone_gets_no_answer(rig: Rig) -> None:
     store.say(answer)
 
     assert store.link.questions == 0
+
+
+async def streaming(rig: Rig) -> tuple[Process, asyncio.Task[Any], Frame]:
+    """A request, and the head of an answer that is streamed, which the service is about to send."""
+    process = rig.start(actions=[action("a", "/a")])
+    target = rig.actions.find("GET", ["", "a"], None)
+    task = asyncio.create_task(rig.actions.request(HttpRequest(method="GET", path="/a"), target))
+    await turns()
+    head = Frame(request_id=process.take("http_request").request_id)
+    head.http_response.status = 200
+    head.http_response.streamed = True
+    return process, task, head
+
+
+async def test_streamed_answer_to_nobody_is_ended(rig: Rig) -> None:
+    """Also where its client leaves in the very turn in which it comes."""
+    process, task, head = await streaming(rig)
+
+    process.say(head)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert process.link.answer_bodies == {}
+    assert process.take("stream_aborted").request_id == head.request_id
+
+
+@pytest.mark.parametrize("size", [1, MAX_CHUNK_SIZE + 1])
+async def test_service_that_sends_more_than_it_may_is_cut_short(rig: Rig, size: int) -> None:
+    """What is kept of an answer is bounded, whatever a service does."""
+    process, task, head = await streaming(rig)
+    process.say(head)
+    body = (await task).body
+    for _ in range(STREAM_WINDOW + 1 if size == 1 else 1):
+        process.say(Frame(request_id=head.request_id, stream_chunk=StreamChunk(data=bytes(size))))
+
+    with pytest.raises(LinkdError):
+        async for _ in body:
+            pass
+    assert process.take("stream_aborted").request_id == head.request_id
+
+
+async def test_credits_that_nobody_owes_change_nothing(rig: Rig) -> None:
+    """A body is sent as fast as the service takes it, whatever it says it has taken."""
+    process = rig.start(actions=[action("put", "/a", "PUT", stream=True)])
+    target = rig.actions.find("PUT", ["", "a"], None)
+
+    async def chunks() -> Any:
+        for _ in range(100):
+            yield b"x"
+
+    task = asyncio.create_task(rig.actions.request(HttpRequest(method="PUT", path="/a"), target, chunks()))
+    await turns()
+    number = process.take("http_request").request_id
+    process.forget()
+    for _ in range(50):
+        credit = Frame(request_id=number)
+        credit.stream_credit.SetInParent()
+        process.say(credit)
+    await turns()
+
+    assert 0 < process.kinds().count("stream_chunk") <= STREAM_WINDOW
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ...protocol.close import CloseCode
 from ...protocol.envelope import error_body
 from ...protocol.errors import (
     BadRequestError,
@@ -152,9 +151,9 @@ class AdminApi:
             raise ConflictError("There are too many bans to remember another.", type="FULL") from cause
         except ValueError as cause:
             raise BadRequestError(f"{cause}.") from cause
-        closed = [session for session in self._registry if not self._guard.addresses.admits(session.remote_address)]
+        closed = self._revoked.close_banned(self._guard.addresses.admits)
         self._guard.audit.record("banned", address=ban.network, reason=ban.reason)
-        return {"ban": ban, "closed": close_all(closed, CloseCode.FORBIDDEN, "banned")}
+        return {"ban": ban, "closed": closed}
 
     async def _lift(self, request: Request) -> object:
         try:

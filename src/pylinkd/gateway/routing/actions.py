@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from ...protocol.errors import LinkdError, NotFoundError, ServiceUnavailableError, UnknownActionError
@@ -15,7 +15,7 @@ from .instance import Instance
 from .link import ServiceLink
 from .service import Service
 from .services import Services
-from .streamed_bodies import AnswerBody, RequestBody
+from .streamed_bodies import AnswerBody, Asker, RequestBody
 
 
 class RouteMatch(NamedTuple):
@@ -28,6 +28,7 @@ class RouteMatch(NamedTuple):
         cookies: Names of the cookies that it reads.
         max_body: Most bytes of a request's body; ``None``: as many as the gateway takes.
         stream: Whether it takes the body as a stream.
+        identity: Who asks; ``None``: nobody signed in.
     """
 
     action: str
@@ -36,6 +37,7 @@ class RouteMatch(NamedTuple):
     cookies: Sequence[str]
     max_body: int | None
     stream: bool
+    identity: Identity | None
 
 
 class HttpAnswer(NamedTuple):
@@ -55,6 +57,7 @@ class Actions:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._bodies: set[AnswerBody] = set()  # of answers that are streamed
 
     def find(self, method: str, segments: Sequence[str], identity: Identity | None) -> RouteMatch:
         """The action for an HTTP request; nothing but the request's head is needed.
@@ -72,7 +75,7 @@ class Actions:
         if refusal is not None:
             raise refusal
         max_body = action.max_body if action.HasField("max_body") else None
-        target = RouteMatch(action.name, service, params, action.cookies, max_body, action.stream)
+        target = RouteMatch(action.name, service, params, action.cookies, max_body, action.stream, identity)
         _instance_of(target)
         return target
 
@@ -94,7 +97,7 @@ class Actions:
         request.action = target.action
         request.params.update(target.params)
         request.streamed = chunks is not None
-        question = HttpQuestion(instance.link)
+        question = HttpQuestion(instance.link, Asker(target.identity, request.remote_address), self._bodies)
         question.ask(request)
         sending = None if chunks is None else asyncio.ensure_future(question.send(chunks))
         try:
@@ -109,6 +112,13 @@ class Actions:
     def answers(self, segments: Sequence[str]) -> bool:
         """Whether a path, in decoded segments, is that of an action, by whatever method."""
         return any(match(route, segments) is not None for _, route, _ in self._routes())
+
+    def end_answers(self, unwanted: Callable[[Asker], bool]) -> int:
+        """End the streamed answers to these; how many."""
+        ending = [body for body in self._bodies if unwanted(body.asker)]
+        for body in ending:
+            body.revoke()
+        return len(ending)
 
     def call(self, call: Call, link: ServiceLink, request_id: int) -> None:
         """Pass one service's call to another's action, and the result back.
@@ -171,14 +181,18 @@ class HttpQuestion:
 
     Args:
         link: To the service.
+        asker: Who asks.
+        bodies: Where the body of the answer is kept while it is streamed.
 
     Attributes:
         answer: What comes of it.
     """
 
-    __slots__ = ("_body", "_link", "_request_id", "answer")
+    __slots__ = ("_asker", "_bodies", "_body", "_link", "_request_id", "answer")
 
-    def __init__(self, link: ServiceLink) -> None:
+    def __init__(self, link: ServiceLink, asker: Asker, bodies: set[AnswerBody]) -> None:
+        self._asker = asker
+        self._bodies = bodies
         self.answer: asyncio.Future[HttpAnswer] = asyncio.get_running_loop().create_future()
         self._link = link
         self._request_id = 0
@@ -217,7 +231,11 @@ class HttpQuestion:
         if self._body is not None:
             self._body.over = True
         head = frame.http_response
-        body = AnswerBody(self._link, self._request_id, head) if head.streamed else None
+        body = None
+        if head.streamed:
+            body = AnswerBody(self._link, self._request_id, head, self._asker, self._bodies.discard)
+            self._bodies.add(body)
+            body.begin()
         if not self.answer.done():
             self.answer.set_result(HttpAnswer(head, body))
         elif body is not None:

@@ -117,7 +117,7 @@ class Routing:
             lambda give_up: Parking(monotonic, schedule, give_up, settings.parking),
         )
         self.client_answers = ClientAnswers(schedule)
-        self.durable_events = DurableEvents(self.services)
+        self.durable_events = DurableEvents(self.services, schedule, monotonic)
         self.presences = RoomPresences(
             rules=self.services.room_rules,
             rooms=self.rooms,
@@ -226,6 +226,7 @@ class Routing:
                 pressure=self.pressure,
                 inbound=self.inbound,
                 client_answers=self.client_answers,
+                durable_events=self.durable_events,
             ),
             publishing=self.publishing,
             session_commands=SessionCommands(self.registry, self.rooms, self.histories, self.presences),

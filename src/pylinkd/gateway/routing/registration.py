@@ -12,6 +12,7 @@ from ..guard.peers import Peers
 from .attachments import Attachments
 from .back_pressure import BackPressure
 from .client_answers import ClientAnswers
+from .durable_events import DurableEvents
 from .inbound import Inbound
 from .instance import MOST_FAILING, Instance
 from .link import ServiceLink
@@ -31,6 +32,7 @@ class Registration:
         pressure: Holds clients back for links.
         inbound: Has messages that wait for an instance.
         client_answers: Wait on behalf of a process.
+        durable_events: Are told of by whom they are taken.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Registration:
         pressure: BackPressure,
         inbound: Inbound,
         client_answers: ClientAnswers,
+        durable_events: DurableEvents,
     ) -> None:
         self._gateway_instance = gateway_instance
         self._peers = peers
@@ -51,6 +54,7 @@ class Registration:
         self._pressure = pressure
         self._inbound = inbound
         self._client_answers = client_answers
+        self._durable_events = durable_events
 
     def admit(self, link: ServiceLink) -> None:
         """A process connected: close its link if its user may run no services."""
@@ -61,6 +65,7 @@ class Registration:
     def register(self, link: ServiceLink, frame: Frame) -> None:
         """A process says what it offers, for the first time or since that changed."""
         known = self._services.of(link) is not None
+        taken = self._durable_events.patterns(frame.register.service)
         try:
             instance = self._accept(link, frame.register)
         except LinkdError as error:
@@ -89,6 +94,7 @@ class Registration:
                 handlers=len(instance.registration.handlers),
                 actions=len(instance.registration.actions),
             )
+        self._durable_events.announce(set(instance.registration.durable_events) - taken)
 
     def _accept(self, link: ServiceLink, registration: Register) -> Instance:
         # Before anything else: a stranger learns neither versions nor names.

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from time import time
+from typing import NamedTuple
 
 import structlog
 
-from ...protocol.errors import InternalError, LinkdError, ServiceUnavailableError
+from ...protocol.errors import InternalError, LinkdError, ServiceUnavailableError, UnauthorizedError
+from ...protocol.identity import Identity
 from ...protocol.link import MAX_CHUNK_SIZE, STREAM_WINDOW
 from ...protocol.link_pb2 import Frame, HttpResponse, StreamChunk
+from ..guard.issuers import LEEWAY
 from .link import ServiceLink
 
 log = structlog.get_logger("linkd.services")
 
+_LONGEST_TIMER = 1e6  # seconds; no connection lasts as long
 _LINK_STEP = 0.05  # seconds between two looks at whether a service reads again
 _EVENT_STREAM = "text/event-stream"
 
@@ -72,6 +77,18 @@ class RequestBody:
         self._room.set()
 
 
+class Asker(NamedTuple):
+    """Whom an answer is for.
+
+    Attributes:
+        identity: Who asked; ``None``: nobody signed in.
+        address: Where from.
+    """
+
+    identity: Identity | None
+    address: str
+
+
 class AnswerBody:
     """The body of an answer on its way from a service; ``async for chunk in body``, once.
 
@@ -79,14 +96,27 @@ class AnswerBody:
         link: To the service.
         request_id: Of the request, there.
         answer: What came of the answer: its head.
+        asker: Whom it is for.
+        over: Called once, when it has ended.
 
     Attributes:
+        asker: As given.
         endless: It is a stream of events, whose client asks again when it ends (WHATWG HTML, "Server-sent events").
     """
 
-    def __init__(self, link: ServiceLink, request_id: int, answer: HttpResponse) -> None:
+    def __init__(
+        self,
+        link: ServiceLink,
+        request_id: int,
+        answer: HttpResponse,
+        asker: Asker,
+        over: Callable[[AnswerBody], None],
+    ) -> None:
         self._link = link
         self._request_id = request_id
+        self._over = over
+        self._expiry: asyncio.TimerHandle | None = None
+        self.asker = asker
         self._chunks: deque[bytes] = deque()
         self._news = asyncio.Event()
         self._ended = False
@@ -95,9 +125,18 @@ class AnswerBody:
             header.name.lower() == "content-type" and header.value.startswith(_EVENT_STREAM)
             for header in answer.headers
         )
-        link.answer_bodies[request_id] = self
-        if self.endless and link.ends_event_streams:
+
+    def begin(self) -> None:
+        """Take what comes, as long as the asker's token holds."""
+        self._link.answer_bodies[self._request_id] = self
+        if self.endless and self._link.ends_event_streams:
             self.close()
+            return
+        identity = self.asker.identity
+        if identity is not None and identity.expires_at is not None:
+            left = max(0.0, identity.expires_at + LEEWAY - time())
+            if left < _LONGEST_TIMER:
+                self._expiry = asyncio.get_running_loop().call_later(left, self.revoke)
 
     # what the service does
 
@@ -130,9 +169,19 @@ class AnswerBody:
             self._link.answer(self._request_id, frame)
             self._end()
 
+    def revoke(self) -> None:
+        """The asker's token is believed no longer. Who listens to events asks again, and is refused then."""
+        self.close()
+        if not self.endless:
+            self._error = UnauthorizedError()
+
     def _end(self) -> None:
-        self._ended = True
-        self._link.answer_bodies.pop(self._request_id, None)
+        if not self._ended:
+            self._ended = True
+            self._link.answer_bodies.pop(self._request_id, None)
+            if self._expiry is not None:
+                self._expiry.cancel()
+            self._over(self)
         self._news.set()
 
     def _acknowledge(self) -> None:
@@ -150,6 +199,8 @@ class AnswerBody:
         Raises:
             LinkdError: If the service broke off, or is gone.
         """
+        if self._error is not None and self._error.code == UnauthorizedError.default_code:
+            raise self._error  # what has come is not for them any more
         while not self._chunks:
             if self._error is not None:
                 raise self._error

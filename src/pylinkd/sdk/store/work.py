@@ -37,18 +37,21 @@ class Failure(msgspec.Struct, frozen=True):
         error: The error's type and text.
         trace: Where it was raised.
         failure: Its class, see failures.FailureClass.
+        scheduled_at: When the first attempt was due, in Unix seconds; 0: it is not known.
     """
 
     at: float
     error: str
     trace: str = ""
     failure: str = "bug"
+    scheduled_at: float = 0.0
 
     @classmethod
-    def of(cls, error: BaseException, failure: FailureClass) -> Failure:
+    def of(cls, error: BaseException, failure: FailureClass, scheduled_at: float = 0.0) -> Failure:
         """How an attempt failed, just now. Of what its caller has to change nobody wants to see where it was raised."""
         trace = "" if failure is FailureClass.PERMANENT else "".join(traceback.format_exception(error))
-        return cls(at=time(), error=f"{type(error).__name__}: {error}", trace=trace, failure=failure.value)
+        text = f"{type(error).__name__}: {error}"
+        return cls(at=time(), error=text, trace=trace, failure=failure.value, scheduled_at=scheduled_at)
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +78,12 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     due_at: float = 0.0
     attempts: int = 0
     errors: list[Failure] = []
+
+    @property
+    def scheduled_at(self) -> float:
+        """When its first attempt was due, in Unix seconds."""
+        known = self.errors[-1].scheduled_at if self.errors else 0.0
+        return known or self.due_at
 
 
 class Work(Rows):
@@ -144,6 +153,11 @@ class Work(Rows):
             .where(self._mine, WORK.c.id.in_(ids), WORK.c.lease == owner)
             .values(leased_until=0.0, lease=None, attempts=WORK.c.attempts - 1)
         )
+
+    async def holds(self, owner: str, item: Item) -> bool:
+        """Whether the owner still has it."""
+        found = sa.select(WORK.c.id).where(self._held(owner, item))
+        return (await self._db.execute(found)).first() is not None
 
     async def finish(self, owner: str, item: Item, now: float, *, keep: bool) -> bool:
         """It is done; ``False``: somebody else has it by now.
