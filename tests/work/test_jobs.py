@@ -315,3 +315,24 @@ async def test_function_that_is_no_job_is_refused(url: str) -> None:
             await service.after(1.0, other)
         with pytest.raises(ValueError, match="delay"):
             await service.after(-1.0, remind)
+
+
+async def test_every_time_has_its_run_where_a_run_is_tried_again(url: str) -> None:
+    """``missed="all"``: what a retry takes is no time of the schedule."""
+    service, seen = shop(url), []
+
+    @service.every(0.1, missed="all", retry=Retry(attempts=3, delay=0.5, jitter=0.0))
+    async def count(ctx: JobContext) -> None:
+        seen.append((ctx.due_at, ctx.attempt))
+        if len(seen) == 1:
+            raise TransientError("once")
+
+    async with run(service):
+        await until(lambda: len(seen) > 8)
+
+    assert seen[0][0] == seen[1][0]
+    assert [attempt for _, attempt in seen[:3]] == [1, 2, 1]
+    times = [due_at for due_at, _ in seen[1:]]
+    assert [later - earlier for earlier, later in zip(times, times[1:], strict=False)] == pytest.approx(
+        [0.1] * (len(times) - 1)
+    )
