@@ -417,3 +417,24 @@ async def test_answer_that_begins_before_the_body_is_there_goes_on(files: Platfo
             body = await reader.read()
     assert body.endswith(b"0\r\n\r\n")
     assert b"59\n" in body
+
+
+async def test_streams_leave_connections_to_others(tmp_path: Path) -> None:
+    """Half of those of an address, and of all."""
+    env = {"LINKD_MAX_HTTP_CONNECTIONS_PER_ADDRESS": "8"}
+    async with (
+        platform(tmp_path, SERVICE, env=env) as running,
+        running.http_client(WAIT) as http,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        listening = [await stack.enter_async_context(http.stream("GET", "/ticks")) for _ in range(5)]
+        assert [answer.status_code for answer in listening] == [200, 200, 200, 200, 503]
+        assert listening[-1].headers["retry-after"] == "5"
+        assert (await http.get("/made")).status_code == 200
+        await listening[0].aclose()
+        async with asyncio.timeout(WAIT):
+            while True:
+                async with http.stream("GET", "/ticks") as answer:
+                    if answer.status_code == 200:
+                        break
+                await asyncio.sleep(0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -333,6 +334,4 @@ async def test_every_time_has_its_run_where_a_run_is_tried_again(url: str) -> No
     assert seen[0][0] == seen[1][0]
     assert [attempt for _, attempt in seen[:3]] == [1, 2, 1]
     times = [due_at for due_at, _ in seen[1:]]
-    assert [later - earlier for earlier, later in zip(times, times[1:], strict=False)] == pytest.approx(
-        [0.1] * (len(times) - 1)
-    )
+    assert [later - earlier for earlier, later in itertools.pairwise(times)] == pytest.approx([0.1] * (len(times) - 1))

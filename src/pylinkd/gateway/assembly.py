@@ -125,6 +125,10 @@ class Assembly:
             is_websocket=routing.services.knows_path,
             max_body_size=settings.max_body_size,
             bodies=self._bodies,
+            # Half of the connections are for what is over soon, whoever listens for however long.
+            streams=Unfinished(
+                max(1, settings.max_http_connections // 2), max(1, settings.max_http_connections_per_address // 2)
+            ),
             origins=guard.origins,
             cookies=bool(settings.token_cookie),
             script=ClientScript(SCRIPT.read_bytes()) if settings.serve_client else None,

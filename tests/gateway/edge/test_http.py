@@ -11,6 +11,7 @@ import structlog
 
 from pylinkd.gateway.edge.bodies import Bodies
 from pylinkd.gateway.edge.http import HttpApplication
+from pylinkd.gateway.guard.unfinished import Unfinished
 from pylinkd.protocol.errors import LinkdError, NotFoundError, ServiceUnavailableError
 from pylinkd.protocol.identity import Identity
 from pylinkd.protocol.link_pb2 import Header, HttpRequest, HttpResponse
@@ -63,6 +64,7 @@ class Face:
             proxies=guard.proxies,
             router=self,
             bodies=Bodies(2**20, 5.0),
+            streams=Unfinished(1, 1),
             ready=lambda: self.ready,
             is_websocket=lambda path: path == "/ws",
             max_body_size=LIMIT,

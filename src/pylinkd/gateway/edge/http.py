@@ -24,6 +24,7 @@ from ..guard.addresses import Proxies
 from ..guard.credentials import TOKEN_PARAMETER, Credentials, cookies_of
 from ..guard.door import Door, refusal_headers
 from ..guard.origins import Origins
+from ..guard.unfinished import Unfinished
 from .bodies import Bodies
 from .client_script import PREFIX, ClientScript
 from .cors import Cors
@@ -31,7 +32,7 @@ from .documentation import Documentation
 from .head import joined
 from .logout import PATH as LOGOUT_PATH
 from .logout import LogoutEndpoint
-from .streamed import StreamedBody, StreamedResponse, request_chunks, too_large
+from .streamed import StreamedBody, StreamedResponse, StreamPlace, request_chunks, too_large
 
 log = structlog.get_logger("linkd.http")
 
@@ -109,6 +110,7 @@ class HttpApplication:
         is_websocket: Whether a path is one of WebSockets.
         max_body_size: Most bytes of a request's body.
         bodies: Space for large bodies.
+        streams: How many bodies and answers may be streamed at once.
         origins: The pages of other hosts that may read answers (CORS); ``None``: none may.
         cookies: Whether cookies of these pages count.
         script: The client for browsers; ``None``: it is not served.
@@ -126,6 +128,7 @@ class HttpApplication:
         is_websocket: Callable[[str], bool],
         max_body_size: int,
         bodies: Bodies,
+        streams: Unfinished,
         origins: Origins | None = None,
         cookies: bool = False,
         script: ClientScript | None = None,
@@ -139,6 +142,7 @@ class HttpApplication:
         self._is_websocket = is_websocket
         self._max_body_size = max_body_size
         self._bodies = bodies
+        self._streams = streams
         listed = origins is not None and (origins.any or origins.pattern)
         self._cors = Cors(origins, credentials=cookies) if listed and origins is not None else None
         self._script = script
@@ -163,7 +167,7 @@ class HttpApplication:
             described = answer is None and self._describes(request)
             preflight = None if self._cors is None else self._cors.preflight(request)
             if not (answer or described or preflight or self._is_websocket(request.scope["path"])):
-                return _response(await self._act(request, send), request.method)
+                return await self._act(request, send)
             # No action counts these.
             self._door.count(self._address(request, joined(request.scope["headers"])))
             if preflight is not None:
@@ -212,7 +216,7 @@ class HttpApplication:
     def _liveness(self) -> Response:
         return _json(200, {"live": True})
 
-    async def _act(self, request: Request, send: Send) -> Answer:
+    async def _act(self, request: Request, send: Send) -> Response:
         """Have an action answer. Whatever the head alone can be refused for comes before the body is read."""
         headers = joined(request.scope["headers"])
         address = self._address(request, headers)
@@ -221,14 +225,20 @@ class HttpApplication:
         target = self._router.find(request.method, _segments(request), identity)
         limit = self._limit(target)
         size = _announced(headers, limit)
-        # Of a streamed body the gateway keeps no more than of any connection.
-        async with self._bodies.space(0 if target.stream else size, address):
-            wire = self._describe(request, identity, address)
-            wire.cookies.update(_cookies_for(target.cookies, credentials))
-            if target.stream:
-                return await self._router.request(wire, target, request_chunks(request, limit, send))
-            wire.body = await _body(request, limit)
-            return await self._router.request(wire, target)
+        wire = self._describe(request, identity, address)
+        wire.cookies.update(_cookies_for(target.cookies, credentials))
+        if target.stream:
+            # The gateway keeps no more of it than of any connection.
+            place = StreamPlace(self._streams, address)
+            try:
+                answer = await self._router.request(wire, target, request_chunks(request, limit, send))
+            finally:
+                place.leave()
+        else:
+            async with self._bodies.space(size, address):
+                wire.body = await _body(request, limit)
+                answer = await self._router.request(wire, target)
+        return _response(answer, request.method, lambda: StreamPlace(self._streams, address))
 
     def _limit(self, target: Found) -> int:
         """Most bytes of a request's body. The gateway's own limit is about its memory, and not about streams."""
@@ -299,13 +309,15 @@ async def _body(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def _response(answer: Answer, method: str) -> Response:
+def _response(answer: Answer, method: str, take_place: Callable[[], StreamPlace]) -> Response:
     """What a service answered to a request by this method, as HTTP carries it.
 
     Raises:
         ValueError: If HTTP cannot carry it. A streamed body is closed then.
+        ServiceUnavailableError: If it is streamed, and there is no place for that.
     """
     head, body = answer.head, answer.body
+    place: StreamPlace | None = None
     try:
         if not 200 <= head.status <= 599:
             raise ValueError(f"{head.status} is no status of an answer")
@@ -313,7 +325,8 @@ def _response(answer: Answer, method: str) -> Response:
             body.close()
             body = None
         if body is not None:
-            response: Response = StreamedResponse(body, head.status)
+            place = take_place()
+            response: Response = StreamedResponse(body, head.status, place)
         else:
             # For HEAD the server leaves the body out and keeps its length (RFC 9110 §9.3.2).
             content = b"" if head.status in _BODILESS else head.body
@@ -328,6 +341,8 @@ def _response(answer: Answer, method: str) -> Response:
     except Exception:
         if body is not None:
             body.close()
+        if place is not None:
+            place.leave()
         raise
     return response
 

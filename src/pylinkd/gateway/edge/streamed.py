@@ -10,10 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ...protocol.errors import LinkdError, PayloadTooLargeError
+from ...protocol.errors import LinkdError, PayloadTooLargeError, ServiceUnavailableError
+from ..guard.unfinished import Unfinished
 from .exchange import STREAMED_REQUEST
 
 log = structlog.get_logger("linkd.http")
+
+_RETRY_AFTER = 5.0  # seconds after which there may be a place
 
 
 class StreamedBody(Protocol):
@@ -26,16 +29,43 @@ class StreamedBody(Protocol):
         """Nobody wants more of it."""
 
 
+class StreamPlace:
+    """The place of a request whose body or answer is streamed: it may take long, so that there are not as many as of
+    other requests.
+
+    Args:
+        places: How many there may be.
+        address: Whose request it is.
+
+    Raises:
+        ServiceUnavailableError: If there are too many, of all or of this address.
+    """
+
+    def __init__(self, places: Unfinished, address: str) -> None:
+        if not places.enter(address):
+            raise ServiceUnavailableError("Too many requests are streamed at once.", retry_after=_RETRY_AFTER)
+        self._places = places
+        self._address: str | None = address
+
+    def leave(self) -> None:
+        """It is over. Later calls do nothing."""
+        if self._address is not None:
+            self._places.leave(self._address)
+            self._address = None
+
+
 class StreamedResponse(Response):
     """An answer whose body comes piece by piece, and is sent as fast as the client reads.
 
     Args:
         body: What is sent. It is closed in the end.
         status_code: Of the answer.
+        place: Its place, which it leaves in the end.
     """
 
-    def __init__(self, body: StreamedBody, status_code: int) -> None:
+    def __init__(self, body: StreamedBody, status_code: int, place: StreamPlace) -> None:
         self._pieces = body
+        self._place = place
         self.status_code = status_code
         self.background = None
         self.init_headers()
@@ -53,6 +83,7 @@ class StreamedResponse(Response):
             log.warning("answer_broken_off", code=error.code, error=error.type)
         finally:
             self._pieces.close()
+            self._place.leave()
 
 
 async def request_chunks(request: Request, limit: int, send: Send) -> AsyncIterator[bytes]:
