@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,18 @@ async def test_keys_have_a_window_and_a_bound() -> None:
     now[0] = 10.5
     assert await ask("a") == 2
     assert [await ask("b"), await ask("c"), await ask("a")] == [3, 4, 5]
+
+
+async def test_answer_in_messagepack_is_the_same_each_time() -> None:
+    """It carries more than JSON can."""
+    keys, once = KnownKeys(), Once()
+    said = {1: 2, "bytes": b"\xff", "at": datetime(2026, 1, 1, tzinfo=UTC), "much": float("inf")}
+
+    async def handle() -> Any:
+        return said
+
+    answers = [await keys.answer(once, "a", "f", handle, None, None, msgpack=True) for _ in range(2)]
+    assert answers == [said, said]
 
 
 async def test_bytes_of_answers_in_memory_are_bounded() -> None:

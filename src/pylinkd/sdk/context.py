@@ -136,6 +136,10 @@ class WsContext(Context[DB]):
         return f"user {self.identity.user}"
 
     @property
+    def _msgpack(self) -> bool:
+        return self.socket._msgpack
+
+    @property
     def _payload(self) -> bytes:
         return self.raw
 
@@ -362,6 +366,10 @@ class HttpContext(Context[DB]):
     @property
     def _key_scope(self) -> str:
         return f"address {self.remote_address}" if self.identity is None else f"user {self.identity.user}"
+
+    @property
+    def _msgpack(self) -> bool:
+        return False
 
     @property
     def _payload(self) -> bytes:

@@ -67,7 +67,17 @@ class KnownKeys:
         self._size = 0  # bytes of the answers
         self._running: dict[str, tuple[str, asyncio.Future[None]]] = {}
 
-    async def answer(self, once: Once, key: str, fingerprint: str, handle: Answer, db: Any, keys: Keys | None) -> Any:
+    async def answer(
+        self,
+        once: Once,
+        key: str,
+        fingerprint: str,
+        handle: Answer,
+        db: Any,
+        keys: Keys | None,
+        *,
+        msgpack: bool = False,
+    ) -> Any:
         """The answer to a key: that of the first request that had it, or else of this one.
 
         Args:
@@ -77,6 +87,7 @@ class KnownKeys:
             handle: Runs the handler.
             db: The service's database; ``None``: it has none.
             keys: Its table of keys; ``None``: they are kept in memory.
+            msgpack: Whether whoever asks speaks MessagePack: as such an answer is stored then, which says more.
 
         Raises:
             ConflictError: If the key came with another payload (type ``KEY_REUSED``).
@@ -89,13 +100,13 @@ class KnownKeys:
         self._running[key] = fingerprint, ended
         try:
             if keys is None:
-                return await self._in_memory(once, key, fingerprint, handle)
-            return await self._in_database(once, key, fingerprint, handle, db, keys)
+                return await self._in_memory(once, key, fingerprint, handle, msgpack)
+            return await self._in_database(once, key, fingerprint, handle, db, keys, msgpack)
         finally:
             del self._running[key]
             ended.set_result(None)
 
-    async def _in_memory(self, once: Once, key: str, fingerprint: str, handle: Answer) -> Any:
+    async def _in_memory(self, once: Once, key: str, fingerprint: str, handle: Answer, msgpack: bool) -> Any:
         now, stored = self._clock(), self._stored.setdefault(id(once), OrderedDict())
         known = stored.get(key)
         if known is not None and known[2] >= now - once.window:
@@ -103,7 +114,7 @@ class KnownKeys:
             return _read(known[1])
         result = await handle()
         # What was known may have been forgotten meanwhile.
-        replaced, answer = stored.pop(key, None), _written(result)
+        replaced, answer = stored.pop(key, None), _written(result, msgpack)
         stored[key] = fingerprint, answer, self._clock()
         self._size += len(answer) - (0 if replaced is None else len(replaced[1]))
         if len(stored) > once.most:
@@ -116,7 +127,9 @@ class KnownKeys:
         _, (_, answer, _) = stored.popitem(last=False)
         self._size -= len(answer)
 
-    async def _in_database(self, once: Once, key: str, fingerprint: str, handle: Answer, db: Any, keys: Keys) -> Any:
+    async def _in_database(
+        self, once: Once, key: str, fingerprint: str, handle: Answer, db: Any, keys: Keys, msgpack: bool
+    ) -> Any:
         since = self._clock() - once.window
         while True:
             known = await keys.find(key, since)
@@ -127,7 +140,7 @@ class KnownKeys:
                 # Another instance may be at it: then this waits for its transaction, and finds the answer.
                 if await keys.claim(key, fingerprint, self._clock(), since):
                     result = await handle()
-                    await keys.answered(key, _written(result))
+                    await keys.answered(key, _written(result, msgpack))
                     return result
 
 
@@ -153,6 +166,7 @@ def handled_once(function: Function, once: Once, name: str) -> Function:
             lambda: function(ctx, *data),
             None if keys is None else host.db,
             keys,
+            msgpack=ctx._msgpack,
         )
 
     return call
@@ -178,20 +192,22 @@ class _Kept(msgspec.Struct, tag="response"):
     body: bytes
 
 
-def _written(result: Any) -> bytes:
-    """An answer as it is stored: one byte for its kind, and JSON."""
+def _written(result: Any, msgpack: bool) -> bytes:
+    """An answer as it is stored: one byte for its kind, and JSON or MessagePack."""
     if isinstance(result, StreamingResponse):
         raise TypeError("once keeps answers, and an answer that is streamed is never whole")
     if isinstance(result, Response):
         headers = [header for header in result.header_list if header[0] != "Set-Cookie"]
         return b"R" + msgspec.json.encode(_Kept(result.status, headers, result.cookies, result.body))
-    return b"J" + encode(result)
+    return b"M" + encode(result, True) if msgpack else b"J" + encode(result)
 
 
 def _read(stored: bytes) -> Any:
     kind, content = stored[:1], stored[1:]
     if kind == b"J":
         return msgspec.json.decode(content) if content else None
+    if kind == b"M":
+        return msgspec.msgpack.decode(content, strict=False) if content else None
     kept = msgspec.json.decode(content, type=_Kept)
     headers: dict[str, list[str]] = {}
     for name, value in kept.headers:
