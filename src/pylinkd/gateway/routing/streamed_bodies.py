@@ -127,9 +127,11 @@ class AnswerBody:
         )
 
     def begin(self) -> None:
-        """Take what comes, as long as the asker's token holds."""
+        """Take what comes; what has no end of its own, as long as the asker's token holds."""
         self._link.answer_bodies[self._request_id] = self
-        if self.endless and self._link.ends_event_streams:
+        if not self.endless:
+            return
+        if self._link.ends_event_streams:
             self.close()
             return
         identity = self.asker.identity
