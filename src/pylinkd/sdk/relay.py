@@ -22,7 +22,7 @@ from .work_headers import read_headers
 log = structlog.get_logger("linkd.service")
 
 _AT_ONCE = 32
-_SEND_TIMEOUT = 30.0  # seconds for the gateway to say which services have stored an event
+_SEND_TIMEOUT = 10.0  # seconds for the gateway to say which services have stored an event: it waits 5 for them
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0  # seconds before an event is sent again, doubling
 _PACE = 0.3  # seconds after some that nobody took, so that many of them do not keep the gateway busy
 _ASK_EVERY = 30.0  # seconds between two looks at which services take durable events
