@@ -15,9 +15,12 @@ from pylinkd.gateway.cluster.member import Member
 from pylinkd.gateway.cluster.memory import MemoryServer, MemoryTransport
 from pylinkd.gateway.cluster.nats import NatsTransport
 from pylinkd.gateway.cluster.nats_address import NatsAddress, NatsSettings
+from pylinkd.gateway.cluster.redis import RedisTransport
+from pylinkd.gateway.cluster.redis_address import RedisAddress, RedisSettings
 from pylinkd.gateway.cluster.subjects import Subjects
 from pylinkd.gateway.cluster.transport import Transport
 from tests.servers.nats import NatsServer
+from tests.servers.redis import RedisServer
 
 SUBJECTS = Subjects("tests", b"a key of the tests")
 TIMING = BusTiming(tick=0.02, tail=0.2, announce=0.1, unsubscribe=0.1, probe=0.2, probe_timeout=0.3, echo_timeout=2.0)
@@ -114,6 +117,23 @@ class OnNats:
 
     def transport(self) -> Transport:
         return NatsTransport(NatsSettings((NatsAddress.parse(self.server.url),)), random.Random(1))
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def start(self) -> None:
+        self.server.start()
+
+
+class OnRedis:
+    """A real Redis."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = RedisServer(folder)
+        self.server.start()
+
+    def transport(self) -> Transport:
+        return RedisTransport(RedisSettings((RedisAddress.parse(self.server.url),)), random.Random(1))
 
     def stop(self) -> None:
         self.server.stop()

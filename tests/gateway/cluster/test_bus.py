@@ -14,15 +14,18 @@ from pylinkd.gateway.cluster.chunks import MAX_TOTAL
 from pylinkd.gateway.cluster.frames import MAX_PAYLOAD, VERSION
 from pylinkd.protocol.bus_pb2 import BusChunk, BusFrame, BusMember, BusTail
 
-from .cluster import SUBJECTS, TIMING, Cluster, InMemory, OnNats, until
+from .cluster import SUBJECTS, TIMING, Cluster, InMemory, OnNats, OnRedis, until
 
 ROOM = "chat\0lobby"
 
 
-@pytest.fixture(params=["memory", "nats"])
+SERVERS = {"memory": lambda folder: InMemory(), "nats": OnNats, "redis": OnRedis}
+
+
+@pytest.fixture(params=list(SERVERS))
 async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
     """Nobody is there yet."""
-    cluster = Cluster(InMemory() if request.param == "memory" else OnNats(tmp_path))
+    cluster = Cluster(SERVERS[request.param](tmp_path))
     yield cluster
     await cluster.close()
 

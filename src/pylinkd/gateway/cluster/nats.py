@@ -18,15 +18,16 @@ import structlog
 
 from .nats_address import NatsAddress, NatsAddressError, NatsSettings
 from .nats_protocol import PING, PONG, NatsProtocolError, NatsReader, connect, publish, subscribe, unsubscribe
+from .reconnecting import Reconnecting
 from .transport import TransportListener
 
 log = structlog.get_logger("linkd.bus")
 
 _CONNECT_TIMEOUT = 5.0  # seconds from the first packet to the first PONG
 _PING_INTERVAL = 10.0  # seconds without a word of the server, after which it is asked for one; twice, and it is gone
-_FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0  # seconds before another attempt
 _MOST_WAITING = 8 * 2**20  # bytes that wait to be written, above which nothing more is taken
 _CLOSE_TIMEOUT = 1.0  # seconds for what waits when this is closed
+_MOST_SERVERS = 64  # that are tried, those that others name included
 _LARGEST = 2**20  # bytes of a payload, until a server says something else
 
 
@@ -41,20 +42,18 @@ class NatsTransport:
     def __init__(self, settings: NatsSettings, dice: random.Random) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
-        self._dice = dice
-        self._addresses = list(settings.addresses)
+        self._servers = Reconnecting(settings.addresses, self._serve, dice)
         self._listener: TransportListener | None = None
         self._subscriptions: dict[str, tuple[bytes, str]] = {}  # numbers and groups, by subject
         self._subjects: dict[bytes, str] = {}  # by number
         self._last_sid = 0
         self._connection: _Connection | None = None  # that is ready
-        self._keeping: asyncio.Task[None] | None = None
         self.largest = _LARGEST
 
     def open(self, listener: TransportListener) -> None:
         """See Transport."""
         self._listener = listener
-        self._keeping = self._loop.create_task(self._keep(), name="linkd-nats")
+        self._servers.begin("linkd-nats")
 
     async def close(self) -> None:
         """See Transport."""
@@ -63,10 +62,7 @@ class NatsTransport:
                 async with asyncio.timeout(_CLOSE_TIMEOUT):
                     await self.flush()
         self._listener = None
-        if self._keeping is not None:
-            self._keeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeping
+        await self._servers.end()
 
     def reconnect(self) -> None:
         """See Transport."""
@@ -109,16 +105,6 @@ class NatsTransport:
         await self._connection.ping()
 
     # the connection
-
-    async def _keep(self) -> None:
-        delay = _FIRST_DELAY
-        while True:
-            for address in self._dice.sample(self._addresses, len(self._addresses)):
-                if await self._serve(address):
-                    delay = _FIRST_DELAY
-                    break
-            await asyncio.sleep(delay * (0.5 + self._dice.random() / 2))
-            delay = min(_LONGEST_DELAY, 2 * delay)
 
     async def _serve(self, address: NatsAddress) -> bool:
         """Be connected to a server as long as it goes; ``False``: it did not come to that."""
@@ -172,8 +158,8 @@ class NatsTransport:
             with contextlib.suppress(NatsAddressError):
                 found = NatsAddress.parse(str(text))
                 found = NatsAddress(found.host, found.port, address.tls, address.user, address.password)
-                if found not in self._addresses and len(self._addresses) < 64:
-                    self._addresses.append(found)
+                if found not in self._servers.addresses and len(self._servers.addresses) < _MOST_SERVERS:
+                    self._servers.addresses.append(found)
 
     def _received(self, sid: bytes, payload: bytes) -> None:
         subject = self._subjects.get(sid)
