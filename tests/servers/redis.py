@@ -36,9 +36,9 @@ class RedisServer:
         if binary is None:
             pytest.fail("Redis is not installed: apt-get install redis-server", pytrace=False)
         self._folder.mkdir(parents=True, exist_ok=True)
+        log = self._folder / "log"
         for _ in range(_ATTEMPTS):
             port = self.port or _free_port()
-            log = self._folder / f"redis-{time.monotonic_ns()}.log"
             command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
             with log.open("wb") as output:
                 self._process = subprocess.Popen([*command, *self._options], stdout=output, stderr=output)

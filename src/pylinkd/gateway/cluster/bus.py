@@ -190,14 +190,12 @@ class Bus:
         Raises:
             ValueError: If a name is empty, longer than MAX_NAME, or no text that UTF-8 can carry.
         """
-        new: list[str] = []
-        for name in names:
-            if name not in self._names:
-                subject = self._subjects.of(name)
-                self._by_subject[subject] = name
-                new.append(subject)
-                self._names.add(name)
+        by_subject = {self._subjects.of(name): name for name in names}
+        new = [subject for subject, name in by_subject.items() if name not in self._names]
+        for name in by_subject.values():
+            self._names.add(name)
             self._leaving.pop(name, None)
+        self._by_subject.update(by_subject)
         if new:
             self._transport.subscribe(new)
 

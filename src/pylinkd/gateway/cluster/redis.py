@@ -38,8 +38,8 @@ class RedisTransport:
     knows at once what was subscribed, so that bus.py asks nobody else.
 
     Args:
-        settings: Where they are, and who the gateway is to them.
-        dice: In which order they are tried, and when.
+        settings: Where it is, and who the gateway is to it.
+        dice: In which order servers are tried, and when.
     """
 
     def __init__(self, settings: RedisSettings, dice: random.Random) -> None:
@@ -222,7 +222,7 @@ class _Connection(asyncio.Protocol):
 
     def command(self, *words: str | bytes) -> None:
         """Write a command, at the end of the turn, that has no answer of its own."""
-        self._waiting.append(hiredis.pack_command(words))
+        self._waiting.append(hiredis.pack_command(cast(Any, words)))
         if len(self._waiting) == 1:
             self._loop.call_soon(self._flush)
 

@@ -54,7 +54,8 @@ class RedisSettings:
     """How a gateway comes to Redis.
 
     Attributes:
-        addresses: Servers, any of which will do.
+        addresses: One server, or several of one Redis Cluster, which pass on to each other what is published. A replica
+            passes nothing on.
         tls: What it believes of the server's certificate, where TLS is spoken; ``None``: what the system believes.
     """
 
