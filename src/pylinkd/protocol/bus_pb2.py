@@ -4,38 +4,43 @@
 # source: bus.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
-_runtime_version.ValidateProtobufRuntimeVersion(_runtime_version.Domain.PUBLIC, 7, 35, 1, "", "bus.proto")
+_runtime_version.ValidateProtobufRuntimeVersion(
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'bus.proto'
+)
 # @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n\tbus.proto\x12\x08linkd.v1"\xea\x02\n\x08\x42usFrame\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\x10\n\x08previous\x18\x06 \x01(\x04\x12\x0f\n\x07sent_ms\x18\x07 \x01(\x03\x12\x10\n\x08question\x18\x08 \x01(\x04\x12\x11\n\x07payload\x18\x10 \x01(\x0cH\x00\x12#\n\x05\x63hunk\x18\x11 \x01(\x0b\x32\x12.linkd.v1.BusChunkH\x00\x12!\n\x04tail\x18\x12 \x01(\x0b\x32\x11.linkd.v1.BusTailH\x00\x12%\n\x06\x61nswer\x18\x13 \x01(\x0b\x32\x13.linkd.v1.BusAnswerH\x00\x12%\n\x06member\x18\x14 \x01(\x0b\x32\x13.linkd.v1.BusMemberH\x00\x12!\n\x04\x65\x63ho\x18\x15 \x01(\x0b\x32\x11.linkd.v1.BusEchoH\x00\x42\x06\n\x04\x62ody"6\n\x08\x42usChunk\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c"\t\n\x07\x42usTail"-\n\tBusAnswer\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x0f\n\x07refused\x18\x02 \x01(\x08",\n\tBusMember\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0f\n\x07leaving\x18\x02 \x01(\x08"\t\n\x07\x42usEchob\x06proto3'
-)
+
+
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\tbus.proto\x12\x08linkd.v1\"\xea\x02\n\x08\x42usFrame\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\x10\n\x08previous\x18\x06 \x01(\x04\x12\x0f\n\x07sent_ms\x18\x07 \x01(\x03\x12\x10\n\x08question\x18\x08 \x01(\x04\x12\x11\n\x07payload\x18\x10 \x01(\x0cH\x00\x12#\n\x05\x63hunk\x18\x11 \x01(\x0b\x32\x12.linkd.v1.BusChunkH\x00\x12!\n\x04tail\x18\x12 \x01(\x0b\x32\x11.linkd.v1.BusTailH\x00\x12%\n\x06\x61nswer\x18\x13 \x01(\x0b\x32\x13.linkd.v1.BusAnswerH\x00\x12%\n\x06member\x18\x14 \x01(\x0b\x32\x13.linkd.v1.BusMemberH\x00\x12!\n\x04\x65\x63ho\x18\x15 \x01(\x0b\x32\x11.linkd.v1.BusEchoH\x00\x42\x06\n\x04\x62ody\"6\n\x08\x42usChunk\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\t\n\x07\x42usTail\"-\n\tBusAnswer\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x0f\n\x07refused\x18\x02 \x01(\x08\",\n\tBusMember\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0f\n\x07leaving\x18\x02 \x01(\x08\"\t\n\x07\x42usEchob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "bus_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bus_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_BUSFRAME"]._serialized_start = 24
-    _globals["_BUSFRAME"]._serialized_end = 386
-    _globals["_BUSCHUNK"]._serialized_start = 388
-    _globals["_BUSCHUNK"]._serialized_end = 442
-    _globals["_BUSTAIL"]._serialized_start = 444
-    _globals["_BUSTAIL"]._serialized_end = 453
-    _globals["_BUSANSWER"]._serialized_start = 455
-    _globals["_BUSANSWER"]._serialized_end = 500
-    _globals["_BUSMEMBER"]._serialized_start = 502
-    _globals["_BUSMEMBER"]._serialized_end = 546
-    _globals["_BUSECHO"]._serialized_start = 548
-    _globals["_BUSECHO"]._serialized_end = 557
+  DESCRIPTOR._loaded_options = None
+  _globals['_BUSFRAME']._serialized_start=24
+  _globals['_BUSFRAME']._serialized_end=386
+  _globals['_BUSCHUNK']._serialized_start=388
+  _globals['_BUSCHUNK']._serialized_end=442
+  _globals['_BUSTAIL']._serialized_start=444
+  _globals['_BUSTAIL']._serialized_end=453
+  _globals['_BUSANSWER']._serialized_start=455
+  _globals['_BUSANSWER']._serialized_end=500
+  _globals['_BUSMEMBER']._serialized_start=502
+  _globals['_BUSMEMBER']._serialized_end=546
+  _globals['_BUSECHO']._serialized_start=548
+  _globals['_BUSECHO']._serialized_end=557
 # @@protoc_insertion_point(module_scope)

@@ -6,22 +6,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class BusFrame(_message.Message):
-    __slots__ = (
-        "version",
-        "gateway",
-        "incarnation",
-        "name",
-        "sequence",
-        "previous",
-        "sent_ms",
-        "question",
-        "payload",
-        "chunk",
-        "tail",
-        "answer",
-        "member",
-        "echo",
-    )
+    __slots__ = ("version", "gateway", "incarnation", "name", "sequence", "previous", "sent_ms", "question", "payload", "chunk", "tail", "answer", "member", "echo")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -50,23 +35,7 @@ class BusFrame(_message.Message):
     answer: BusAnswer
     member: BusMember
     echo: BusEcho
-    def __init__(
-        self,
-        version: _Optional[int] = ...,
-        gateway: _Optional[str] = ...,
-        incarnation: _Optional[str] = ...,
-        name: _Optional[str] = ...,
-        sequence: _Optional[int] = ...,
-        previous: _Optional[int] = ...,
-        sent_ms: _Optional[int] = ...,
-        question: _Optional[int] = ...,
-        payload: _Optional[bytes] = ...,
-        chunk: _Optional[_Union[BusChunk, _Mapping]] = ...,
-        tail: _Optional[_Union[BusTail, _Mapping]] = ...,
-        answer: _Optional[_Union[BusAnswer, _Mapping]] = ...,
-        member: _Optional[_Union[BusMember, _Mapping]] = ...,
-        echo: _Optional[_Union[BusEcho, _Mapping]] = ...,
-    ) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., gateway: _Optional[str] = ..., incarnation: _Optional[str] = ..., name: _Optional[str] = ..., sequence: _Optional[int] = ..., previous: _Optional[int] = ..., sent_ms: _Optional[int] = ..., question: _Optional[int] = ..., payload: _Optional[bytes] = ..., chunk: _Optional[_Union[BusChunk, _Mapping]] = ..., tail: _Optional[_Union[BusTail, _Mapping]] = ..., answer: _Optional[_Union[BusAnswer, _Mapping]] = ..., member: _Optional[_Union[BusMember, _Mapping]] = ..., echo: _Optional[_Union[BusEcho, _Mapping]] = ...) -> None: ...
 
 class BusChunk(_message.Message):
     __slots__ = ("index", "total", "data")
@@ -76,9 +45,7 @@ class BusChunk(_message.Message):
     index: int
     total: int
     data: bytes
-    def __init__(
-        self, index: _Optional[int] = ..., total: _Optional[int] = ..., data: _Optional[bytes] = ...
-    ) -> None: ...
+    def __init__(self, index: _Optional[int] = ..., total: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class BusTail(_message.Message):
     __slots__ = ()
