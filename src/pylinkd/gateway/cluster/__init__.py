@@ -1,0 +1,1 @@
+"""Several gateways as one: what each says to the others, and how."""
