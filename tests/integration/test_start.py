@@ -23,7 +23,7 @@ SECRET = "a-secret-of-our-own-with-32-bytes-or-more"
 async def refused_start(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> str:
     """The one sentence with which a program ends that cannot start, after checking status and form."""
     known = {"LINKD_LINK": str(folder / "link.sock"), "LINKD_PORT": "0"}
-    program = await start_program(folder, "refused", *arguments, env={**known, **(env or {})})
+    program = await start_program(folder, "refused", *arguments, env={**known, **(env or {})}, forked=False)
     assert await program.stop(0) == 1
     lines = [line for line in program.text().splitlines() if not line.startswith("{")]
     assert len(lines) == 1, program.text()
@@ -151,7 +151,7 @@ async def test_service_cannot_claim_the_gateways_own_paths(tmp_path: Path, path:
     target = tmp_path / "claims_service.py"
     target.write_text(f"from pylinkd import Service\nservice = Service('claims', path={path!r})\n")
     async with platform(tmp_path) as running:
-        program = await start_program(tmp_path, "claims", "run", str(target), env=running.env)
+        program = await start_program(tmp_path, "claims", "run", str(target), env=running.env, forked=False)
 
         assert await program.stop(0) == 1
         assert path in program.text().splitlines()[-1]
@@ -184,7 +184,7 @@ async def test_second_signal_ends_a_program_that_waits(tmp_path: Path) -> None:
 async def test_service_without_a_gateway_can_be_stopped(tmp_path: Path) -> None:
     """A service that still waits for its gateway ends with status 0."""
     running = Platform(tmp_path)
-    service = await start_program(tmp_path, "alone", "run", ECHO, env=running.env)
+    service = await start_program(tmp_path, "alone", "run", ECHO, env=running.env, forked=False)
     await service.wait_logged("gateway_unreachable")
 
     assert await service.stop(signal.SIGTERM, timeout=5) == 0
@@ -194,7 +194,7 @@ async def test_sigusr1_does_not_end_a_gateway_that_starts(tmp_path: Path) -> Non
     """A hook after the renewal of a certificate does not know how far it is. Here it waits for its settings."""
     issuers = tmp_path / "issuers.toml"
     os.mkfifo(issuers)
-    gateway = await start_program(tmp_path, "gateway", "serve", env={"LINKD_ISSUERS": str(issuers)})
+    gateway = await start_program(tmp_path, "gateway", "serve", env={"LINKD_ISSUERS": str(issuers)}, forked=False)
     try:
         with await asyncio.to_thread(issuers.open, "w") as writing:  # opens when the gateway reads
             gateway.process.send_signal(signal.SIGUSR1)
