@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pylinkd.gateway.cluster.nats import NatsTransport
 from pylinkd.gateway.cluster.nats_address import (
     NatsAddress,
-    NatsAddressError,
     NatsSettings,
     private_key,
     public_key,
 )
 from pylinkd.gateway.cluster.nats_protocol import NatsProtocolError, NatsReader
+from pylinkd.gateway.cluster.server_address import ServerAddressError
 from tests.certificates import make_certificate
 from tests.servers.nats import NatsServer
 
@@ -126,7 +126,7 @@ def test_addresses(text: str, address: NatsAddress) -> None:
 @pytest.mark.parametrize("text", ["", "http://a", "nats://", "nats://a:x", "nats://a/b", "nats://a?b"])
 def test_what_is_no_address_is_refused(text: str) -> None:
     """With how one is written."""
-    with pytest.raises(NatsAddressError, match="is written"):
+    with pytest.raises(ServerAddressError, match="is written"):
         NatsAddress.parse(text)
 
 
@@ -137,7 +137,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 )
 def test_what_is_no_seed_is_refused(text: str) -> None:
     """A public key is none, either."""
-    with pytest.raises(NatsAddressError, match="begins with SU"):
+    with pytest.raises(ServerAddressError, match="begins with SU"):
         private_key(text)
 
 

@@ -6,54 +6,29 @@ import base64
 import binascii
 import ssl
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Any, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-_PORT = 4222
+from .server_address import ServerAddress, ServerAddressError
+
 _SEED, _USER = 18 << 3, 20 << 3  # the letters S and U, with which seeds and keys of users begin
 
 
-class NatsAddressError(ValueError):
-    """An address or a key cannot be used; the text is one sentence that says what to change."""
+class NatsAddress(ServerAddress):
+    """A server of NATS. A user without a password is a token."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
-class NatsAddress:
-    """A server.
-
-    Attributes:
-        host: Its name or address.
-        port: Of TCP.
-        tls: Whether it has to be spoken to over TLS, whatever it says itself.
-        user: Whom the gateway signs in as; with an empty password it is a token.
-        password: Of the user.
-    """
-
-    host: str
-    port: int
-    tls: bool = False
-    user: str = ""
-    password: str = field(default="", repr=False)
+    kind = "NATS"
+    schemes = ("nats", "tls")
+    default_port = 4222
 
     @classmethod
-    def parse(cls, text: str) -> NatsAddress:
-        """Out of ``nats://user:password@host:4222``, ``tls://…`` for TLS; user and port may be left out.
-
-        Raises:
-            NatsAddressError: If it is none.
-        """
-        try:
-            parts = urlsplit(text if "://" in text else f"nats://{text}")
-            host, port = parts.hostname, parts.port
-        except ValueError as cause:
-            raise NatsAddressError("an address of NATS is written nats://host:4222 or tls://host:4222") from cause
-        if parts.scheme not in ("nats", "tls") or not host or parts.path.strip("/") or parts.query:
-            raise NatsAddressError("an address of NATS is written nats://host:4222 or tls://host:4222")
-        user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        return cls(host, port or _PORT, parts.scheme == "tls", user, password)
+    def parse(cls, text: str) -> Self:
+        """See ServerAddress; the scheme may be left out, as servers do that name others."""
+        return super().parse(text if "://" in text else f"nats://{text}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +68,16 @@ def private_key(seed: str) -> Ed25519PrivateKey:
     """The key that a seed stands for.
 
     Raises:
-        NatsAddressError: If it is no seed of a user.
+        ServerAddressError: If it is no seed of a user.
     """
     try:
         raw = base64.b32decode(seed + "=" * (-len(seed) % 8))
     except binascii.Error as cause:
-        raise NatsAddressError("the nkey is no seed: it begins with SU and has 58 characters") from cause
+        raise ServerAddressError("the nkey is no seed: it begins with SU and has 58 characters") from cause
     body, check = raw[:-2], int.from_bytes(raw[-2:], "little")
     kinds = (body[0] & 0b11111000, ((body[0] & 0b111) << 5) | (body[1] >> 3)) if len(body) == 34 else None
     if kinds != (_SEED, _USER) or binascii.crc_hqx(body, 0) != check:
-        raise NatsAddressError("the nkey is no seed of a user: it begins with SU and has 58 characters")
+        raise ServerAddressError("the nkey is no seed of a user: it begins with SU and has 58 characters")
     return Ed25519PrivateKey.from_private_bytes(body[2:])
 
 

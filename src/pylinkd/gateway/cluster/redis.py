@@ -5,11 +5,8 @@ One connection speaks RESP3 (Redis 6 or later), in which messages come between a
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import random
 import ssl
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
@@ -17,21 +14,16 @@ import hiredis
 import structlog
 
 from .frames import MAX_PAYLOAD, OVERHEAD
-from .reconnecting import Reconnecting
 from .redis_address import RedisAddress, RedisSettings
-from .transport import TransportListener
+from .server_transport import ServerConnection, ServerTransport
 
 log = structlog.get_logger("linkd.bus")
 
-_CONNECT_TIMEOUT = 5.0  # seconds from the first packet to the last answer of the beginning
-_PING_INTERVAL = 10.0  # seconds without a word of the server, after which it is asked for one; twice, and it is gone
-_MOST_WAITING = 8 * 2**20  # bytes that wait to be written, above which nothing more is taken
 _MOST_UNREAD = 4 * (MAX_PAYLOAD + OVERHEAD)  # bytes of an answer that is not complete
-_CLOSE_TIMEOUT = 1.0  # seconds for what waits when this is closed
 _AT_ONCE = 512  # subjects of one SUBSCRIBE
 
 
-class RedisTransport:
+class RedisTransport(ServerTransport[RedisAddress, "_Connection"]):
     """A connection to one of several servers, made anew until it is closed.
 
     Redis sends what is published back to the publisher, too: bus.py drops that. It has no groups; a server of its own
@@ -43,32 +35,10 @@ class RedisTransport:
     """
 
     def __init__(self, settings: RedisSettings, dice: random.Random) -> None:
-        self._loop = asyncio.get_running_loop()
+        super().__init__(settings.addresses, dice)
         self._settings = settings
-        self._servers = Reconnecting(settings.addresses, self._serve, dice)
-        self._listener: TransportListener | None = None
         self._subscribed: set[str] = set()
-        self._connection: _Connection | None = None  # that is ready
         self.largest = MAX_PAYLOAD + OVERHEAD
-
-    def open(self, listener: TransportListener) -> None:
-        """See Transport."""
-        self._listener = listener
-        self._servers.begin("linkd-redis-bus")
-
-    async def close(self) -> None:
-        """See Transport."""
-        if self._connection is not None:
-            with contextlib.suppress(ConnectionError, TimeoutError):
-                async with asyncio.timeout(_CLOSE_TIMEOUT):
-                    await self.flush()
-        self._listener = None
-        await self._servers.end()
-
-    def reconnect(self) -> None:
-        """See Transport."""
-        if self._connection is not None:
-            self._connection.abort()
 
     def subscribe(self, subjects: Iterable[str], *, group: str = "") -> None:
         """See Transport. Every server is one of its own here: nobody asks a group."""
@@ -86,51 +56,28 @@ class RedisTransport:
 
     def publish(self, subject: str, data: bytes) -> bool:
         """See Transport."""
-        connection = self._connection
-        if connection is None or connection.waiting > _MOST_WAITING or len(data) > self.largest:
+        connection = self._taking(len(data))
+        if connection is None:
             return False
-        connection.ask("PUBLISH", subject, data)
+        connection.publish(subject, data)
         return True
-
-    async def flush(self) -> None:
-        """See Transport."""
-        if self._connection is None:
-            raise ConnectionError("there is no connection to Redis")
-        await self._connection.answer_to("PING")
 
     # the connection
 
-    async def _serve(self, address: RedisAddress) -> bool:
-        """Be connected to a server as long as it goes; ``False``: it did not come to that."""
-        connection = _Connection(self._received)
+    def _new_connection(self) -> _Connection:
+        return _Connection(self._received)
+
+    async def _begin(self, connection: _Connection, address: RedisAddress) -> str:
         context = (self._settings.tls or ssl.create_default_context()) if address.tls else None
-        try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT):
-                await self._loop.create_connection(lambda: connection, address.host, address.port, ssl=context)
-                who = ("AUTH", address.user or "default", address.password) if address.password else ()
-                await connection.answer_to("HELLO", "3", *who, "SETNAME", "linkd")
-                known = set(self._subscribed)
-                connection.subscribe(sorted(known))
-                await connection.answer_to("PING")
-        except (OSError, TimeoutError, ssl.SSLError) as error:
-            reason = connection.complaint or str(error) or type(error).__name__
-            log.warning("bus_not_connected", host=address.host, port=address.port, error=reason)
-            connection.abort()
-            return False
-        self._connection = connection
+        await self._loop.create_connection(lambda: connection, address.host, address.port, ssl=context)
+        who = ("AUTH", address.user or "default", address.password) if address.password else ()
+        connection.command("HELLO", "3", *who, "SETNAME", "linkd")
+        await connection.answer()
+        known = set(self._subscribed)
+        connection.subscribe(sorted(known))
+        await connection.flush()
         connection.subscribe(sorted(self._subscribed - known))  # what came while the connection was made
-        log.info("bus_connected", host=address.host, port=address.port)
-        try:
-            if self._listener is not None:
-                self._listener.connected("redis")
-            await connection.watch()
-        finally:
-            self._connection = None
-            connection.abort()
-            if self._listener is not None:  # else it is being closed
-                log.warning("bus_lost", host=address.host, port=address.port, error=connection.complaint or "it ended")
-                self._listener.disconnected()
-        return True
+        return "redis"
 
     def _received(self, subject: bytes, data: bytes) -> None:
         if self._listener is not None:
@@ -139,31 +86,17 @@ class RedisTransport:
                 self._listener.received(text, data)
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(ServerConnection):
     """One TCP connection."""
 
     def __init__(self, on_message: Callable[[bytes, bytes], None]) -> None:
-        self._loop = asyncio.get_running_loop()
+        super().__init__()
         self._on_message = on_message
-        self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader()
         self._unread = 0
-        self._waiting: list[bytes] = []  # for the end of the turn
-        # Of commands that are answered, in their order; None: nobody waits, as for the number of a PUBLISH.
-        self._answers: deque[asyncio.Future[None] | None] = deque()
-        self._heard_at = self._loop.time()
-        self._ended: asyncio.Future[None] = self._loop.create_future()
-        self.complaint = ""
 
-    # asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
-        self._heard_at = self._loop.time()
+    def read(self, data: bytes) -> None:
+        """See ServerConnection."""
         self._reader.feed(data)
         self._unread += len(data)
         try:
@@ -171,11 +104,9 @@ class _Connection(asyncio.Protocol):
                 self._unread = 0
                 self._take(reply)
         except hiredis.ProtocolError as error:
-            self.complaint = str(error)
-            self.abort()
+            self.fail(str(error))
         if self._unread > _MOST_UNREAD:
-            self.complaint = "the server sends more than there can be"
-            self.abort()
+            self.fail("the server sends more than there can be")
 
     def _take(self, reply: Any) -> None:
         if isinstance(reply, hiredis.PushNotification):
@@ -183,84 +114,32 @@ class _Connection(asyncio.Protocol):
                 self._on_message(reply[1], reply[2])
             return  # subscribed, unsubscribed
         if not self._answers:
-            self.complaint = "an answer came that nobody asked for"
-            self.abort()
+            self.fail("an answer came that nobody asked for")
             return
         answer = self._answers.popleft()
         if isinstance(reply, hiredis.ReplyError):
             self.complaint = str(reply)
             if answer is None:
                 log.error("bus_complains", error=self.complaint)
-        if answer is not None and not answer.done():
-            if isinstance(reply, hiredis.ReplyError):
+            elif not answer.done():
                 answer.set_exception(ConnectionError(self.complaint))
-            else:
-                answer.set_result(None)
+        elif answer is not None and not answer.done():
+            answer.set_result(None)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio.Protocol."""
-        self._transport = None
-        for answer in self._answers:
-            if answer is not None and not answer.done():
-                answer.set_exception(ConnectionError(self.complaint or "the connection was lost"))
-                answer.exception()  # nobody may be waiting
-        self._answers.clear()
-        if not self._ended.done():
-            self._ended.set_result(None)
-
-    # for the transport
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that the kernel has not taken."""
-        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+    def ping(self) -> None:
+        """See ServerConnection."""
+        self.command("PING")
 
     def subscribe(self, subjects: list[str]) -> None:
         """Subscribe, which is answered by a push."""
         for start in range(0, len(subjects), _AT_ONCE):
             self.command("SUBSCRIBE", *subjects[start : start + _AT_ONCE])
 
-    def command(self, *words: str | bytes) -> None:
-        """Write a command, at the end of the turn, that has no answer of its own."""
-        self._waiting.append(hiredis.pack_command(cast(Any, words)))
-        if len(self._waiting) == 1:
-            self._loop.call_soon(self._flush)
-
-    def ask(self, *words: str | bytes) -> None:
-        """Write a command whose answer matters to nobody."""
+    def publish(self, subject: str, data: bytes) -> None:
+        """Publish; the answer, how many have subscribed, matters to nobody."""
         self._answers.append(None)
-        self.command(*words)
+        self.command("PUBLISH", subject, data)
 
-    async def answer_to(self, *words: str) -> None:
-        """Write a command, and wait for its answer.
-
-        Raises:
-            ConnectionError: If the answer is an error, or the connection is lost before.
-        """
-        if self._transport is None:
-            raise ConnectionError(self.complaint or "the connection was lost")
-        answer: asyncio.Future[None] = self._loop.create_future()
-        self._answers.append(answer)
-        self.command(*words)
-        await answer
-
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if self._transport is not None:
-            self._transport.write(b"".join(waiting))
-
-    async def watch(self) -> None:
-        """Return when the connection has ended; a server that says nothing counts as gone."""
-        while not self._ended.done():
-            await asyncio.wait({self._ended}, timeout=_PING_INTERVAL)
-            silent = self._loop.time() - self._heard_at
-            if silent > 2 * _PING_INTERVAL:
-                self.complaint = "the server says nothing"
-                self.abort()
-            elif silent >= _PING_INTERVAL and self._transport is not None:
-                self.ask("PING")
-
-    def abort(self) -> None:
-        """End it at once."""
-        if self._transport is not None:
-            self._transport.abort()
+    def command(self, *words: str | bytes) -> None:
+        """Write a command, at the end of the turn."""
+        self.write(hiredis.pack_command(cast(Any, words)))

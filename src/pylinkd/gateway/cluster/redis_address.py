@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from dataclasses import dataclass
 
-_PORT = 6379
-
-
-class RedisAddressError(ValueError):
-    """An address cannot be used; the text is one sentence that says what to change."""
+from .server_address import ServerAddress
 
 
-@dataclass(frozen=True, slots=True)
-class RedisAddress:
-    """A server.
+class RedisAddress(ServerAddress):
+    """A server of Redis. A password without a user is that of ``default``."""
 
-    Attributes:
-        host: Its name or address.
-        port: Of TCP.
-        tls: Whether it is spoken to over TLS.
-        user: Of its access list; empty: ``default``.
-        password: Of the user; empty: none is asked for.
-    """
+    __slots__ = ()
 
-    host: str
-    port: int
-    tls: bool = False
-    user: str = ""
-    password: str = field(default="", repr=False)
-
-    @classmethod
-    def parse(cls, text: str) -> RedisAddress:
-        """Out of ``redis://user:password@host:6379``, ``rediss://…`` for TLS; user, password and port may be left out.
-
-        Raises:
-            RedisAddressError: If it is none.
-        """
-        try:
-            parts = urlsplit(text)
-            host, port = parts.hostname, parts.port
-        except ValueError as cause:
-            raise RedisAddressError("an address of Redis is written redis://host:6379 or rediss://host:6379") from cause
-        if parts.scheme not in ("redis", "rediss") or not host or parts.path.strip("/") or parts.query:
-            raise RedisAddressError("an address of Redis is written redis://host:6379 or rediss://host:6379")
-        user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        return cls(host, port or _PORT, parts.scheme == "rediss", user, password)
+    kind = "Redis"
+    schemes = ("redis", "rediss")
+    default_port = 6379
 
 
 @dataclass(frozen=True, slots=True)
