@@ -293,27 +293,25 @@ class ActionJob(AnsweredJob):
             raise refusal
         result = await handler.call(ctx)
         frame = Frame()
-        if isinstance(result, StreamingResponse) and not self._streams(result):
-            await close_unused(result, self._what())
         if ctx.caller is not None:
+            if isinstance(result, StreamingResponse):
+                await close_unused(result, self._what())
             frame.call_result.data = result.as_json() if isinstance(result, Response) else encode(result)
             frame.call_result.SetInParent()
             return frame
         response = Response.of(result).for_request(ctx.method, ctx.headers)
-        if isinstance(response, StreamingResponse) and self._streams(response):
-            frame.http_response.streamed = True
-            self._streaming = response
+        if isinstance(result, StreamingResponse):
+            bodiless = ctx.method == "HEAD" or response.status in BODILESS
+            if bodiless or self._answered:
+                await close_unused(result, self._what())
+            else:
+                frame.http_response.streamed = True
+                self._streaming = result
         frame.http_response.status = response.status
         frame.http_response.body = response.body
         for name, value in response.header_list:
             frame.http_response.headers.add(name=name, value=value)
         return frame
-
-    def _streams(self, response: StreamingResponse) -> bool:
-        """Whether its body will be sent: not for HEAD, nor where the client's copy is current, nor to a caller."""
-        ctx = self._ctx
-        sends = ctx.caller is None and ctx.method != "HEAD" and response.status not in BODILESS
-        return sends and not self._answered and response.for_request(ctx.method, ctx.headers) is response
 
     @property
     def _retry_on(self) -> tuple[type[BaseException], ...]:

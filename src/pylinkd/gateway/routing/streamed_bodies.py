@@ -175,6 +175,7 @@ class AnswerBody:
         """The asker's token is believed no longer. Who listens to events asks again, and is refused then."""
         self.close()
         if not self.endless:
+            self._chunks.clear()  # what has come is not for them any more
             self._error = UnauthorizedError()
 
     def _end(self) -> None:
@@ -201,8 +202,6 @@ class AnswerBody:
         Raises:
             LinkdError: If the service broke off, or is gone.
         """
-        if self._error is not None and self._error.code == UnauthorizedError.default_code:
-            raise self._error  # what has come is not for them any more
         while not self._chunks:
             if self._error is not None:
                 raise self._error
