@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-_START_SECONDS = 20.0
+from .program import ServerProgram
 
 
-class NatsServer:
+class NatsServer(ServerProgram):
     """A server. It keeps its port when it is started again.
 
     Args:
@@ -28,7 +26,6 @@ class NatsServer:
         self._folder = folder
         self._configuration = configuration
         self._route = "" if neighbour is None else f"routes: [{neighbour.cluster}]"
-        self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
         self.cluster: str = ""
 
@@ -48,13 +45,10 @@ class NatsServer:
         if not binary.exists():
             pytest.fail(f"there is no {binary}: run scripts/setup dev", pytrace=False)
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([binary, "-c", file], stdout=log, stderr=log)
-        deadline = time.monotonic() + _START_SECONDS
-        while not (found := list(ports.glob("*.ports"))) or not found[0].read_text():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"NATS did not start:\n{(self._folder / 'log').read_text()}", pytrace=False)
-            time.sleep(0.02)
-        known = json.loads(found[0].read_text())
+            self.process = subprocess.Popen([binary, "-c", file], stdout=log, stderr=log)
+        if not self.begins(lambda: any(file.read_text() for file in ports.glob("*.ports"))):
+            pytest.fail(f"NATS did not start:\n{(self._folder / 'log').read_text()}", pytrace=False)
+        known = json.loads(next(ports.glob("*.ports")).read_text())
         self.port = int(known["nats"][0].rpartition(":")[2])
         self.cluster = known["cluster"][0]
 
@@ -62,15 +56,3 @@ class NatsServer:
     def url(self) -> str:
         """Where it listens."""
         return f"nats://127.0.0.1:{self.port}"
-
-    def signal(self, number: int) -> None:
-        """Send it a signal."""
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def stop(self) -> None:
-        """End it."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.kill()
-            self._process.wait()

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-_START_SECONDS = 20.0
+from .program import ServerProgram
+
 _ATTEMPTS = 5  # another process may take a port that was free a moment ago
 
 
-class RedisServer:
+class RedisServer(ServerProgram):
     """A server. It keeps its port when it is started again, and nothing else.
 
     Args:
@@ -27,7 +25,6 @@ class RedisServer:
     def __init__(self, folder: Path, *options: str) -> None:
         self._folder = folder
         self._options = options
-        self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
     def start(self) -> None:
@@ -41,8 +38,8 @@ class RedisServer:
             port = self.port or _free_port()
             command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
             with log.open("wb") as output:
-                self._process = subprocess.Popen([*command, *self._options], stdout=output, stderr=output)
-            if _listens(self._process, log):
+                self.process = subprocess.Popen([*command, *self._options], stdout=output, stderr=output)
+            if self.begins(lambda: "Ready to accept connections" in log.read_text()):
                 self.port = port
                 return
         pytest.fail(f"Redis did not start:\n{log.read_text()}", pytrace=False)
@@ -51,27 +48,6 @@ class RedisServer:
     def url(self) -> str:
         """Where it listens."""
         return f"redis://127.0.0.1:{self.port}"
-
-    def signal(self, number: int) -> None:
-        """Send it a signal."""
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def stop(self) -> None:
-        """End it."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.kill()
-            self._process.wait()
-
-
-def _listens(process: subprocess.Popen[bytes], log: Path) -> bool:
-    deadline = time.monotonic() + _START_SECONDS
-    while re.search("Ready to accept connections", log.read_text()) is None:
-        if process.poll() is not None or time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def _free_port() -> int:
