@@ -23,7 +23,9 @@ from tests.servers.nats import NatsServer
 from tests.servers.redis import RedisServer
 
 SUBJECTS = Subjects("tests", b"a key of the tests")
-TIMING = BusTiming(tick=0.02, tail=0.2, announce=0.1, unsubscribe=0.1, probe=0.2, probe_timeout=0.3, echo_timeout=2.0)
+TIMING = BusTiming(tick=0.02, tail=0.2, announce=2.0, unsubscribe=0.1)
+HASTY = BusTiming(tick=0.02, tail=0.2, announce=0.1, unsubscribe=0.1, probe=0.2, probe_timeout=0.3)
+"""For what is found out by silence; a busy machine is silent, too."""
 PATIENCE = 10.0
 
 
